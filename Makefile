@@ -1,0 +1,46 @@
+# make env, demo, test, lint, docs: see README.md and CONTRIBUTING.md.
+
+PYTHON ?= python3
+CORES ?= all
+BIN := .venv/bin
+INSTALLED := .venv/installed
+SNAKEMAKE := $(BIN)/snakemake --profile config/profiles/default --cores $(CORES)
+
+.PHONY: env demo test lint format docs clean
+
+env: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "gdyn needs Python 3.11 or newer, and $(PYTHON) is older: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@echo "Building the environment in .venv (some minutes, 2 GB)"
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: env
+	$(SNAKEMAKE) results/toy/report.pdf results/toy/summary.json
+	@echo
+	@echo "Report:  results/toy/report.pdf"
+	@echo "Figures: results/toy/figures/"
+	@echo "Numbers: results/toy/summary.json, and behind each figure results/toy/analysis/"
+
+test: env
+	$(BIN)/python -m pytest
+
+lint: env
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/snakemake --lint
+
+format: env
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile rules
+
+docs: env
+	$(BIN)/python -m gdyn.config.docs
+
+clean:
+	rm -rf .venv .snakemake

@@ -1,0 +1,136 @@
+"""Reading the configuration, with every problem told in a sentence of its own."""
+
+import re
+from difflib import get_close_matches
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from gdyn.config.models import Config, System
+from gdyn.errors import ConfigError
+
+
+def load_config(values, where="config/config.yaml"):
+    """Check the workflow's top-level configuration.
+
+    Parameters
+    ----------
+    values : mapping, as Snakemake has merged it from the config file and ``--config``.
+
+    Raises
+    ------
+    ConfigError : one sentence for each problem.
+    """
+    return _validate(Config, values, where)
+
+
+def load_system(name, config):
+    """Read and check the file of the system called ``name``.
+
+    Parameters
+    ----------
+    name : str, the file name without ``.yaml``.
+    config : Config, for ``system_dir`` and ``defaults``.
+
+    Raises
+    ------
+    ConfigError : the file is missing or is not YAML, or one sentence for each problem in it.
+    """
+    path = Path(config.system_dir) / f"{name}.yaml"
+    if not path.is_file():
+        known = sorted(p.stem for p in path.parent.glob("*.yaml"))
+        raise ConfigError(
+            f"{path}: no such system file{_suggestion(name, known)}; the systems in {path.parent} are: "
+            f"{', '.join(known) or 'none'}"
+        )
+    return _validate(System, _merge(config.defaults, _read_yaml(path)), str(path))
+
+
+def sections(values):
+    """Turn plain sections of a system, as they travel through Snakemake's params, into their models.
+
+    Parameters
+    ----------
+    values : mapping of a section's name to its plain values, or None where the system has none.
+    """
+    models = {name: _inner(System.model_fields[name].annotation) for name in values}
+    return {name: None if value is None else models[name].model_validate(value) for name, value in values.items()}
+
+
+def _read_yaml(path):
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else "?"
+        raise ConfigError(f"{path}, line {line}: this is not YAML ({error.problem}); mend that line") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error})") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: should hold keys and values, see config/README.md")
+    return values
+
+
+def _merge(defaults, values):
+    """Lay the mapping ``values`` over ``defaults``, section by section."""
+    merged = dict(defaults)
+    for key, value in values.items():
+        below = merged.get(key)
+        merged[key] = _merge(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _validate(model, values, where):
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        sentences = [f"{where}: {_sentence(model, problem)}" for problem in error.errors()]
+        raise ConfigError("\n".join(dict.fromkeys(sentences))) from None
+
+
+def _sentence(model, problem):
+    path = [str(part) for part in problem["loc"]]
+    key = re.sub(r"\.(\d+)", r"[\1]", ".".join(path))
+    kind = problem["type"]
+    if kind == "extra_forbidden":
+        known = sorted(_fields(model, path[:-1]))
+        return f"{key}: unknown key{_suggestion(path[-1], known)}; the keys here are: {', '.join(known)}"
+    if kind == "missing":
+        meaning = (_fields(model, path[:-1]).get(path[-1]) or "").split("\n")[0].rstrip(".")
+        return f"{key}: this key is missing; add it" + (f" ({' '.join(meaning.split())})" if meaning else "")
+    message = problem["msg"].removeprefix("Value error, ").removeprefix("Input ").rstrip(".")
+    if not path:
+        return message
+    if isinstance(problem["input"], str | int | float | bool | None):
+        message += f", but is {problem['input']!r}"
+    return f"{key}: {message}"
+
+
+def _suggestion(word, known):
+    close = get_close_matches(word, known, n=1)
+    return f", did you mean {close[0]!r}?" if close else ""
+
+
+def _fields(model, path):
+    """Names and meanings of the keys that may stand at ``path`` below ``model``."""
+    for part in path:
+        models = [model] if isinstance(model, type) and issubclass(model, BaseModel) else []
+        if models and part in model.model_fields:
+            model = _inner(model.model_fields[part].annotation)
+    if not (isinstance(model, type) and issubclass(model, BaseModel)):
+        return {}
+    return {name: field.description for name, field in model.model_fields.items()}
+
+
+def _inner(annotation):
+    """The model inside an annotation such as ``Model | None`` or ``dict[str, Model]``."""
+    if isinstance(annotation, type) and get_origin(annotation) is None:
+        return annotation
+    if get_origin(annotation) in (Union, UnionType, Annotated, list, dict, tuple):
+        for argument in get_args(annotation):
+            found = _inner(argument)
+            if isinstance(found, type) and issubclass(found, BaseModel):
+                return found
+    return None

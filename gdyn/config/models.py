@@ -1,0 +1,320 @@
+"""The typed models of the configuration.
+
+The only place where a key, its type, its default or its meaning is written; the JSON schemas and
+config/README.md are generated from here.
+"""
+
+from itertools import pairwise, product
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, model_validator
+
+from gdyn.errors import ConfigError
+from gdyn.units import UNIT_STYLES, multiple
+
+
+def _as_list(value):
+    return value if isinstance(value, list | tuple) or value is None else [value]
+
+
+def _no_bool(value):
+    if isinstance(value, bool):
+        raise ValueError("should be a number, not true or false")
+    return value
+
+
+T = TypeVar("T")
+# A list, for which a single value may stand too; the generator of the schema knows it by its mark.
+OneOrMore = Annotated[list[T], BeforeValidator(_as_list), Field(min_length=1, json_schema_extra={"or_one": True})]
+Integer = Annotated[int, Strict()]
+Number = Annotated[float, BeforeValidator(_no_bool)]
+Positive = Annotated[Number, Field(gt=0)]
+Count = Annotated[Integer, Field(ge=1)]
+Fraction = Annotated[Number, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+class Simulate(Section):
+    """Trajectories that the workflow makes itself by running LAMMPS.
+
+    The deck gets these LAMMPS variables: `seed`, `timestep` (in the deck's unit style), `steps` (of
+    production), `dump_every` (steps) and `dump_file`, besides those under `variables`.
+    """
+
+    deck: str
+    """LAMMPS input script, relative to the folder of the system files."""
+    runs: Count = 1
+    """How many independent trajectories to make."""
+    length_ps: Positive
+    """Length of the production part of every run, ps."""
+    seed: Count = 1
+    """Seed of the first run; the next runs count up from it."""
+    variables: dict[str, str | Integer | Number] = {}
+    """Further variables for the deck, given to LAMMPS as `-var NAME VALUE`."""
+
+
+class Trajectory(Section):
+    """The trajectories and what a LAMMPS dump does not say about itself."""
+
+    files: OneOrMore[str] | None = None
+    """Dump files, one per trajectory, relative to the working directory; leave it out where the
+    system has a `simulate` section."""
+    units: Literal[tuple(UNIT_STYLES)]
+    """LAMMPS unit style of the run that wrote the dump."""
+    timestep: Positive
+    """Time step of that run, in the time unit of its unit style."""
+    frame_interval_ps: Positive
+    """Time between two frames of the dump, ps."""
+    elements: dict[Integer, str] = {}
+    """Element (or any species name) of each LAMMPS atom type, where the dump has no `element` column."""
+
+    @property
+    def timestep_ps(self):
+        return self.timestep * UNIT_STYLES[self.units].time_ps
+
+    @property
+    def steps_per_frame(self):
+        return multiple(self.frame_interval_ps, self.timestep_ps, "trajectory.frame_interval_ps", "the timestep")
+
+
+class Targets(Section):
+    """The atoms (or molecules) whose dynamics is learned."""
+
+    selection: str
+    """MDAnalysis selection of the target atoms, evaluated on the first frame, e.g. `element Li` or
+    `type 3`."""
+    group_by: Literal["atom", "molecule"] = "atom"
+    """Whether each selected atom is a target of its own, or all selected atoms of one molecule are
+    one target."""
+
+
+class Graphs(Section):
+    """The graph of neighbors around every atom."""
+
+    neighbors: Count
+    """Number of nearest neighbors of each atom, periodic images counted."""
+    shards: Count = 2
+    """Into how many files the graphs of one trajectory are divided; each is one job."""
+
+
+class Splits(Section):
+    """Which part of every trajectory is used for what, as fractions of its length."""
+
+    train: tuple[Fraction, Fraction] = (0.0, 0.4)
+    """Frames that the networks are trained on."""
+    validation: tuple[Fraction, Fraction] = (0.4, 0.5)
+    """Frames that choose among epochs, seeds and hyperparameters."""
+    test: tuple[Fraction, Fraction] = (0.5, 1.0)
+    """Frames that every reported number comes from; opened only after the choice."""
+
+    def as_dict(self):
+        return {"train": self.train, "validation": self.validation, "test": self.test}
+
+    @model_validator(mode="after")
+    def _disjoint(self):
+        parts = sorted(self.as_dict().items(), key=lambda item: item[1])
+        for name, (begin, end) in parts:
+            if not begin < end:
+                raise ValueError(f"{name} begins at {begin:g} and ends at {end:g}: give [begin, end] with begin < end")
+        for (first, (_, end)), (second, (begin, _)) in pairwise(parts):
+            if begin < end:
+                raise ValueError(
+                    f"{first} ends at {end:g} but {second} begins at {begin:g}: the splits overlap; "
+                    f"begin {second} at {end:g} or later"
+                )
+        return self
+
+
+class Network(Section):
+    """The part of the network that is not searched over."""
+
+    radial_max_A: Positive = 7.0
+    """Centre of the last Gaussian of the radial basis, A."""
+    radial_step_A: Positive = 0.2
+    """Distance between the centres of two Gaussians, and their width, A."""
+
+
+class Search(Section):
+    """Hyperparameters.
+
+    Each may be one value or a list; every combination is a trial, and adding a value trains only the
+    new trials.
+    """
+
+    n_states: OneOrMore[Annotated[Integer, Field(ge=2)]]
+    """Number of states."""
+    lag_ps: OneOrMore[Positive]
+    """Lag time of the Koopman model, ps; a whole multiple of the frame interval."""
+    width: OneOrMore[Count] = [16]
+    """Number of features of an atom inside the network."""
+    convolutions: OneOrMore[Count] = [2]
+    """Number of graph convolutions: how many neighbor shells away a target can see."""
+    learning_rate: OneOrMore[Positive] = [0.005]
+    """Step size of the Adam optimiser."""
+
+
+class Trial(Section):
+    """One point of the search."""
+
+    n_states: int
+    lag_ps: float
+    width: int
+    convolutions: int
+    learning_rate: float
+
+    @property
+    def name(self):
+        """The trial as a folder name that says its values, so that adding one moves no other."""
+        return "_".join(f"{key}~{value:.12g}" for key, value in self)
+
+
+class Training(Section):
+    """How a network is trained."""
+
+    batch_samples: Annotated[Integer, Field(ge=16)] = 2048
+    """Time-lagged pairs of a target's surroundings in one step. Below about 1000 the score itself
+    becomes biased."""
+    epoch_steps: Count = 25
+    """Optimisation steps between two validations."""
+    max_epochs: Count = 40
+    """Most epochs in each of the two stages."""
+    patience: Count = 4
+    """A stage ends when this many epochs in a row bring no better validation."""
+    crispness: Annotated[Number, Field(ge=0)] = 0.1
+    """Weight of the crispness of the states beside the VAMP-2 score in the second stage."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to train; auto takes a GPU where there is one."""
+
+
+class Kinetics(Section):
+    """The analysis of the states."""
+
+    timescale_lags_ps: OneOrMore[Positive] | None = None
+    """Lag times of the implied-timescales figure, ps; without it a series from one
+    frame to ten lags."""
+    chapman_kolmogorov_steps: Count = 10
+    """How many multiples of the lag time the Chapman-Kolmogorov test looks ahead."""
+    chunks: Annotated[Integer, Field(ge=3)] = 5
+    """Into how many stretches of time the test frames are divided for the 95 % intervals."""
+
+
+class SiteType(Section):
+    """One kind of known site in the cell."""
+
+    fractional: Annotated[list[tuple[Number, Number, Number]], Field(min_length=1)]
+    """Positions of the sites of this type, in fractions of the lattice vectors."""
+    core_radius_A: Positive
+    """A target within this distance has arrived at the site; until it reaches the core of another
+    site it stays assigned to it, A."""
+
+
+class Bond(Section):
+    """Between which types of site a target can hop directly."""
+
+    between: tuple[str, str]
+    """The two types."""
+    within_A: Positive
+    """Sites of these types nearer than this are neighbors, A."""
+
+
+class Sites(Section):
+    """Known sites of the targets.
+
+    A reference for the learned states, and the network of sites from which the dynamics in the whole
+    cell is rebuilt.
+    """
+
+    types: Annotated[dict[str, SiteType], Field(min_length=1)]
+    """The types of site, by name."""
+    bonds: list[Bond] = []
+    """Which sites are neighbors."""
+
+    @model_validator(mode="after")
+    def _known(self):
+        for bond in self.bonds:
+            for name in bond.between:
+                if name not in self.types:
+                    raise ValueError(
+                        f"bonds name the site type {name!r}, which is not under types ({', '.join(self.types)})"
+                    )
+        return self
+
+
+class System(Section):
+    """One material: its trajectories, its targets, and what to learn about them."""
+
+    description: str = ""
+    """One line for the report."""
+    simulate: Simulate | None = None
+    """Only where the workflow runs LAMMPS itself."""
+    trajectory: Trajectory
+    targets: Targets
+    graphs: Graphs
+    splits: Splits = Splits()
+    network: Network = Network()
+    search: Search
+    seeds: Annotated[list[Count], Field(min_length=1)] = [1, 2, 3, 4, 5]
+    """Each trial is trained once from each of these random seeds."""
+    training: Training = Training()
+    kinetics: Kinetics = Kinetics()
+    sites: Sites | None = None
+
+    @property
+    def n_trajectories(self):
+        return self.simulate.runs if self.simulate else len(self.trajectory.files or [])
+
+    @property
+    def trials(self):
+        """Every trial of the search by its name."""
+        keys = Search.model_fields
+        points = product(*(getattr(self.search, key) for key in keys))
+        trials = [Trial(**dict(zip(keys, point, strict=True))) for point in points]
+        return {trial.name: trial for trial in trials}
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        if bool(self.simulate) == bool(self.trajectory.files):
+            raise ValueError(
+                "give either trajectory.files (your dumps) or a simulate section (LAMMPS is run), and not both"
+            )
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError(f"seeds: {self.seeds} names a seed twice; each seed is one training run")
+        interval = self.trajectory.frame_interval_ps
+        try:
+            _ = self.trajectory.steps_per_frame
+            for key, lags in (
+                ("search.lag_ps", self.search.lag_ps),
+                ("kinetics.timescale_lags_ps", self.kinetics.timescale_lags_ps or []),
+            ):
+                for lag in lags:
+                    multiple(lag, interval, key, "the frame interval")
+            if self.simulate:
+                multiple(self.simulate.length_ps, interval, "simulate.length_ps", "the frame interval")
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+        if self.simulate:
+            for name, (begin, end) in self.splits.as_dict().items():
+                length = (end - begin) * self.simulate.length_ps
+                if max(self.search.lag_ps) >= length:
+                    raise ValueError(
+                        f"search.lag_ps: a lag of {max(self.search.lag_ps):g} ps does not fit into the "
+                        f"{length:g} ps of the {name} split; shorten the lag or lengthen the trajectory"
+                    )
+        return self
+
+
+class Config(Section):
+    """What to run: `config/config.yaml`."""
+
+    systems: OneOrMore[str]
+    """The systems to run; each is the file `<system>.yaml` in `system_dir`."""
+    system_dir: Path = Path("config/systems")
+    """Folder of the system files, relative to the working directory."""
+    lammps: str = "lmp"
+    """Command that starts LAMMPS, e.g. `srun lmp_mpi`; only used by systems that simulate."""
+    defaults: dict = {}
+    """Settings for all systems: the same keys as in a system file, which overrides them."""

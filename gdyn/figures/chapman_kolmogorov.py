@@ -1,0 +1,51 @@
+"""The Chapman-Kolmogorov test, a panel for every entry of the Koopman matrix."""
+
+import numpy as np
+
+from gdyn.figures.style import colour, new_figure
+
+
+def draw_chapman_kolmogorov(test):
+    """Draw the prediction of the model and what is observed, with 95 % intervals.
+
+    Parameters
+    ----------
+    test : the content of ``chapman_kolmogorov.json``.
+
+    Returns
+    -------
+    Figure
+    """
+    lags = np.array(test["lag_ps"])
+    predicted, observed = (
+        {part: np.array(values, dtype=float) for part, values in test[kind].items()}
+        for kind in ("predicted", "observed")
+    )
+    n = predicted["value"].shape[-1]
+    size = max(1.25, min(2.4, 7.1 / n))
+    figure = new_figure(size * n * 0.86 + 0.35, size * n)
+    panels = figure.subplots(n, n, sharex=True, sharey=True, squeeze=False)
+    for i, j in np.ndindex(n, n):
+        axes = panels[i, j]
+        axes.fill_between(
+            lags, predicted["low"][:, i, j], predicted["high"][:, i, j], color=colour(i), alpha=0.22, lw=0
+        )
+        axes.plot(lags, predicted["value"][:, i, j], color=colour(i), label=r"predicted, $K(\tau)^n$")
+        error = np.abs(np.stack([observed[part][:, i, j] for part in ("low", "high")]) - observed["value"][:, i, j])
+        axes.errorbar(
+            lags,
+            observed["value"][:, i, j],
+            error,
+            color="#202124",
+            fmt="o",
+            ms=3,
+            lw=0.9,
+            capsize=1.8,
+            label=r"observed, $K(n\tau)$",
+        )
+        axes.set_title(f"{i + 1} → {j + 1}")
+        axes.set_ylim(-0.05, 1.05)
+    panels[0, 0].legend(loc="lower left")
+    figure.supxlabel("lag time (ps)", fontsize=8.5)
+    figure.supylabel("probability", fontsize=8.5)
+    return figure

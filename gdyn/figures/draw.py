@@ -1,0 +1,38 @@
+"""From the files of the analyses to the files of the figures."""
+
+import pandas as pd
+
+from gdyn.figures.chapman_kolmogorov import draw_chapman_kolmogorov
+from gdyn.figures.koopman import draw_koopman
+from gdyn.figures.sites import draw_sites
+from gdyn.figures.style import save
+from gdyn.figures.timescales import draw_timescales
+from gdyn.figures.training import draw_training
+from gdyn.files import read_json
+
+
+def draw_kinetics(choice, histories, koopman, timescales, chapman_kolmogorov, reference, outputs):
+    """Draw the figures that every system has.
+
+    Parameters
+    ----------
+    choice, koopman, chapman_kolmogorov : paths of JSON files.
+    histories, timescales : paths of CSV files.
+    reference : paths of the timescales of known sites: one or none.
+    outputs : mapping of ``training``, ``timescales``, ``koopman`` and ``chapman_kolmogorov`` to the PDFs to write.
+    """
+    choice, model = read_json(choice), read_json(koopman)
+    of_sites = [pd.read_csv(path) for path in reference]
+    figures = {
+        "training": draw_training(pd.read_csv(histories), choice["seed"]),
+        "timescales": draw_timescales(pd.read_csv(timescales), model["lag_ps"], *of_sites),
+        "koopman": draw_koopman(model),
+        "chapman_kolmogorov": draw_chapman_kolmogorov(read_json(chapman_kolmogorov)),
+    }
+    for name, path in outputs.items():
+        save(figures[name], path)
+
+
+def draw_site_comparison(points, result, output):
+    """Draw the states in the cell: from a CSV of positions and a JSON of the comparison to a PDF."""
+    save(draw_sites(pd.read_csv(points), read_json(result)), output)

@@ -1,0 +1,68 @@
+"""The Koopman model: matrix, populations and eigenvectors by state."""
+
+import numpy as np
+
+from gdyn.figures.style import colour, label_panel, new_figure
+
+PROCESSES = ("#4a4f55", "#8b9299", "#c2c7cc")
+
+
+def draw_koopman(model):
+    """Draw the Koopman matrix, the populations and the eigenvectors, with 95 % intervals.
+
+    Parameters
+    ----------
+    model : the content of ``koopman.json``.
+
+    Returns
+    -------
+    Figure
+    """
+    n = model["n_states"]
+    matrix, populations, vectors = (
+        {part: np.array(values, dtype=float) for part, values in model[key].items()}
+        for key in ("koopman", "populations", "eigenvectors")
+    )
+    names = [str(i + 1) for i in range(n)]
+    figure = new_figure(2.5)
+    left, middle, right = figure.subplots(1, 3, width_ratios=(1.05, 0.8, 1.25))
+
+    left.imshow(matrix["value"], cmap="Blues", vmin=0, vmax=1)
+    for i, j in np.ndindex(n, n):
+        value, half = matrix["value"][i, j], matrix["high"][i, j] - matrix["value"][i, j]
+        text = f"{value:.3f}\n±{half:.3f}" if n <= 4 else f"{value:.2f}"
+        left.text(
+            j,
+            i,
+            text,
+            ha="center",
+            va="center",
+            fontsize=7.5 if n <= 4 else 6,
+            color="white" if value > 0.55 else "#202124",
+        )
+    left.set(
+        xticks=range(n), yticks=range(n), xticklabels=names, yticklabels=names, xlabel="to state", ylabel="from state"
+    )
+    left.tick_params(length=0)
+    left.spines[:].set_visible(False)
+
+    middle.bar(names, populations["value"], color=[colour(i) for i in range(n)], width=0.65)
+    error = np.abs(np.stack([populations["low"], populations["high"]]) - populations["value"])
+    middle.errorbar(names, populations["value"], error, fmt="none", ecolor="#202124", lw=0.9, capsize=2)
+    middle.set(xlabel="state", ylabel="population", ylim=(0, 1))
+
+    width = 0.8 / max(n - 1, 1)
+    for process in range(n - 1):
+        x = np.arange(n) + (process - (n - 2) / 2) * width
+        value = vectors["value"][process]
+        error = np.abs(np.stack([vectors["low"][process], vectors["high"][process]]) - value)
+        timescale = model["timescales_ps"][process]["value"]
+        label = "no timescale" if timescale is None else f"{timescale:.3g} ps"
+        right.bar(x, value, width * 0.9, color=PROCESSES[process % len(PROCESSES)], label=label)
+        right.errorbar(x, value, error, fmt="none", ecolor="#202124", lw=0.9, capsize=2)
+    right.axhline(0, color="#202124", lw=0.7)
+    right.set(xticks=range(n), xticklabels=names, xlabel="state", ylabel="left eigenvector", ylim=(-1.15, 1.45))
+    right.legend(loc="upper right", ncols=min(n - 1, 3))
+    for axes, letter in ((left, "a"), (middle, "b"), (right, "c")):
+        label_panel(axes, letter)
+    return figure

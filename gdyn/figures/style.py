@@ -1,0 +1,56 @@
+"""One look for all figures."""
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from gdyn.files import whole_file
+
+WIDTH_INCH = 7.1  # two columns of a journal
+STATES = ("#0f5c8c", "#d9822b", "#3a8a5f", "#a4407a", "#7a6a2f", "#5b5ea6", "#b5403a", "#4d4d4d")
+REFERENCE = "#6b6b6b"
+FAINT = "#d5d8dc"
+
+PARAMETERS = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 8.0,
+    "axes.titlesize": 8.5,
+    "axes.labelsize": 8.5,
+    "legend.fontsize": 7.5,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "axes.linewidth": 0.7,
+    "xtick.major.width": 0.7,
+    "ytick.major.width": 0.7,
+    "xtick.direction": "in",
+    "ytick.direction": "in",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+    "lines.linewidth": 1.4,
+    "lines.markersize": 3.5,
+    "pdf.fonttype": 42,
+    "mathtext.default": "regular",
+}
+
+
+def new_figure(height_inch, width_inch=WIDTH_INCH):
+    """An empty figure in the common style."""
+    matplotlib.rcParams.update(PARAMETERS)
+    return Figure(figsize=(width_inch, height_inch), layout="constrained")
+
+
+def save(figure, path):
+    """Write a figure as PDF; the same numbers give the same bytes."""
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, format="pdf", metadata={"CreationDate": None})
+
+
+def label_panel(axes, letter):
+    """Mark a panel with its letter."""
+    axes.set_title(letter, loc="left", fontweight="bold", fontsize=10)
+
+
+def colour(state):
+    """The colour of a state, counted from 0."""
+    return STATES[state % len(STATES)]

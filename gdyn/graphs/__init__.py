@@ -1,0 +1,1 @@
+"""Graphs of the surroundings of every atom: building them, and reading them for the network."""

@@ -1,0 +1,97 @@
+"""The Chapman-Kolmogorov test: whether the model predicts what is seen after many lag times."""
+
+import numpy as np
+import pandas as pd
+
+from gdyn.errors import InputError
+from gdyn.files import write_json, write_table
+from gdyn.kinetics.koopman import koopman_matrix
+from gdyn.kinetics.uncertainty import with_interval
+from gdyn.logs import LOG
+from gdyn.store import States
+
+TOLERANCE = 1e-9  # of rounding, where both intervals have no width
+
+
+def chapman_kolmogorov(states, steps, n_chunks):
+    """Compare ``K(lag)^n`` with ``K(n lag)`` for ``n = 0 ... steps`` (equation 13 of docs/theory.md).
+
+    The test is passed where every entry of the two agrees within their 95 % intervals, added in
+    squares.
+
+    Parameters
+    ----------
+    states : States
+    steps : int, lag times to look ahead; fewer where they do not fit twice into a chunk.
+    n_chunks : int, stretches of time for the intervals.
+
+    Returns
+    -------
+    dict with ``lag_ps`` (n + 1,), ``predicted`` and ``observed`` (each ``value``, ``low``, ``high`` of shape
+    (n + 1, states, states)), ``max_deviation`` and ``passed``.
+
+    Raises
+    ------
+    InputError : not even two lag times fit.
+    """
+    lag = states.lag_frames
+    chunk = len(states.segment) // n_chunks
+    fitting = min(steps, chunk // (2 * lag))
+    if fitting < 2:
+        raise InputError(
+            f"the Chapman-Kolmogorov test needs {4 * lag} frames in each of {n_chunks} chunks of the {states.split} "
+            f"frames, but they have {chunk}; lower kinetics.chunks or search.lag_ps, or use a longer trajectory"
+        )
+    if fitting < steps:
+        LOG.warning(
+            "the Chapman-Kolmogorov test looks %d instead of %d lag times ahead: more do not fit into a chunk",
+            fitting,
+            steps,
+        )
+
+    def predict(probabilities, segment):
+        matrix = koopman_matrix(probabilities, segment, lag)
+        return np.stack([np.linalg.matrix_power(matrix, n) for n in range(fitting + 1)])
+
+    def observe(probabilities, segment):
+        return np.stack([koopman_matrix(probabilities, segment, n * lag) for n in range(fitting + 1)])
+
+    predicted, observed = (with_interval(f, states, n_chunks) for f in (predict, observe))
+    deviation = np.abs(predicted["value"] - observed["value"])
+    width = np.hypot(predicted["high"] - predicted["value"], observed["high"] - observed["value"])
+    return {
+        "lag_ps": np.arange(fitting + 1) * states.lag_ps,
+        "predicted": predicted,
+        "observed": observed,
+        "max_deviation": float(deviation.max()),
+        "passed": bool(np.all(deviation <= width + TOLERANCE)),
+    }
+
+
+def run_test(states, result, table, kinetics):
+    """Test the states in a file and write the verdict (JSON) and the curves (CSV).
+
+    Raises
+    ------
+    InputError : see :func:`chapman_kolmogorov`.
+    """
+    found = chapman_kolmogorov(States.read(states), kinetics.chapman_kolmogorov_steps, kinetics.chunks)
+    LOG.info(
+        "Chapman-Kolmogorov test %s, largest deviation %.3f",
+        "passed" if found["passed"] else "NOT passed",
+        found["max_deviation"],
+    )
+    write_json(result, found)
+    n_states = found["observed"]["value"].shape[-1]
+    rows = [
+        {"lag_ps": lag_ps, "from": i + 1, "to": j + 1}
+        | {
+            f"{kind}{suffix}": found[kind][part][n, i, j]
+            for kind in ("predicted", "observed")
+            for part, suffix in (("value", ""), ("low", "_low"), ("high", "_high"))
+        }
+        for i in range(n_states)
+        for j in range(n_states)
+        for n, lag_ps in enumerate(found["lag_ps"])
+    ]
+    write_table(table, pd.DataFrame(rows))

@@ -1,0 +1,87 @@
+"""The Koopman matrix of the states, its populations, timescales and eigenvectors."""
+
+import numpy as np
+
+from gdyn.errors import InputError
+from gdyn.statistics import Covariances
+
+LARGEST_CONDITION = 1e12
+
+
+def koopman_matrix(probabilities, segment, lag_frames):
+    """Koopman matrix ``K = C00^-1 C01`` with means kept (equation 11 of docs/theory.md).
+
+    For hard states this is the maximum-likelihood transition matrix. Rows sum to 1; entries of
+    noisy or barely populated states can be negative and are left so.
+
+    Parameters
+    ----------
+    probabilities : (frames, targets, states)
+    segment : (frames,) pairs stay within a segment
+    lag_frames : int
+
+    Returns
+    -------
+    (states, states) float64, from row to column
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError : the frames do not determine it: there is no pair, or states coincide.
+    """
+    c = Covariances.of(probabilities, segment, lag_frames)
+    if c.samples == 0 or not np.linalg.cond(c.c00) < LARGEST_CONDITION:
+        raise np.linalg.LinAlgError("the states are not independent of each other, or there is no pair of frames")
+    return np.linalg.solve(c.c00, c.c01)
+
+
+def sorted_eigenvalues(matrix):
+    """Eigenvalues, largest modulus first: (states,) complex."""
+    eigenvalues = np.linalg.eigvals(matrix).astype(complex)
+    return eigenvalues[np.argsort(-np.abs(eigenvalues), kind="stable")]
+
+
+def timescales(matrix, lag_ps):
+    """Implied timescales ``-lag / ln |lambda|`` of all but the stationary process: (states - 1,), ps.
+
+    Slowest first (equation 12 of docs/theory.md). Infinite where an eigenvalue is not below 1.
+    """
+    modulus = np.abs(sorted_eigenvalues(matrix))[1:]
+    with np.errstate(divide="ignore"):
+        return np.where(modulus < 1.0, -lag_ps / np.log(np.where(modulus < 1.0, modulus, 0.5)), np.inf)
+
+
+def stationary_distribution(matrix):
+    """Left eigenvector of eigenvalue 1, normalised to sum 1: (states,)."""
+    eigenvalues, vectors = np.linalg.eig(matrix.T)
+    vector = np.real(vectors[:, np.argmin(np.abs(eigenvalues - 1.0))])
+    return vector / vector.sum()
+
+
+def left_eigenvectors(matrix, like=None):
+    """Left eigenvectors of the processes, slowest first: (states - 1, states), real parts.
+
+    Scaled to a largest entry of 1 in modulus. The sign makes the entry of the first (most populated)
+    state positive, or follows ``like``.
+    """
+    eigenvalues, vectors = np.linalg.eig(matrix.T)
+    order = np.argsort(-np.abs(eigenvalues), kind="stable")[1:]
+    rows = np.real(vectors[:, order]).T
+    rows = rows / np.abs(rows).max(axis=1, keepdims=True)
+    sign = np.sign(rows[:, 0] if like is None else (rows * like).sum(1))
+    return rows * np.where(sign == 0, 1.0, sign)[:, None]
+
+
+def check_states(states):
+    """See that the states can be analysed at all.
+
+    Raises
+    ------
+    InputError : they are linearly dependent on these frames, so that no Koopman matrix exists.
+    """
+    try:
+        return koopman_matrix(states.probabilities, states.segment, states.lag_frames)
+    except np.linalg.LinAlgError:
+        raise InputError(
+            f"the {states.probabilities.shape[-1]} states are not independent of each other on the {states.split} "
+            f"frames, or there is no pair of frames {states.lag_ps:g} ps apart; use fewer states, or more frames"
+        ) from None

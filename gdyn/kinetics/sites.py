@@ -1,0 +1,147 @@
+"""Known sites: assignment by cores, and the dynamics of the whole site network from the local states."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import logm
+
+from gdyn.errors import InputError
+
+
+@dataclass
+class SiteNetwork:
+    """The sites of a periodic cell and their bonds.
+
+    types : names of the site types
+    fractional : (sites, 3) in fractions of the lattice vectors
+    type_of : (sites,) index into ``types``
+    radius_A : (sites,) of the cores
+    bonds : (sites, sites) number of bonds between two sites, periodic images counted
+    """
+
+    types: list
+    fractional: np.ndarray
+    type_of: np.ndarray
+    radius_A: np.ndarray
+    bonds: np.ndarray
+
+    @classmethod
+    def of(cls, settings, cell):
+        """Build the network from the ``sites`` section of a system and the cell (3, 3) in A.
+
+        Raises
+        ------
+        InputError : sites of one type have different numbers of bonds to another type, so that they
+            are not equivalent.
+        """
+        types = list(settings.types)
+        fractional = np.concatenate([np.array(settings.types[name].fractional) for name in types])
+        type_of = np.concatenate([np.full(len(settings.types[name].fractional), i) for i, name in enumerate(types)])
+        radius = np.array([settings.types[types[i]].core_radius_A for i in type_of])
+        bonds = np.zeros((len(type_of), len(type_of)), int)
+        for bond in settings.bonds:
+            a, b = (types.index(name) for name in bond.between)
+            between = (type_of[:, None] == a) & (type_of == b)
+            bonds += np.where(between | between.T, _images_within(fractional, cell, bond.within_A), 0)
+        network = cls(types, fractional, type_of, radius, bonds)
+        for a in range(len(types)):
+            counts = network.bonds_of_type(bonds[type_of == a])
+            if (counts != counts[0]).any():
+                raise InputError(
+                    f"sites: the {types[a]} sites have different numbers of bonds ({counts.tolist()}); give sites with "
+                    f"different surroundings different types, or mend sites.bonds"
+                )
+        return network
+
+    def bonds_of_type(self, bonds):
+        """Sum rows of bonds over the types of the other end: (rows, types)."""
+        return np.stack([bonds[:, self.type_of == b].sum(1) for b in range(len(self.types))], axis=1)
+
+    def assign(self, positions, cells):
+        """Assign positions to sites by cores.
+
+        Within the core of a site a target belongs to it; elsewhere it belongs to the site whose core it
+        left last (before the first arrival: where it arrives first). Crossing the border between
+        two sites and turning back is no hop, so the assignment has the memory that a dividing
+        surface lacks.
+
+        Parameters
+        ----------
+        positions : (frames, targets, 3), A
+        cells : (frames, 3, 3), A
+
+        Returns
+        -------
+        (frames, targets) int64, the site
+
+        Raises
+        ------
+        InputError : a target never comes into any core.
+        """
+        inverse = np.linalg.inv(cells)
+        site = np.full(positions.shape[:2], -1)
+        nearest = np.full(positions.shape[:2], np.inf)
+        for number, (where, radius) in enumerate(zip(self.fractional, self.radius_A, strict=True)):
+            offset = np.einsum("fti,fij->ftj", positions, inverse) - where
+            offset -= np.rint(offset)
+            distance = np.linalg.norm(np.einsum("fti,fij->ftj", offset, cells), axis=-1)
+            inside = (distance < radius) & (distance < nearest)
+            site[inside] = number
+            nearest[inside] = distance[inside]
+        frames = np.arange(len(site))[:, None]
+        last = np.maximum.accumulate(np.where(site >= 0, frames, -1), axis=0)
+        first = np.argmax(site >= 0, axis=0)
+        if (site[first, np.arange(site.shape[1])] < 0).any():
+            raise InputError("sites: a target never comes into the core of any site; widen sites.types.*.core_radius_A")
+        return np.take_along_axis(site, np.where(last < 0, first, last), axis=0)
+
+    def rebuild(self, local, lag_ps):
+        """Timescales of the site network from the Koopman matrix of the site types, two ways.
+
+        With ``c_ab`` bonds from a site of type a to sites of type b, ``m`` of them to one site
+        (equation 21 of docs/theory.md): the transition matrix ``K_ss' = m K_ab / c_ab``, which allows
+        one hop in a lag time, and the generator ``Q_ss' = m L_ab / c_ab`` with ``L = logm(K) / lag``,
+        which allows any number.
+
+        Parameters
+        ----------
+        local : (types, types) Koopman matrix of the types of site
+        lag_ps : float
+
+        Returns
+        -------
+        matrix, generator : (sites - 1,) ps, slowest first; not a number where a form does not exist,
+            as where types are not bonded each to every other and none to itself.
+        """
+        n_types, n_sites = len(self.types), len(self.type_of)
+        unknown = np.full(n_sites - 1, np.nan)
+        counts = np.stack([self.bonds_of_type(self.bonds[self.type_of == a])[0] for a in range(n_types)])
+        if not np.array_equal(counts > 0, ~np.eye(n_types, dtype=bool)):
+            return unknown, unknown
+        pair = np.ix_(self.type_of, self.type_of)
+        stay = np.eye(n_sites, dtype=bool)
+        share = self.bonds / np.where(stay, 1, np.maximum(counts[pair], 1))
+
+        moduli = np.sort(np.abs(np.linalg.eigvals(np.where(stay, local[pair], local[pair] * share))))[-2::-1]
+        matrix = np.full(n_sites - 1, np.nan)
+        decaying = (moduli > 0) & (moduli < 1)
+        matrix[decaying] = -lag_ps / np.log(moduli[decaying])
+
+        rate = logm(local) / lag_ps
+        if np.iscomplexobj(rate) and np.abs(rate.imag).max() > 1e-9 * np.abs(rate).max():
+            return matrix, unknown
+        rate = np.real(rate)
+        decay = np.sort(-np.real(np.linalg.eigvals(np.where(stay, rate[pair], rate[pair] * share))))[1:]
+        generator = np.full(n_sites - 1, np.nan)
+        generator[decay > 0] = 1.0 / decay[decay > 0]
+        return matrix, generator
+
+
+def _images_within(fractional, cell, cutoff_A):
+    """Number of images of each site within a distance of each other site: (sites, sites) int."""
+    heights = 1.0 / np.linalg.norm(np.linalg.inv(cell), axis=0)
+    reach = np.ceil(cutoff_A / heights).astype(int) + 1
+    images = np.stack(np.meshgrid(*(np.arange(-n, n + 1) for n in reach), indexing="ij"), -1).reshape(-1, 3)
+    offsets = fractional[None, :, None] - fractional[:, None, None] + images
+    distances = np.linalg.norm(offsets @ cell, axis=-1)
+    return ((distances < cutoff_A) & (distances > 1e-6)).sum(-1)

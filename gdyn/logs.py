@@ -1,0 +1,72 @@
+"""What a job says: a log file, one sentence for a user's mistake, and progress one can watch."""
+
+import logging
+import signal
+import sys
+import time
+import warnings
+from contextlib import contextmanager
+from pathlib import Path
+
+from gdyn.errors import GdynError
+
+LOG = logging.getLogger("gdyn")
+
+
+@contextmanager
+def job(snakemake):
+    """Run a workflow job: log to its log file and, in brief, to the terminal.
+
+    Parameters
+    ----------
+    snakemake : the object of that name in a Snakemake script.
+
+    Raises
+    ------
+    SystemExit : after a :class:`GdynError`, whose sentence alone is logged. Any other exception is a defect; it is
+        logged with its traceback and goes on.
+    """
+    path = Path(snakemake.log[0])
+    label = " ".join([snakemake.rule, *map(str, snakemake.wildcards)])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    to_file = logging.FileHandler(path, mode="w", encoding="utf-8")
+    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    to_terminal = logging.StreamHandler(sys.stderr)
+    to_terminal.setFormatter(logging.Formatter(f"{label}: %(message)s"))
+    LOG.handlers = [to_file, to_terminal]
+    LOG.setLevel(logging.INFO)
+    LOG.propagate = False
+    logging.captureWarnings(True)
+    logging.getLogger("py.warnings").handlers = [to_file]
+    logging.getLogger("py.warnings").propagate = False
+    warnings.simplefilter("default")
+    # A cluster ends a job with SIGTERM: leave as for Ctrl-C, so that nothing half-written stays.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        yield
+    except GdynError as error:
+        LOG.error("%s", error)
+        sys.exit(1)
+    except Exception:
+        to_terminal.setLevel(logging.CRITICAL)
+        LOG.exception("gdyn met something it did not expect; this is a defect, please report it")
+        raise
+    finally:
+        to_file.close()
+
+
+def progress(items, what, total=None, every_s=10.0):
+    """Iterate over ``items``: a bar on a terminal, a line every ``every_s`` seconds in a log."""
+    total = len(items) if total is None else total
+    if sys.stderr.isatty():
+        from tqdm import tqdm
+
+        yield from tqdm(items, desc=what, total=total, leave=False, mininterval=0.2, dynamic_ncols=True)
+        return
+    begin = last = time.monotonic()
+    for count, item in enumerate(items, start=1):
+        yield item
+        now = time.monotonic()
+        if now - last >= every_s and count < total:
+            last = now
+            LOG.info("%s: %d of %d, %.0f s to go", what, count, total, (now - begin) / count * (total - count))

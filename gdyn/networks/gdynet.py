@@ -1,0 +1,76 @@
+"""The graph dynamical network: from the graph around a target to its state probabilities."""
+
+import torch
+from torch import nn
+
+from gdyn.networks.convolution import GraphConvolution, radial_basis
+
+SMALLEST_PROBABILITY = 1e-5
+
+
+class GDyNet(nn.Module):
+    """Graph convolutions, pooling over the atoms of a target, and a softmax over the states.
+
+    After Xie, France-Lanord, Wang, Shao-Horn and Grossman, Nat. Commun. 10, 2667 (2019). The softmax
+    is followed by a fixed linear map of the states, ``rotation``, which is the identity until
+    :meth:`rotate` is called: a VAMP score does not change under such a map, but which states are
+    pure does (equation 15 of docs/theory.md).
+
+    Parameters
+    ----------
+    n_species, n_states : numbers of elements and of states.
+    width : features of an atom.
+    convolutions : rounds of messages.
+    radial_max_A, radial_step_A : centre of the last Gaussian and distance between two, A.
+    """
+
+    def __init__(self, n_species, n_states, width, convolutions, radial_max_A, radial_step_A):
+        super().__init__()
+        self.arguments = {
+            "n_species": n_species,
+            "n_states": n_states,
+            "width": width,
+            "convolutions": convolutions,
+            "radial_max_A": radial_max_A,
+            "radial_step_A": radial_step_A,
+        }
+        self.register_buffer("radial", radial_basis(radial_max_A, radial_step_A), persistent=False)
+        self.register_buffer("rotation", torch.eye(n_states))
+        self.embedding = nn.Embedding(n_species, width)
+        n_radial = self.radial.shape[1]
+        self.convolutions = nn.ModuleList(GraphConvolution(width, n_radial) for _ in range(convolutions))
+        self.head = nn.Sequential(nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, n_states))
+
+    def forward(self, graph):
+        """State probabilities of every target of a :class:`~gdyn.graphs.dataset.GraphBatch`.
+
+        Returns
+        -------
+        (targets, states), rows sum to 1
+        """
+        probabilities = torch.softmax(self.head(self.pool(graph)), dim=1) @ self.rotation
+        probabilities = probabilities.clamp_min(SMALLEST_PROBABILITY)
+        return probabilities / probabilities.sum(1, keepdim=True)
+
+    def pool(self, graph):
+        """Mean of the features over the atoms of each target: (targets, width)."""
+        features = self.embedding(graph.species)
+        distance_rows = graph.distance_mA.clamp_max(len(self.radial) - 1)
+        present = graph.targets >= 0
+        atoms = graph.targets.clamp_min(0)
+        for convolution in self.convolutions[:-1]:
+            features = convolution(features, None, graph.neighbors, distance_rows, self.radial)
+        # Nothing looks at the other atoms after the last convolution.
+        rows = atoms.flatten()
+        features = self.convolutions[-1](
+            features, rows, graph.neighbors[rows], distance_rows[rows], self.radial
+        ).unflatten(0, atoms.shape)
+        if atoms.shape[1] == 1:
+            return features.squeeze(1)
+        weights = present.to(features.dtype)
+        return (features * weights.unsqueeze(-1)).sum(1) / weights.sum(1, keepdim=True)
+
+    @torch.no_grad()
+    def rotate(self, matrix):
+        """Follow the present map of the states by ``matrix`` (states, states), whose rows sum to 1."""
+        self.rotation.copy_(self.rotation @ torch.as_tensor(matrix, dtype=self.rotation.dtype))

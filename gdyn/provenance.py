@@ -1,0 +1,16 @@
+"""Where a result came from: checksums of files and of settings."""
+
+import hashlib
+import json
+
+
+def file_checksum(path):
+    """SHA-256 of a file's bytes, as ``sha256:...``."""
+    with open(path, "rb") as file:
+        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+
+
+def settings_checksum(settings):
+    """SHA-256 of a mapping of plain values, the same for the same content in any order of keys."""
+    text = json.dumps(settings, sort_keys=True, default=str)
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"

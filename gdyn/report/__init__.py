@@ -1,0 +1,1 @@
+"""What a system's results come together in: the summary and the report."""

@@ -1,0 +1,232 @@
+"""report.pdf: the numbers in a table, then every figure with its caption."""
+
+import textwrap
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from pypdf import PageObject, PdfReader, PdfWriter, Transformation
+
+from gdyn.figures import style
+from gdyn.files import read_json, whole_file
+
+A4_INCH = (8.27, 11.69)
+MARGIN_INCH = 0.6
+LINE_INCH = 0.165
+GAP_INCH = 0.32
+CAPTION_COLUMNS = 122
+POINTS = 72
+
+
+def compose(summary, figures, captions, report):
+    """Write the report.
+
+    Parameters
+    ----------
+    summary : path of summary.json.
+    figures : paths of the figures as PDF, in order.
+    captions : paths of their captions: plain paragraphs.
+    report : path to write.
+    """
+    blocks = [_figure_block(number, *pair) for number, pair in enumerate(zip(figures, captions, strict=True), start=1)]
+    writer = PdfWriter()
+    writer.add_page(_text_page(_front_page(read_json(summary))))
+    for page_blocks in _divide(blocks):
+        _add_figure_page(writer, page_blocks)
+    with whole_file(report) as temporary, open(temporary, "wb") as file:
+        writer.write(file)
+
+
+@dataclass
+class _Block:
+    """A figure, scaled to the text width where it is wider, and the lines of its caption."""
+
+    page: PageObject
+    scale: float
+    caption: list
+
+    @property
+    def width_inch(self):
+        return float(self.page.mediabox.width) / POINTS * self.scale
+
+    @property
+    def figure_inch(self):
+        return float(self.page.mediabox.height) / POINTS * self.scale
+
+    @property
+    def height_inch(self):
+        return self.figure_inch + LINE_INCH * (len(self.caption) + 0.5)
+
+
+def _figure_block(number, figure, caption):
+    page = PdfReader(figure).pages[0]
+    width, height = (float(side) / POINTS for side in (page.mediabox.width, page.mediabox.height))
+    text = f"Figure {number}. " + " ".join(Path(caption).read_text(encoding="utf-8").split())
+    lines = textwrap.wrap(text, CAPTION_COLUMNS)
+    room = A4_INCH[1] - 2 * MARGIN_INCH - LINE_INCH * (len(lines) + 0.5)
+    scale = min(1.0, (A4_INCH[0] - 2 * MARGIN_INCH) / width, room / height)
+    return _Block(page, scale, lines)
+
+
+def _divide(blocks):
+    """Set the blocks one below the other, on as many pages as they need."""
+    pages = [[]]
+    room = A4_INCH[1] - 2 * MARGIN_INCH
+    for block in blocks:
+        if pages[-1] and sum(b.height_inch + GAP_INCH for b in pages[-1]) + block.height_inch > room:
+            pages.append([])
+        pages[-1].append(block)
+    return pages
+
+
+def _add_figure_page(writer, blocks):
+    top, texts, placed = A4_INCH[1] - MARGIN_INCH, [], []
+    for block in blocks:
+        bottom = top - block.figure_inch
+        placed.append((block, (A4_INCH[0] - block.width_inch) / 2, bottom))
+        texts += [
+            (MARGIN_INCH, bottom - LINE_INCH * (i + 1), line, {"fontsize": 8}) for i, line in enumerate(block.caption)
+        ]
+        top -= block.height_inch + GAP_INCH
+    page = writer.add_page(_text_page(texts))
+    for block, left, bottom in placed:
+        move = Transformation().scale(block.scale).translate(left * POINTS, bottom * POINTS)
+        page.merge_transformed_page(block.page, move)
+
+
+def _text_page(texts):
+    """A page with lines of text: (x, y in inches from the lower left, text, matplotlib text properties)."""
+    style.new_figure(1.0)
+    figure = Figure(figsize=A4_INCH)
+    for x, y, text, look in texts:
+        figure.text(x / A4_INCH[0], y / A4_INCH[1], text, va="baseline", **look)
+    buffer = BytesIO()
+    figure.savefig(buffer, format="pdf", metadata={"CreationDate": None})
+    return PdfReader(buffer).pages[0]
+
+
+def _front_page(numbers):
+    texts = []
+    y = A4_INCH[1] - MARGIN_INCH - 0.2
+
+    def put(text, x=MARGIN_INCH, advance=0.0, **look):
+        nonlocal y
+        y -= advance
+        texts.append((x, y, text, {"fontsize": 8.5, **look}))
+
+    put(numbers["system"], fontsize=18, fontweight="bold")
+    for line in textwrap.wrap(numbers["description"], 100):
+        put(line, advance=0.26, fontsize=9.5, color="#4d4d4d")
+    y -= 0.12
+    for title, rows in _sections(numbers):
+        put(title, advance=0.36, fontsize=10, fontweight="bold", color=style.STATES[0])
+        for name, value, unit in rows:
+            lines = textwrap.wrap(f"{value} {unit}", 72)
+            put(name, advance=0.2)
+            for number, line in enumerate(lines):
+                put(line, x=MARGIN_INCH + 2.6, advance=0.17 if number else 0.0)
+    put(
+        "Not to be trusted without a thought" if numbers["warnings"] else "No warnings",
+        advance=0.4,
+        fontsize=10,
+        fontweight="bold",
+        color=style.STATES[1] if numbers["warnings"] else style.STATES[2],
+    )
+    for sentence in numbers["warnings"]:
+        for number, line in enumerate(textwrap.wrap(sentence, 105)):
+            put(("• " if number == 0 else "   ") + line, advance=0.19)
+    return texts
+
+
+def _sections(numbers):
+    """The table of the front page: sections of rows (name, value, unit)."""
+    populations = numbers["populations_interval"]
+    model = [
+        ("states", str(numbers["n_states"]), ""),
+        ("lag time", f"{numbers['lag_ps']:g}", "ps"),
+    ]
+    for i, value in enumerate(numbers["populations"]):
+        model.append(
+            (f"population of state {i + 1}", _with_interval(value, populations["low"][i], populations["high"][i]), "")
+        )
+    for i, process in enumerate(numbers["timescales_ps"]):
+        note = "" if process["resolved"] else ", not resolved"
+        model.append(
+            (
+                f"timescale of process {i + 1}",
+                _with_interval(process["value"], process["low"], process["high"]) + note,
+                "ps",
+            )
+        )
+    purity = numbers["purity_interval"]
+    model.append(("purity of the states", _with_interval(numbers["purity"], purity["low"], purity["high"]), ""))
+    vamp2 = numbers["vamp2"]
+    tests = [
+        ("VAMP-2 score", ", ".join(f"{name} {vamp2[name]:.4f}" for name in ("train", "validation", "test")), ""),
+        ("noise floor of the score", f"{vamp2['noise_floor']:.2g} on the test frames", ""),
+        (
+            "Chapman-Kolmogorov test",
+            ("passed" if numbers["ck_passed"] else "NOT passed")
+            + f", largest deviation {numbers['ck_max_deviation']:.3f}",
+            "",
+        ),
+        ("seeds that agree", f"{numbers['seeds']['agreeing']} of {numbers['seeds']['tried']}", ""),
+    ]
+    sections = [("Koopman model of the test frames, with 95 % intervals", model), ("How far to trust it", tests)]
+    if "sites" in numbers:
+        sections.append(("Compared with the known sites", _site_rows(numbers)))
+    training = numbers["training"]
+    origin = [
+        ("choice", numbers["choice"]["reason"], ""),
+        (
+            "training of the chosen model",
+            f"{training['wall_s']:.0f} s on {training['device']}, {training['frames_per_s']:.0f} frames/s",
+            "",
+        ),
+        ("gdyn", numbers["provenance"]["version"], ""),
+        ("configuration", numbers["provenance"]["config"][:23] + "…", ""),
+    ]
+    for trajectory in numbers["provenance"]["trajectories"]:
+        origin.append(
+            ("trajectory", f"{trajectory['source']}, {trajectory['frames']} frames, {trajectory['checksum'][:23]}…", "")
+        )
+    return [*sections, ("Where it comes from", origin)]
+
+
+def _site_rows(numbers):
+    sites = numbers["sites"]
+    rows = [(f"state {i + 1} is", f"{name}", "") for i, name in enumerate(sites["type_of_state"])] + [
+        ("frames assigned alike", f"{100 * sites['agreement']:.2f}", "%")
+    ]
+    populations = sites["populations_interval"]
+    for i, (name, value) in enumerate(zip(sites["types"], sites["populations"], strict=True)):
+        rows.append(
+            (f"population of {name} by cores", _with_interval(value, populations["low"][i], populations["high"][i]), "")
+        )
+    slow = sites["timescales_ps_interval"]
+    rows.append(
+        ("slowest timescale by cores", _with_interval(sites["timescales_ps"][0], slow["low"][0], slow["high"][0]), "ps")
+    )
+    if "global" in numbers:
+        network = numbers["global"]
+        for key, name in (
+            ("reconstructed_timescale_ps", "all sites, rebuilt by matrix"),
+            ("reconstructed_generator_timescale_ps", "all sites, rebuilt by generator"),
+        ):
+            twin = network[f"{key}_interval"]
+            rows.append((name, _with_interval(network[key], twin["low"], twin["high"]), "ps"))
+        observed = network["observed_timescales_ps"]
+        twin = network["observed_timescales_ps_interval"]
+        for value, low, high in zip(observed, twin["low"], twin["high"], strict=True):
+            rows.append(("all sites, observed by cores", _with_interval(value, low, high), "ps"))
+    return rows
+
+
+def _with_interval(value, low, high):
+    if value is None:
+        return "none"
+    digits = ".4f" if abs(value) < 10 else ".1f"
+    if low is None or high is None:
+        return f"{value:{digits}} (no interval)"
+    return f"{value:{digits}}  ({low:{digits}} to {high:{digits}})"

@@ -1,0 +1,15 @@
+"""Estimators in float64 numpy that training and analysis share: covariances, scores, simplices, matching."""
+
+from gdyn.statistics.covariance import Covariances, effective_samples, helmert_basis, noise_floor, vamp2
+from gdyn.statistics.matching import match_states
+from gdyn.statistics.simplex import simplex_rotation
+
+__all__ = [
+    "Covariances",
+    "effective_samples",
+    "helmert_basis",
+    "match_states",
+    "noise_floor",
+    "simplex_rotation",
+    "vamp2",
+]

@@ -1,0 +1,90 @@
+"""Time-lagged covariances of state probabilities, and the VAMP-2 score with its noise floor."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gdyn.trajectory.lag import lagged_frames
+
+RIDGE = 1e-6
+
+
+@dataclass
+class Covariances:
+    """Second moments over all pairs and targets, means kept (equation 7 of docs/theory.md).
+
+    c00, c01, c11 : (states, states); ``c01[i, j] = <chi_i(t) chi_j(t + lag)>``
+    mean0, mean1 : (states,) of the first and the second frames of the pairs
+    samples : number of pairs times targets
+    """
+
+    c00: np.ndarray
+    c01: np.ndarray
+    c11: np.ndarray
+    mean0: np.ndarray
+    mean1: np.ndarray
+    samples: int
+
+    @classmethod
+    def of(cls, probabilities, segment, lag_frames):
+        """Estimate from the frames of one split.
+
+        Parameters
+        ----------
+        probabilities : (frames, targets, states)
+        segment : (frames,) pairs stay within a segment
+        lag_frames : int
+        """
+        pairs = lagged_frames(segment, lag_frames)
+        n_states = probabilities.shape[-1]
+        x = probabilities[pairs].reshape(-1, n_states).astype(np.float64)
+        y = probabilities[pairs + lag_frames].reshape(-1, n_states).astype(np.float64)
+        n = max(len(x), 1)
+        return cls(x.T @ x / n, x.T @ y / n, y.T @ y / n, x.sum(0) / n, y.sum(0) / n, len(x))
+
+
+def helmert_basis(n):
+    """Orthonormal basis of the vectors of length ``n`` whose entries sum to zero: (n, n - 1)."""
+    basis = np.zeros((n, n - 1))
+    for k in range(1, n):
+        basis[:k, k - 1] = 1.0
+        basis[k, k - 1] = -k
+        basis[:, k - 1] /= np.sqrt(k * (k + 1.0))
+    return basis
+
+
+def vamp2(covariances):
+    """VAMP-2 score with means removed, at most ``states - 1`` (equation 7 of docs/theory.md).
+
+    The same numbers as :func:`gdyn.training.vamp.vamp2`, from covariances over a whole set.
+    """
+    c = covariances
+    basis = helmert_basis(len(c.c00))
+    c00 = basis.T @ (c.c00 - np.outer(c.mean0, c.mean0)) @ basis
+    c01 = basis.T @ (c.c01 - np.outer(c.mean0, c.mean1)) @ basis
+    c11 = basis.T @ (c.c11 - np.outer(c.mean1, c.mean1)) @ basis
+    coupling = np.linalg.solve(_root(c00), c01)
+    return float(np.square(np.linalg.solve(_root(c11), coupling.T)).sum())
+
+
+def _root(covariance):
+    n = len(covariance)
+    return np.linalg.cholesky(covariance + (RIDGE * np.trace(covariance) / n + 1e-30) * np.eye(n))
+
+
+def effective_samples(score, samples, lag_frames):
+    """How many independent pairs ``samples`` correlated ones are worth.
+
+    By Bartlett's formula for two signals that are both correlated over the slowest time that the
+    score allows: ``samples (1 - rho^2) / (1 + rho^2)`` with ``rho^2 = min(score, 1)^(1 / lag_frames)``.
+    """
+    rho2 = min(max(score, 0.0), 1.0 - 1e-12) ** (1.0 / lag_frames)
+    return max(1.0, samples * (1.0 - rho2) / (1.0 + rho2))
+
+
+def noise_floor(score, n_states, samples, lag_frames):
+    """The VAMP-2 score that unrelated features would reach: ``(states - 1)^2 / (independent pairs - 1)``.
+
+    A score that is not well above it says nothing (equation 8 of docs/theory.md).
+    """
+    return (n_states - 1) ** 2 / max(effective_samples(score, samples, lag_frames) - 1.0, 1.0)

@@ -1,0 +1,27 @@
+"""Which state of one model is which state of another, and how far they are the same."""
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+
+def match_states(reference, other):
+    """Match the states of two models by their overlap on the same samples.
+
+    The overlap of two states is ``sum min(p, q) / sum max(p, q)``: 1 where they are equal, 0 where
+    they never occur together. Unlike the share of equal labels it is not flattered by one state
+    that holds nearly everything.
+
+    Parameters
+    ----------
+    reference, other : (samples, states) probabilities
+
+    Returns
+    -------
+    order : (states,) state ``order[i]`` of ``other`` is state ``i`` of ``reference``.
+    overlap : (states,) of each pair of matched states, between 0 and 1.
+    """
+    smaller = np.minimum(reference[:, :, None], other[:, None, :]).sum(0, dtype=np.float64)
+    both = reference.sum(0, dtype=np.float64)[:, None] + other.sum(0, dtype=np.float64)
+    overlap = smaller / (both - smaller)
+    order = linear_sum_assignment(-overlap)[1]
+    return order, overlap[np.arange(len(order)), order]

@@ -1,0 +1,57 @@
+"""The linear map that turns VAMP features into states: PCCA+ by the inner simplex."""
+
+import numpy as np
+
+from gdyn.statistics.covariance import Covariances, helmert_basis
+
+SMALLEST_VARIANCE = 1e-8
+SMALLEST_WEIGHT = 1e-3
+
+
+def simplex_rotation(probabilities, segment, lag_frames):
+    """Find the linear map after which the states are as pure as a linear map can make them.
+
+    The slow eigenfunctions of the reversible estimate of the Koopman operator send metastable
+    states to the corners of a simplex (equation 15 of docs/theory.md). The inner simplex algorithm
+    finds the corners among the data, in coordinates weighted by their eigenvalues; the barycentric
+    coordinates with respect to the corners are the memberships.
+
+    Parameters
+    ----------
+    probabilities : (frames, targets, states)
+    segment : (frames,) pairs stay within a segment
+    lag_frames : int
+
+    Returns
+    -------
+    (states, states) matrix ``A`` whose rows sum to 1, for ``memberships = probabilities @ A``, or None
+    where the states are linearly dependent and span no simplex.
+    """
+    n_states = probabilities.shape[-1]
+    c = Covariances.of(probabilities, segment, lag_frames)
+    basis = helmert_basis(n_states)
+    mean = 0.5 * (c.mean0 + c.mean1)
+    instant = basis.T @ (0.5 * (c.c00 + c.c11) - np.outer(mean, mean)) @ basis
+    lagged = basis.T @ (0.5 * (c.c01 + c.c01.T) - np.outer(mean, mean)) @ basis
+    variance, directions = np.linalg.eigh(instant)
+    if variance[0] < SMALLEST_VARIANCE * max(variance[-1], 1e-12):
+        return None
+    whiten = directions / np.sqrt(variance)
+    eigenvalues, rotation = np.linalg.eigh(whiten.T @ lagged @ whiten)
+    slow = basis @ whiten @ rotation * np.maximum(eigenvalues, SMALLEST_WEIGHT)
+
+    chi = probabilities.reshape(-1, n_states).astype(np.float64)
+    corners = _inner_simplex(chi @ slow)
+    features = np.column_stack([np.ones(n_states), slow])
+    return features @ np.linalg.inv(chi[corners] @ features)
+
+
+def _inner_simplex(points):
+    """Indices of ``dimension + 1`` points, each the farthest from the simplex of those before it."""
+    corners = [int(np.argmax(np.square(points - points.mean(0)).sum(1)))]
+    rest = points - points[corners[0]]
+    for _ in range(points.shape[1]):
+        corners.append(int(np.argmax(np.square(rest).sum(1))))
+        direction = rest[corners[-1]] / np.linalg.norm(rest[corners[-1]])
+        rest = rest - np.outer(rest @ direction, direction)
+    return corners

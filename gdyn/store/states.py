@@ -1,0 +1,78 @@
+"""State probabilities of every target set in every frame of one split.
+
+Format ``gdyn-states``, version 1.
+
+=====================  =================================  ======================================
+``probabilities``      (frames, target sets, states)      rows sum to 1; the most populated state
+                       float32                            first
+``time_ps``            (frames,) float64
+``trajectory``         (frames,) int32                    number of the trajectory in the system
+``segment``            (frames,) int32                    number of the stretch without a gap, over
+                                                          all trajectories; no lagged pair
+                                                          crosses one
+``target_ids``         (target sets, k) int64             LAMMPS ids, filled up with -1
+=====================  =================================  ======================================
+
+Attributes of the file: ``format``, ``version``, ``gdyn_version``, ``split``, ``lag_ps`` and
+``frame_interval_ps``. Frames follow each other by ``frame_interval_ps`` within a segment.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gdyn.store import hdf5
+
+FORMAT = "gdyn-states"
+VERSION = 1
+
+
+@dataclass
+class States:
+    """State probabilities and their times, in memory; fields as in the format."""
+
+    probabilities: np.ndarray
+    time_ps: np.ndarray
+    trajectory: np.ndarray
+    segment: np.ndarray
+    target_ids: np.ndarray
+    split: str
+    lag_ps: float
+    frame_interval_ps: float
+
+    @classmethod
+    def read(cls, path):
+        """Read a states file.
+
+        Raises
+        ------
+        InputError : not a whole states file of this version.
+        """
+        with hdf5.read(path, FORMAT, VERSION) as file:
+            return cls(
+                **{name: file[name][:] for name in ("probabilities", "time_ps", "trajectory", "segment", "target_ids")},
+                split=file.attrs["split"],
+                lag_ps=float(file.attrs["lag_ps"]),
+                frame_interval_ps=float(file.attrs["frame_interval_ps"]),
+            )
+
+    def write(self, path):
+        """Write a states file; it appears under its name once it is whole."""
+        with hdf5.create(path, FORMAT, VERSION) as file:
+            hdf5.append(file, "probabilities", np.asarray(self.probabilities, np.float32))
+            hdf5.append(file, "time_ps", np.asarray(self.time_ps, np.float64))
+            hdf5.append(file, "trajectory", np.asarray(self.trajectory, np.int32))
+            hdf5.append(file, "segment", np.asarray(self.segment, np.int32))
+            file["target_ids"] = np.asarray(self.target_ids, np.int64)
+            file.attrs["split"] = self.split
+            file.attrs["lag_ps"] = self.lag_ps
+            file.attrs["frame_interval_ps"] = self.frame_interval_ps
+
+    @property
+    def lag_frames(self):
+        """The model's lag time in frames."""
+        return round(self.lag_ps / self.frame_interval_ps)
+
+    def reordered(self, order):
+        """The same states in another order: state ``order[i]`` becomes state ``i``."""
+        return States(**{**self.__dict__, "probabilities": self.probabilities[:, :, order]})

@@ -1,0 +1,128 @@
+"""The trajectory store: one trajectory in gdyn's units, in one HDF5 file.
+
+Format ``gdyn-trajectory``, version 1. Lengths in A, times in ps, charges in e.
+
+=====================  ==========================  =============================================
+``position``           (frames, atoms, 3) float32  relative to the origin of the box; unwrapped
+                                                   where attribute ``unwrapped`` is true, else as
+                                                   the dump has them
+``cell``               (frames, 3, 3) float64      lattice vectors, one per row
+``step``               (frames,) int64             LAMMPS time step
+``time_ps``            (frames,) float64           step times timestep
+``segment``            (frames,) int32             number of the stretch without a gap that the
+                                                   frame belongs to; no lagged pair crosses one
+``atoms/id``           (atoms,) int64              LAMMPS atom ids, ascending
+``atoms/type``         (atoms,) int32              LAMMPS atom types
+``atoms/element``      (atoms,) text               element, or any species name
+``atoms/molecule``     (atoms,) int64              LAMMPS molecule ids; absent where unknown
+``atoms/charge_e``     (atoms,) float64            absent where unknown
+=====================  ==========================  =============================================
+
+Attributes of the file: ``format``, ``version``, ``gdyn_version``, ``unwrapped`` (bool),
+``frame_interval_ps`` (float), ``source`` (text, the dump), ``checksum`` (text, SHA-256 of the dump).
+Atoms keep one order, by id, in every frame.
+"""
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from gdyn.store import hdf5
+
+FORMAT = "gdyn-trajectory"
+VERSION = 1
+
+
+@dataclass
+class Atoms:
+    """What does not change from frame to frame; every array is (atoms,)."""
+
+    id: np.ndarray
+    type: np.ndarray
+    element: np.ndarray
+    molecule: np.ndarray | None = None
+    charge_e: np.ndarray | None = None
+
+    def __len__(self):
+        return len(self.id)
+
+
+@dataclass
+class TrajectoryStore:
+    """A trajectory file opened for reading by :meth:`open`."""
+
+    atoms: Atoms
+    step: np.ndarray
+    time_ps: np.ndarray
+    segment: np.ndarray
+    frame_interval_ps: float
+    unwrapped: bool
+    source: str
+    checksum: str
+    _file: object = field(repr=False)
+
+    @classmethod
+    @contextmanager
+    def open(cls, path):
+        """Yield the store at ``path``.
+
+        Raises
+        ------
+        InputError : not a whole trajectory store of this version.
+        """
+        with hdf5.read(path, FORMAT, VERSION) as file:
+            atoms = {name: column[:] for name, column in file["atoms"].items()}
+            atoms["element"] = file["atoms/element"].asstr()[:]
+            yield cls(
+                atoms=Atoms(**atoms),
+                step=file["step"][:],
+                time_ps=file["time_ps"][:],
+                segment=file["segment"][:],
+                frame_interval_ps=float(file.attrs["frame_interval_ps"]),
+                unwrapped=bool(file.attrs["unwrapped"]),
+                source=file.attrs["source"],
+                checksum=file.attrs["checksum"],
+                _file=file,
+            )
+
+    def __len__(self):
+        return len(self.step)
+
+    def positions(self, frames=slice(None), atoms=slice(None)):
+        """Positions (frames, atoms, 3), A; give at most one index list, ascending."""
+        return self._file["position"][frames, atoms]
+
+    def cells(self, frames=slice(None)):
+        """Lattice vectors (frames, 3, 3), A."""
+        return self._file["cell"][frames]
+
+
+@contextmanager
+def write(path, atoms, frame_interval_ps, unwrapped, source, checksum):
+    """Yield a function that appends frames: ``append(position, cell, step, time_ps, segment)``.
+
+    Every argument of the function has time as its first axis. The file appears under its name once
+    the block has ended well.
+    """
+    with hdf5.create(path, FORMAT, VERSION) as file:
+        file.attrs["frame_interval_ps"] = frame_interval_ps
+        file.attrs["unwrapped"] = unwrapped
+        file.attrs["source"] = source
+        file.attrs["checksum"] = checksum
+        file["atoms/id"] = np.asarray(atoms.id, np.int64)
+        file["atoms/type"] = np.asarray(atoms.type, np.int32)
+        file.create_dataset("atoms/element", data=list(atoms.element), dtype=hdf5.TEXT)
+        if atoms.molecule is not None:
+            file["atoms/molecule"] = np.asarray(atoms.molecule, np.int64)
+        if atoms.charge_e is not None:
+            file["atoms/charge_e"] = np.asarray(atoms.charge_e, np.float64)
+
+        def append(position, cell, step, time_ps, segment):
+            hdf5.append(file, "position", np.asarray(position, np.float32))
+            hdf5.append(file, "cell", np.asarray(cell, np.float64))
+            hdf5.append(file, "step", np.asarray(step, np.int64))
+            hdf5.append(file, "time_ps", np.asarray(time_ps, np.float64))
+            hdf5.append(file, "segment", np.asarray(segment, np.int32))
+
+        yield append

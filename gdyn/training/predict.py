@@ -1,0 +1,49 @@
+"""Applying the selected model to every split."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from gdyn.graphs.dataset import GraphDataset
+from gdyn.logs import LOG
+from gdyn.store import States
+from gdyn.training.checkpoint import load_model
+from gdyn.training.loop import embed, pick_device
+
+
+def predict(shards, model, outputs, threads, splits, training):
+    """Write the state probabilities of every split, the most populated state (of the test frames) first.
+
+    Parameters
+    ----------
+    shards : paths of the graph shards of all trajectories.
+    model : path of the model file.
+    outputs : mapping of a split's name to the states file to write.
+    threads : CPU threads to use.
+    splits, training : those sections of the system.
+
+    Raises
+    ------
+    InputError : the model or the shards cannot be used.
+    """
+    torch.set_num_threads(threads)
+    device = pick_device(training.device)
+    network, about = load_model(model, device)
+    states = {}
+    for name, fractions in splits.as_dict().items():
+        data = GraphDataset.load(shards, fractions, about["elements"])
+        LOG.info("%s: %d frames of %d targets", name, len(data), data.n_targets)
+        states[name] = States(
+            probabilities=embed(network, data, device),
+            time_ps=data.time_ps,
+            trajectory=data.trajectory,
+            segment=data.segment,
+            target_ids=data.target_ids,
+            split=name,
+            lag_ps=about["trial"]["lag_ps"],
+            frame_interval_ps=data.frame_interval_ps,
+        )
+    order = np.argsort(-states["test"].probabilities.mean((0, 1), dtype=np.float64))
+    for name, path in outputs.items():
+        states[name].reordered(order).write(Path(path))

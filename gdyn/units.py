@@ -1,0 +1,50 @@
+"""LAMMPS unit styles, converted once, at the door, to A, ps and e."""
+
+from dataclasses import dataclass
+
+from gdyn.errors import ConfigError
+
+BOHR_A = 0.529177210903  # CODATA 2018
+E_COULOMB = 1.602176634e-19  # exact, SI 2019
+STATCOULOMB_C = 3.3356409519815204e-10  # 1 / (10 c), exact
+
+
+@dataclass(frozen=True)
+class UnitStyle:
+    """What one unit of a LAMMPS unit style is worth."""
+
+    length_A: float
+    time_ps: float
+    charge_e: float
+
+
+UNIT_STYLES = {
+    "real": UnitStyle(length_A=1.0, time_ps=1e-3, charge_e=1.0),
+    "metal": UnitStyle(length_A=1.0, time_ps=1.0, charge_e=1.0),
+    "electron": UnitStyle(length_A=BOHR_A, time_ps=1e-3, charge_e=1.0),
+    "si": UnitStyle(length_A=1e10, time_ps=1e12, charge_e=1.0 / E_COULOMB),
+    "cgs": UnitStyle(length_A=1e8, time_ps=1e12, charge_e=STATCOULOMB_C / E_COULOMB),
+    "micro": UnitStyle(length_A=1e4, time_ps=1e6, charge_e=1e-12 / E_COULOMB),
+    "nano": UnitStyle(length_A=10.0, time_ps=1e3, charge_e=1.0),
+}
+
+
+def multiple(time_ps, unit_ps, key, unit_name):
+    """Return ``time_ps / unit_ps`` as an integer.
+
+    Parameters
+    ----------
+    time_ps, unit_ps : float, ps
+    key, unit_name : how the two are called in the sentence of the error.
+
+    Raises
+    ------
+    ConfigError : ``time_ps`` is not a positive whole multiple of ``unit_ps``.
+    """
+    n = round(time_ps / unit_ps)
+    if n < 1 or abs(time_ps - n * unit_ps) > 1e-6 * unit_ps:
+        raise ConfigError(
+            f"{key}: {time_ps:g} ps is not a whole multiple of {unit_name} ({unit_ps:g} ps); "
+            f"the nearest one is {max(1, n) * unit_ps:.10g} ps"
+        )
+    return n

@@ -1,0 +1,77 @@
+rule koopman:
+    input:
+        train="results/{system}/states/train.h5",
+        validation="results/{system}/states/validation.h5",
+        test="results/{system}/states/test.h5",
+    output:
+        koopman="results/{system}/analysis/koopman.json",
+        timescales="results/{system}/analysis/implied_timescales.csv",
+    log:
+        "results/{system}/logs/koopman.log",
+    benchmark:
+        "results/{system}/benchmarks/koopman.tsv"
+    conda:
+        "../envs/analyse.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        version=gdyn.__version__,
+        settings=section("kinetics"),
+    message:
+        "{wildcards.system}: Koopman matrix and timescales"
+    script:
+        "../workflow_scripts/koopman.py"
+
+
+rule chapman_kolmogorov:
+    input:
+        states="results/{system}/states/test.h5",
+    output:
+        result="results/{system}/analysis/chapman_kolmogorov.json",
+        table="results/{system}/analysis/chapman_kolmogorov.csv",
+    log:
+        "results/{system}/logs/chapman_kolmogorov.log",
+    benchmark:
+        "results/{system}/benchmarks/chapman_kolmogorov.tsv"
+    conda:
+        "../envs/analyse.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        version=gdyn.__version__,
+        settings=section("kinetics"),
+    message:
+        "{wildcards.system}: Chapman-Kolmogorov test"
+    script:
+        "../workflow_scripts/chapman_kolmogorov.py"
+
+
+rule sites:
+    input:
+        states="results/{system}/states/test.h5",
+        trajectories=of_system("results/{system}/trajectory/{trajectory}.h5", trajectory=trajectories),
+    output:
+        result="results/{system}/analysis/sites.json",
+        timescales="results/{system}/analysis/sites_timescales.csv",
+        points="results/{system}/analysis/sites_points.csv",
+    log:
+        "results/{system}/logs/sites.log",
+    benchmark:
+        "results/{system}/benchmarks/sites.tsv"
+    conda:
+        "../envs/analyse.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        version=gdyn.__version__,
+        settings=section("sites", "kinetics"),
+    message:
+        "{wildcards.system}: comparing the states with known sites"
+    script:
+        "../workflow_scripts/sites.py"

@@ -1,0 +1,96 @@
+# The only functions of the workflow: the checked configuration, and what follows from it.
+
+import sys
+from functools import cache
+from pathlib import Path
+
+import gdyn
+from gdyn.config import load_config, load_system
+from gdyn.errors import ConfigError
+
+
+def checked(load, *arguments):
+    """Load a configuration; its problems end the run before any job starts, with a sentence for each."""
+    try:
+        return load(*arguments)
+    except ConfigError as error:
+        sys.exit(str(error))
+
+
+CONFIG = checked(load_config, config)
+
+
+@cache
+def system(name):
+    """The configuration of a system."""
+    return checked(load_system, name, CONFIG)
+
+
+SYSTEMS = [name for name in CONFIG.systems if system(name)]
+
+
+wildcard_constraints:
+    system="[^/]+",
+    trajectory="[0-9]+",
+    shard="[0-9]+",
+    trial="[^/]+",
+    seed="[0-9]+",
+
+
+def section(*names):
+    """Params: these sections of a system alone, so that a change elsewhere in its file reruns nothing."""
+    return lambda wildcards: system(wildcards.system).model_dump(mode="json", include=set(names))
+
+
+def of_system(pattern, **values):
+    """Input: ``pattern`` with the system filled in, for all values that the functions of the system give."""
+    return lambda wildcards: expand(
+        pattern,
+        system=wildcards.system,
+        **{name: list(value(system(wildcards.system))) for name, value in values.items()},
+    )
+
+
+def trajectories(system):
+    return range(system.n_trajectories)
+
+
+def shards(system):
+    return range(system.graphs.shards)
+
+
+def trials(system):
+    return system.trials
+
+
+def seeds(system):
+    return system.seeds
+
+
+def deck(wildcards):
+    """The LAMMPS deck of a simulated system."""
+    return Path(CONFIG.system_dir, system(wildcards.system).simulate.deck)
+
+
+def dump(wildcards):
+    """The dump of a trajectory: made by the workflow, or the user's."""
+    files = system(wildcards.system).trajectory.files
+    if files:
+        return files[int(wildcards.trajectory)]
+    return f"results/{wildcards.system}/simulation/{wildcards.trajectory}.lammpstrj"
+
+
+def trial(wildcards):
+    """The hyperparameters of a trial."""
+    return system(wildcards.system).trials[wildcards.trial].model_dump()
+
+
+def with_sites(path):
+    """Input: a file about known sites, for a system that has them."""
+    return lambda wildcards: [path] if system(wildcards.system).sites else []
+
+
+def figures(wildcards):
+    """The names of the figures of a system, in the order of the report."""
+    sites = ["sites"] if system(wildcards.system).sites else []
+    return [*sites, "timescales", "chapman_kolmogorov", "koopman", "training"]

@@ -1,0 +1,46 @@
+rule ingest:
+    input:
+        dump=dump,
+    output:
+        store="results/{system}/trajectory/{trajectory}.h5",
+    log:
+        "results/{system}/logs/ingest/{trajectory}.log",
+    benchmark:
+        "results/{system}/benchmarks/ingest/{trajectory}.tsv"
+    conda:
+        "../envs/trajectory.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=240,
+    params:
+        version=gdyn.__version__,
+        settings=section("trajectory"),
+    message:
+        "{wildcards.system}: reading trajectory {wildcards.trajectory}"
+    script:
+        "../workflow_scripts/ingest.py"
+
+
+rule graphs:
+    input:
+        store="results/{system}/trajectory/{trajectory}.h5",
+    output:
+        shard="results/{system}/graphs/{trajectory}-{shard}.h5",
+    log:
+        "results/{system}/logs/graphs/{trajectory}-{shard}.log",
+    benchmark:
+        "results/{system}/benchmarks/graphs/{trajectory}-{shard}.tsv"
+    conda:
+        "../envs/trajectory.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=240,
+    params:
+        version=gdyn.__version__,
+        settings=section("graphs", "targets"),
+    message:
+        "{wildcards.system}: graphs of trajectory {wildcards.trajectory}, shard {wildcards.shard}"
+    script:
+        "../workflow_scripts/graphs.py"

@@ -1,0 +1,133 @@
+rule figures:
+    input:
+        choice="results/{system}/selected/choice.json",
+        histories="results/{system}/analysis/training.csv",
+        koopman="results/{system}/analysis/koopman.json",
+        timescales="results/{system}/analysis/implied_timescales.csv",
+        chapman_kolmogorov="results/{system}/analysis/chapman_kolmogorov.json",
+        reference=with_sites("results/{system}/analysis/sites_timescales.csv"),
+    output:
+        timescales=report(
+            "results/{system}/figures/timescales.pdf",
+            caption="captions/timescales.rst",
+            category="{system}",
+            labels={"figure": "implied timescales"},
+        ),
+        chapman_kolmogorov=report(
+            "results/{system}/figures/chapman_kolmogorov.pdf",
+            caption="captions/chapman_kolmogorov.rst",
+            category="{system}",
+            labels={"figure": "Chapman-Kolmogorov test"},
+        ),
+        koopman=report(
+            "results/{system}/figures/koopman.pdf",
+            caption="captions/koopman.rst",
+            category="{system}",
+            labels={"figure": "Koopman model"},
+        ),
+        training=report(
+            "results/{system}/figures/training.pdf",
+            caption="captions/training.rst",
+            category="{system}",
+            labels={"figure": "training"},
+        ),
+    log:
+        "results/{system}/logs/figures.log",
+    benchmark:
+        "results/{system}/benchmarks/figures.tsv"
+    conda:
+        "../envs/analyse.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        version=gdyn.__version__,
+    message:
+        "{wildcards.system}: figures"
+    script:
+        "../workflow_scripts/figures.py"
+
+
+rule figure_sites:
+    input:
+        points="results/{system}/analysis/sites_points.csv",
+        result="results/{system}/analysis/sites.json",
+    output:
+        report(
+            "results/{system}/figures/sites.pdf",
+            caption="captions/sites.rst",
+            category="{system}",
+            labels={"figure": "states and sites"},
+        ),
+    log:
+        "results/{system}/logs/figure_sites.log",
+    benchmark:
+        "results/{system}/benchmarks/figure_sites.tsv"
+    conda:
+        "../envs/analyse.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        version=gdyn.__version__,
+    message:
+        "{wildcards.system}: figure of the sites"
+    script:
+        "../workflow_scripts/figure_sites.py"
+
+
+rule summary:
+    input:
+        choice="results/{system}/selected/choice.json",
+        koopman="results/{system}/analysis/koopman.json",
+        chapman_kolmogorov="results/{system}/analysis/chapman_kolmogorov.json",
+        sites=with_sites("results/{system}/analysis/sites.json"),
+        trajectories=of_system("results/{system}/trajectory/{trajectory}.h5", trajectory=trajectories),
+    output:
+        summary="results/{system}/summary.json",
+    log:
+        "results/{system}/logs/summary.log",
+    benchmark:
+        "results/{system}/benchmarks/summary.tsv"
+    conda:
+        "../envs/analyse.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        version=gdyn.__version__,
+        settings=lambda wildcards: system(wildcards.system).model_dump(mode="json"),
+    message:
+        "{wildcards.system}: summary"
+    script:
+        "../workflow_scripts/summary.py"
+
+
+rule report:
+    input:
+        summary="results/{system}/summary.json",
+        figures=lambda wildcards: expand(
+            "results/{system}/figures/{figure}.pdf", system=wildcards.system, figure=figures(wildcards)
+        ),
+        captions=lambda wildcards: [workflow.source_path(f"captions/{figure}.rst") for figure in figures(wildcards)],
+    output:
+        report="results/{system}/report.pdf",
+    log:
+        "results/{system}/logs/report.log",
+    benchmark:
+        "results/{system}/benchmarks/report.tsv"
+    conda:
+        "../envs/analyse.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        version=gdyn.__version__,
+    message:
+        "{wildcards.system}: report"
+    script:
+        "../workflow_scripts/report.py"

@@ -1,0 +1,86 @@
+rule train:
+    input:
+        shards=of_system("results/{system}/graphs/{trajectory}-{shard}.h5", trajectory=trajectories, shard=shards),
+    output:
+        model="results/{system}/trials/{trial}/seed~{seed}/model.pt",
+        history="results/{system}/trials/{trial}/seed~{seed}/history.csv",
+        states="results/{system}/trials/{trial}/seed~{seed}/validation.h5",
+        numbers="results/{system}/trials/{trial}/seed~{seed}/numbers.json",
+    log:
+        "results/{system}/logs/train/{trial}/seed~{seed}.log",
+    benchmark:
+        "results/{system}/benchmarks/train/{trial}/seed~{seed}.tsv"
+    conda:
+        "../envs/train.yaml"
+    threads: 1
+    resources:
+        gpu=1,
+        mem_mb=8000,
+        runtime=1440,
+    params:
+        version=gdyn.__version__,
+        # Not declared as an output: a training that is killed goes on from here.
+        resume="results/{system}/trials/{trial}/seed~{seed}/resume.pt",
+        trial=trial,
+        settings=section("splits", "network", "training"),
+    message:
+        "{wildcards.system}: training {wildcards.trial}, seed {wildcards.seed}"
+    script:
+        "../workflow_scripts/train.py"
+
+
+rule select:
+    input:
+        models=of_system("results/{system}/trials/{trial}/seed~{seed}/model.pt", trial=trials, seed=seeds),
+        states=of_system("results/{system}/trials/{trial}/seed~{seed}/validation.h5", trial=trials, seed=seeds),
+        numbers=of_system("results/{system}/trials/{trial}/seed~{seed}/numbers.json", trial=trials, seed=seeds),
+        histories=of_system("results/{system}/trials/{trial}/seed~{seed}/history.csv", trial=trials, seed=seeds),
+    output:
+        model="results/{system}/selected/model.pt",
+        choice="results/{system}/selected/choice.json",
+        histories="results/{system}/analysis/training.csv",
+    log:
+        "results/{system}/logs/select.log",
+    benchmark:
+        "results/{system}/benchmarks/select.tsv"
+    conda:
+        "../envs/analyse.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        version=gdyn.__version__,
+        settings=section("kinetics"),
+    message:
+        "{wildcards.system}: selecting a model"
+    script:
+        "../workflow_scripts/select.py"
+
+
+rule predict:
+    input:
+        model="results/{system}/selected/model.pt",
+        shards=of_system("results/{system}/graphs/{trajectory}-{shard}.h5", trajectory=trajectories, shard=shards),
+    output:
+        train="results/{system}/states/train.h5",
+        validation="results/{system}/states/validation.h5",
+        test="results/{system}/states/test.h5",
+    log:
+        "results/{system}/logs/predict.log",
+    benchmark:
+        "results/{system}/benchmarks/predict.tsv"
+    conda:
+        "../envs/train.yaml"
+    threads: 1
+    resources:
+        gpu=1,
+        mem_mb=8000,
+        runtime=240,
+    params:
+        version=gdyn.__version__,
+        settings=section("splits", "training"),
+    message:
+        "{wildcards.system}: states of all frames"
+    script:
+        "../workflow_scripts/predict.py"

@@ -1,0 +1,40 @@
+"""Fixtures of all tests."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import markov_chain
+
+from gdyn.store import graphs as graph_store
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def root():
+    """The folder of the project."""
+    return ROOT
+
+
+@pytest.fixture
+def two_state_shards(tmp_path):
+    """Shards of a made-up system whose target hops between two distances from its neighbor: states and paths.
+
+    The surroundings of the target tell its state clearly, so training has to find it. 6 000 frames of one
+    target among three atoms, hopping with a timescale of about 10 frames.
+    """
+    rng = np.random.default_rng(7)
+    labels = markov_chain([[0.97, 0.03], [0.07, 0.93]], 6000, rng)[:, 0]
+    paths = []
+    for part in range(2):
+        frames = np.arange(part * 3000, (part + 1) * 3000)
+        n = len(frames)
+        near = np.where(labels[frames] == 0, 2.0, 3.5) + 0.1 * rng.standard_normal(n)
+        neighbors = np.broadcast_to([[1, 2], [0, 2], [0, 1]], (n, 3, 2))
+        distances = 4.0 + 0.1 * rng.standard_normal((n, 3, 2))
+        distances[:, 0, 0] = distances[:, 1, 0] = near
+        paths.append(tmp_path / f"0-{part}.h5")
+        with graph_store.write(paths[-1], ["Li", "S", "S"], [[0]], [[1]], 0, 6000, 1.0, "sha256:0") as append:
+            append(neighbors, distances, frames, frames * 1.0, np.zeros(n))
+    return labels, paths

@@ -1,0 +1,49 @@
+"""Data that tests make: Markov chains with known kinetics, and small dumps."""
+
+import numpy as np
+
+from gdyn.store import States
+
+
+def markov_chain(transition, n_frames, rng, n_targets=1):
+    """Simulate independent Markov chains: (frames, targets) int, begun in the stationary distribution."""
+    transition = np.asarray(transition)
+    values, vectors = np.linalg.eig(transition.T)
+    stationary = np.real(vectors[:, np.argmax(np.real(values))])
+    stationary = stationary / stationary.sum()
+    edges = np.cumsum(transition, axis=1)
+    chain = np.empty((n_frames, n_targets), int)
+    chain[0] = rng.choice(len(transition), n_targets, p=stationary)
+    uniform = rng.random((n_frames, n_targets))
+    for t in range(1, n_frames):
+        chain[t] = (uniform[t, :, None] > edges[chain[t - 1]]).sum(1)
+    return chain
+
+
+def states_of(labels, n_states, lag_ps=1.0, frame_interval_ps=1.0, split="test"):
+    """A states file's content in which every target is in one state for certain."""
+    n_frames, n_targets = labels.shape
+    return States(
+        probabilities=np.eye(n_states, dtype=np.float32)[labels],
+        time_ps=np.arange(n_frames) * frame_interval_ps,
+        trajectory=np.zeros(n_frames, int),
+        segment=np.zeros(n_frames, int),
+        target_ids=np.arange(1, n_targets + 1)[:, None],
+        split=split,
+        lag_ps=lag_ps,
+        frame_interval_ps=frame_interval_ps,
+    )
+
+
+def dump_text(positions, cell=(6.5, 6.5, 6.5), step=0, columns="id type element xu yu zu", boundary="pp pp pp"):
+    """One frame of a LAMMPS dump: atom 1 is Li, the others S."""
+    rows = []
+    for i, position in enumerate(positions, start=1):
+        first = {"id": i, "type": 1 if i == 1 else 2, "element": "Li" if i == 1 else "S", "mol": (i + 1) // 2, "q": 0.5}
+        words = iter(f"{x:.4f}" for x in position)
+        rows.append(" ".join(str(first[c]) if c in first else next(words) for c in columns.split()))
+    bounds = "\n".join(f"0.0 {length}" for length in cell)
+    return (
+        f"ITEM: TIMESTEP\n{step}\nITEM: NUMBER OF ATOMS\n{len(positions)}\nITEM: BOX BOUNDS {boundary}\n{bounds}\n"
+        f"ITEM: ATOMS {columns}\n" + "\n".join(rows) + "\n"
+    )

@@ -1,0 +1,145 @@
+"""What the network must not notice, and what it must compute."""
+
+import numpy as np
+import pytest
+import torch
+
+from gdyn.graphs.dataset import GraphBatch
+from gdyn.graphs.neighbors import nearest_neighbors
+from gdyn.networks import GDyNet
+from gdyn.networks.convolution import GraphConvolution, radial_basis
+
+CELL = np.array([[9.0, 0, 0], [2.0, 8.0, 0], [-1.0, 3.0, 7.0]])
+SPECIES = np.array([0, 1, 1, 2, 0, 1, 2, 1, 0, 1])
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    net = GDyNet(n_species=3, n_states=3, width=8, convolutions=3, radial_max_A=7.0, radial_step_A=0.2).eval()
+    with torch.no_grad():
+        # Spread the outputs, so that what a test compares is not near 1/3 everywhere.
+        net.head[-1].weight *= 8
+    return net
+
+
+@pytest.fixture
+def positions():
+    return np.random.default_rng(1).uniform(0, 1, (len(SPECIES), 3)) @ CELL
+
+
+def graph(positions, cell=CELL, species=SPECIES, targets=((0,), (4,)), m=6):
+    neighbors, distances = nearest_neighbors(positions, cell, m)
+    return GraphBatch(
+        torch.as_tensor(species),
+        torch.as_tensor(neighbors, dtype=torch.int64),
+        # A rotation moves a distance by 1e-15; keep that from crossing the border between two rows of the table.
+        torch.as_tensor(np.rint(np.round(distances, 9) * 1000).astype(np.int64)),
+        torch.as_tensor(targets, dtype=torch.int64),
+    )
+
+
+def test_rows_are_probabilities_that_depend_on_the_surroundings(network, positions):
+    out = network(graph(positions)).detach()
+    torch.testing.assert_close(out.sum(1), torch.ones(2))
+    assert (out > 0).all()
+    other = positions.copy()
+    other[0] += 0.8
+    assert (network(graph(other)) - out).abs().max() > 1e-3
+
+
+def test_permutation_of_the_atoms(network, positions):
+    order = np.random.default_rng(2).permutation(len(SPECIES))
+    where = np.argsort(order)
+    moved = graph(positions[order], species=SPECIES[order], targets=[[where[0]], [where[4]]])
+    torch.testing.assert_close(network(moved), network(graph(positions)), atol=1e-6, rtol=1e-5)
+
+
+def test_order_of_the_neighbors_does_not_matter(network, positions):
+    ordered = graph(positions)
+    shuffle = torch.randperm(6, generator=torch.Generator().manual_seed(1))
+    shuffled = ordered._replace(neighbors=ordered.neighbors[:, shuffle], distance_mA=ordered.distance_mA[:, shuffle])
+    torch.testing.assert_close(network(shuffled), network(ordered), atol=1e-6, rtol=1e-5)
+
+
+def test_rotation(network, positions):
+    matrix, _ = np.linalg.qr(np.random.default_rng(3).standard_normal((3, 3)))
+    rotated = graph(positions @ matrix, CELL @ matrix)
+    torch.testing.assert_close(network(rotated), network(graph(positions)), atol=1e-6, rtol=1e-5)
+
+
+def test_translation_and_periodic_wrapping(network, positions):
+    expected = network(graph(positions))
+    torch.testing.assert_close(network(graph(positions + np.array([3.3, -7.1, 11.9]))), expected, atol=1e-6, rtol=1e-5)
+    images = np.random.default_rng(4).integers(-3, 4, (len(SPECIES), 3)) @ CELL
+    torch.testing.assert_close(network(graph(positions + images)), expected, atol=1e-6, rtol=1e-5)
+
+
+def test_frames_in_one_batch_do_not_see_each_other(network, positions):
+    other = positions + np.random.default_rng(5).normal(0, 0.4, positions.shape)
+    one, two = graph(positions), graph(other)
+    n = len(SPECIES)
+    both = GraphBatch(
+        *(
+            torch.cat(pair)
+            for pair in zip(one, two._replace(neighbors=two.neighbors + n, targets=two.targets + n), strict=True)
+        )
+    )
+    torch.testing.assert_close(network(both), torch.cat([network(one), network(two)]), atol=1e-6, rtol=1e-5)
+
+
+def test_molecules_are_pooled_over_their_atoms(network, positions):
+    with torch.no_grad():
+        single = network.pool(graph(positions, targets=[[0], [3], [4]]))
+        pooled = network.pool(graph(positions, targets=[[0, 3, 4], [3, 4, -1], [4, -1, -1]]))
+    torch.testing.assert_close(pooled[0], single.mean(0))
+    torch.testing.assert_close(pooled[1], single[1:].mean(0))
+    torch.testing.assert_close(pooled[2], single[2])
+
+
+def test_radial_functions_are_gaussians_without_a_factor_of_two():
+    table = radial_basis(7.0, 0.2).double().numpy()
+    assert table.shape == (8001, 36)
+    for distance, number in ((2.345, 11), (0.0, 0), (6.9, 35), (3.0, 16)):
+        expected = np.exp(-((distance - 0.2 * number) ** 2) / 0.2**2)
+        assert table[round(1000 * distance), number] == pytest.approx(expected, abs=1e-7)
+    assert (table[-1] == 0).all()
+    assert table[-2].max() < 1e-10
+
+
+def test_convolution_is_the_concatenated_form(positions):
+    """Equations 2 and 3 with z_ij = v_i (+) v_j (+) u_ij built in full."""
+    torch.manual_seed(1)
+    width, radial = 5, radial_basis(7.0, 0.2)
+    convolution = GraphConvolution(width, radial.shape[1])
+    data = graph(positions)
+    v = torch.randn(len(SPECIES), width)
+    z = torch.cat(
+        [v[:, None].expand(-1, 6, -1), v[data.neighbors], radial[data.distance_mA.clamp_max(len(radial) - 1)]], dim=-1
+    )
+    weight = torch.cat([convolution.atom.weight, convolution.neighbor.weight, convolution.distance.weight], dim=1)
+    z = z @ weight.T + convolution.atom.bias
+    alpha = torch.softmax(z[..., 0], dim=1)
+    message = (alpha[..., None] * torch.relu(z[..., 1:])).sum(1)
+    expected = v + torch.nn.functional.layer_norm(message, (width,), convolution.norm.weight, convolution.norm.bias)
+    found = convolution(v, None, data.neighbors, data.distance_mA.clamp_max(len(radial) - 1), radial)
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
+    some = torch.tensor([7, 2])
+    rows = data.distance_mA.clamp_max(len(radial) - 1)[some]
+    torch.testing.assert_close(
+        convolution(v, some, data.neighbors[some], rows, radial), expected[some], atol=1e-6, rtol=1e-5
+    )
+
+
+def test_rotation_of_the_states_is_a_linear_map_of_the_probabilities(network, positions):
+    before = network(graph(positions)).detach()
+    mix = torch.tensor([[0.9, 0.1, 0.0], [0.2, 0.7, 0.1], [0.0, 0.3, 0.7]])
+    network.rotate(mix)
+    torch.testing.assert_close(network(graph(positions)), before @ mix, atol=1e-4, rtol=1e-3)
+
+
+def test_gradients_reach_every_parameter(network, positions):
+    network(graph(positions))[:, 0].sum().backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().max() > 0, name

@@ -1,0 +1,145 @@
+"""The VAMP-2 score against deeptime, closed forms and finite differences."""
+
+import numpy as np
+import pytest
+import torch
+from deeptime.decomposition.deep import vamp_score
+from helpers import markov_chain
+
+from gdyn.statistics import Covariances, noise_floor, vamp2
+from gdyn.training.vamp import crispness
+from gdyn.training.vamp import vamp2 as vamp2_torch
+
+
+def pairs(n_states, n=4000, seed=0, sharp=2.0):
+    """Correlated soft memberships at t and t + lag."""
+    rng = np.random.default_rng(seed)
+    first = rng.standard_normal((n, n_states))
+    second = 0.8 * first + 0.6 * rng.standard_normal((n, n_states))
+    return tuple(torch.softmax(torch.as_tensor(sharp * z), dim=1) for z in (first, second))
+
+
+@pytest.mark.parametrize("n_states", [2, 3, 4, 7])
+def test_against_deeptime(n_states):
+    x, y = pairs(n_states)
+    ours = float(vamp2_torch(x, y))
+    # deeptime's score keeps the constant process; our ridge lowers a score by a few 1e-6 of it.
+    peer = float(vamp_score(x, y, method="VAMP2", epsilon=1e-12, mode="trunc")) - 1.0
+    assert ours == pytest.approx(peer, rel=2e-5)
+
+
+def whole_set(x, y):
+    """The numpy score of the same pairs, by way of covariances."""
+    x, y = x.numpy(), y.numpy()
+    n = len(x)
+    return vamp2(Covariances(x.T @ x / n, x.T @ y / n, y.T @ y / n, x.mean(0), y.mean(0), n))
+
+
+@pytest.mark.parametrize("n_states", [2, 3, 5])
+def test_torch_and_numpy_agree(n_states):
+    x, y = pairs(n_states)
+    assert float(vamp2_torch(x, y)) == pytest.approx(whole_set(x, y), rel=1e-10)
+
+
+def test_means_kept_score_is_larger_by_one():
+    x, y = pairs(3)
+    c00, c01, c11 = (a.T @ b / len(x) for a, b in ((x, x), (x, y), (y, y)))
+    with_means = float(torch.trace(torch.linalg.solve(c00, c01) @ torch.linalg.solve(c11, c01.T)))
+    assert float(vamp2_torch(x, y)) + 1.0 == pytest.approx(with_means, rel=1e-5)
+
+
+def test_hard_chain_reaches_the_closed_form():
+    transition = np.array([[0.95, 0.05], [0.10, 0.90]])
+    labels = markov_chain(transition, 200_000, np.random.default_rng(1), 5)
+    chi = np.eye(2)[labels]
+    c = Covariances.of(chi, np.zeros(len(labels)), 1)
+    # A reversible two-state chain has one singular value, its eigenvalue 1 - 0.05 - 0.10.
+    assert vamp2(c) == pytest.approx(0.85**2, abs=0.003)
+
+
+def test_perfect_memory_scores_the_maximum():
+    labels = torch.eye(4, dtype=torch.float64)[torch.arange(400) % 4]
+    assert float(vamp2_torch(labels, labels)) == pytest.approx(3.0, rel=1e-5)
+
+
+@pytest.mark.parametrize("collapse", ["constant", "two alike", "empty", "nearly constant"])
+def test_collapsed_outputs_have_a_finite_score_and_gradient(collapse):
+    x, y = (z.clone() for z in pairs(3))
+    truth = None
+    if collapse == "constant":
+        x[:], y[:] = 1 / 3, 1 / 3
+        truth = 0.0
+    if collapse == "two alike":
+        for z in (x, y):
+            z[:, 1:] = z[:, 1:].mean(1, keepdim=True)
+        truth = float(vamp2_torch(*(torch.stack([z[:, 0], 1 - z[:, 0]], 1) for z in (x, y))))
+    if collapse == "empty":
+        for z in (x, y):
+            z[:, 0] += z[:, 2]
+            z[:, 2] = 0.0
+        truth = float(vamp2_torch(x[:, :2], y[:, :2]))
+    if collapse == "nearly constant":
+        # Variations of 1e-6 carry the same information as they do at full size.
+        truth = float(vamp2_torch(x, y))
+        x, y = (1 / 3 + 1e-6 * (z - 1 / 3) for z in (x, y))
+    x.requires_grad_(True)
+    score = vamp2_torch(x, y)
+    score.backward()
+    assert float(score.detach()) == pytest.approx(truth, rel=1e-4, abs=1e-9)
+    assert torch.isfinite(x.grad).all()
+
+
+@pytest.mark.parametrize("n_states", [2, 4])
+def test_gradient_by_finite_differences(n_states):
+    logits_x, logits_y = (torch.log(z[:40]).requires_grad_(True) for z in pairs(n_states))
+
+    def score(a, b):
+        return vamp2_torch(torch.softmax(a, 1), torch.softmax(b, 1))
+
+    assert torch.autograd.gradcheck(score, (logits_x, logits_y), eps=1e-6, atol=1e-6)
+
+
+def test_gradient_on_a_degenerate_spectrum():
+    """Where two singular values coincide, eigenvectors are arbitrary but the gradient is not."""
+    cycle = torch.eye(3, dtype=torch.float64)
+    x = cycle.repeat(20, 1) * 0.9 + 0.1 / 3
+    logits = torch.log(x).requires_grad_(True)
+    assert torch.autograd.gradcheck(
+        lambda a: vamp2_torch(torch.softmax(a, 1), x[torch.arange(60) ^ 1]), logits, atol=1e-6
+    )
+
+
+def test_score_does_not_change_under_a_linear_map_of_the_states():
+    x, y = pairs(3)
+    mix = torch.tensor([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.2, 0.3, 0.5]], dtype=torch.float64)
+    assert float(vamp2_torch(x @ mix, y @ mix)) == pytest.approx(float(vamp2_torch(x, y)), rel=1e-4)
+
+
+@pytest.mark.parametrize("n_states", [2, 4])
+def test_noise_floor_of_unrelated_features(n_states):
+    rng = np.random.default_rng(2)
+    scores = []
+    for _ in range(300):
+        x, y = (np.eye(n_states)[rng.integers(0, n_states, (500, 1))] for _ in range(2))
+        scores.append(vamp2(Covariances.of(np.concatenate([x, y]), np.zeros(1000), 500)))
+    # 500 pairs of independent draws.
+    assert np.mean(scores) == pytest.approx(noise_floor(0.0, n_states, 500, 1), rel=0.15)
+
+
+def test_noise_floor_of_correlated_features():
+    """Two chains that know nothing of each other seem related, the more so the slower they are."""
+    rng = np.random.default_rng(3)
+    transition = np.array([[0.95, 0.05], [0.05, 0.95]])
+    n, scores = 2000, []
+    x, y = (markov_chain(transition, n, rng, 400) for _ in range(2))
+    for a, b in zip(x.T, y.T, strict=True):
+        both = np.eye(2)[np.concatenate([a, b])][:, None]
+        scores.append(vamp2(Covariances.of(both, np.zeros(2 * n), n)))
+    # The score at the lag of one frame that such a chain has is 0.9^2.
+    assert np.mean(scores) == pytest.approx(noise_floor(0.81, 2, n, 1), rel=0.15)
+
+
+def test_crispness_bounds():
+    labels = torch.eye(3, dtype=torch.float64)[torch.arange(30) % 3]
+    assert float(crispness(labels)) == pytest.approx(3.0)
+    assert float(crispness(torch.full((30, 3), 1 / 3))) == pytest.approx(1.0)

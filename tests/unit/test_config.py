@@ -1,0 +1,206 @@
+import copy
+import json
+
+import jsonschema
+import pytest
+import yaml
+
+from gdyn.config import load_config, load_system, sections
+from gdyn.config.docs import generate
+from gdyn.errors import ConfigError
+
+GOOD = {
+    "trajectory": {"files": ["a.lammpstrj"], "units": "metal", "timestep": 0.001, "frame_interval_ps": 0.5},
+    "targets": {"selection": "element Li"},
+    "graphs": {"neighbors": 12},
+    "search": {"n_states": 2, "lag_ps": 10},
+}
+
+
+def write(folder, values, name="mine"):
+    (folder / f"{name}.yaml").write_text(yaml.safe_dump(values))
+    return load_config({"systems": name, "system_dir": str(folder)})
+
+
+def load(folder, **changes):
+    values = copy.deepcopy(GOOD)
+    for path, value in changes.items():
+        *sections_, key = path.split("__")
+        at = values
+        for section in sections_:
+            at = at.setdefault(section, {})
+        at[key] = value
+    return load_system("mine", write(folder, values))
+
+
+def problem(folder, **changes):
+    with pytest.raises(ConfigError) as caught:
+        load(folder, **changes)
+    return str(caught.value)
+
+
+def test_a_good_file_loads_with_its_defaults(tmp_path):
+    system = load(tmp_path)
+    assert system.search.n_states == [2]
+    assert system.seeds == [1, 2, 3, 4, 5]
+    assert system.trajectory.steps_per_frame == 500
+
+
+def test_a_value_may_stand_for_a_list_of_one(tmp_path):
+    assert load(tmp_path, search__lag_ps=[5, 10]).search.lag_ps == [5.0, 10.0]
+    assert load(tmp_path, trajectory__files="b.dump").trajectory.files == ["b.dump"]
+    assert load_config({"systems": "a"}).systems == load_config({"systems": ["a"]}).systems == ["a"]
+
+
+def test_yaml_reads_5e_4_as_text_and_it_is_a_number_all_the_same(tmp_path):
+    assert load(tmp_path, search__learning_rate="5e-4").search.learning_rate == [5e-4]
+
+
+def test_unknown_key_names_the_file_the_key_and_the_nearest_one(tmp_path):
+    sentence = problem(tmp_path, graphs__neighbours=12)
+    assert sentence == f"{tmp_path}/mine.yaml: graphs.neighbours: unknown key, did you mean 'neighbors'?; " \
+        "the keys here are: neighbors, shards"  # fmt: skip
+
+
+def test_every_problem_is_told(tmp_path):
+    sentences = problem(tmp_path, graphs__neighbors="twelve", training__device="tpu", kind=1).splitlines()
+    assert len(sentences) == 3
+    assert any("graphs.neighbors: should be a valid integer, but is 'twelve'" in s for s in sentences)
+    assert any("training.device: should be 'auto', 'cpu' or 'cuda', but is 'tpu'" in s for s in sentences)
+
+
+@pytest.mark.parametrize("value", [True, 12.5, "12", 0, None])
+def test_wrong_types_of_a_count(tmp_path, value):
+    assert "graphs.neighbors" in problem(tmp_path, graphs__neighbors=value)
+
+
+@pytest.mark.parametrize("value", [True, "ten", float("nan"), -1])
+def test_wrong_types_of_a_time(tmp_path, value):
+    assert "search.lag_ps" in problem(tmp_path, search__lag_ps=value)
+
+
+def test_missing_key_says_what_it_means(tmp_path):
+    values = copy.deepcopy(GOOD)
+    del values["trajectory"]["timestep"]
+    with pytest.raises(ConfigError, match=r"trajectory\.timestep: this key is missing; add it \(Time step of that run"):
+        load_system("mine", write(tmp_path, values))
+
+
+@pytest.mark.parametrize("key", ["search__lag_ps", "kinetics__timescale_lags_ps"])
+def test_lag_that_is_no_multiple_of_the_frame_interval(tmp_path, key):
+    sentence = problem(tmp_path, **{key: 10.2})
+    assert f"{key.replace('__', '.')}: 10.2 ps is not a whole multiple of the frame interval (0.5 ps)" in sentence
+    assert "the nearest one is 10 ps" in sentence
+
+
+def test_frame_interval_that_is_no_multiple_of_the_timestep(tmp_path):
+    assert "trajectory.frame_interval_ps: 0.5005 ps" in problem(tmp_path, trajectory__frame_interval_ps=0.5005)
+
+
+def test_timestep_is_in_the_unit_of_its_style(tmp_path):
+    assert load(tmp_path, trajectory__units="real", trajectory__timestep=2.0).trajectory.steps_per_frame == 250
+
+
+def test_splits_that_overlap(tmp_path):
+    sentence = problem(tmp_path, splits__validation=[0.3, 0.5])
+    assert "splits: train ends at 0.4 but validation begins at 0.3: the splits overlap" in sentence
+    assert "begin validation at 0.4 or later" in sentence
+
+
+def test_split_that_is_empty(tmp_path):
+    assert "splits: train begins at 0.4 and ends at 0.4" in problem(tmp_path, splits__train=[0.4, 0.4])
+
+
+def test_either_dumps_or_a_simulation(tmp_path):
+    assert "either trajectory.files" in problem(tmp_path, simulate={"deck": "in.x", "length_ps": 100})
+    values = copy.deepcopy(GOOD)
+    del values["trajectory"]["files"]
+    with pytest.raises(ConfigError, match=r"either trajectory\.files"):
+        load_system("mine", write(tmp_path, values))
+
+
+def test_lag_longer_than_a_split_of_the_simulation(tmp_path):
+    values = copy.deepcopy(GOOD) | {"simulate": {"deck": "in.x", "length_ps": 100}}
+    del values["trajectory"]["files"]
+    with pytest.raises(ConfigError, match=r"a lag of 10 ps does not fit into the 10 ps of the validation split"):
+        load_system("mine", write(tmp_path, values))
+
+
+def test_a_seed_twice(tmp_path):
+    assert "names a seed twice" in problem(tmp_path, seeds=[1, 1])
+
+
+def test_bond_of_an_unknown_site_type(tmp_path):
+    sites = {
+        "types": {"a": {"fractional": [[0, 0, 0]], "core_radius_A": 1}},
+        "bonds": [{"between": ["a", "b"], "within_A": 3}],
+    }
+    assert "the site type 'b', which is not under types (a)" in problem(tmp_path, sites=sites)
+
+
+def test_not_yaml_names_the_line(tmp_path):
+    (tmp_path / "mine.yaml").write_text("a: [1\nb: 2\n")
+    config = load_config({"systems": "mine", "system_dir": str(tmp_path)})
+    with pytest.raises(ConfigError, match=r"mine\.yaml, line 2: this is not YAML"):
+        load_system("mine", config)
+
+
+def test_no_such_system_suggests_one(tmp_path):
+    config = write(tmp_path, GOOD)
+    with pytest.raises(ConfigError, match="did you mean 'mine'"):
+        load_system("mini", config)
+
+
+def test_unknown_key_on_the_command_line():
+    with pytest.raises(ConfigError, match="sistems: unknown key, did you mean 'systems'"):
+        load_config({"systems": "toy", "sistems": "toy"})
+
+
+def test_defaults_lie_under_every_system(tmp_path):
+    write(tmp_path, GOOD | {"training": {"patience": 7}})
+    defaults = {"training": {"patience": 2, "device": "cpu"}, "kinetics": {"chunks": 8}}
+    config = load_config({"systems": "mine", "system_dir": str(tmp_path), "defaults": defaults})
+    system = load_system("mine", config)
+    assert (system.training.patience, system.training.device, system.kinetics.chunks) == (7, "cpu", 8)
+
+
+def test_trials_are_named_by_their_values_and_a_new_one_moves_none(tmp_path):
+    before = load(tmp_path, search__width=[16, 32])
+    after = load(tmp_path, search__width=[16, 24, 32], search__lag_ps=[5, 10])
+    assert set(before.trials) < set(after.trials)
+    assert "n_states~2_lag_ps~10_width~16_convolutions~2_learning_rate~0.005" in before.trials
+    assert len(after.trials) == 6
+
+
+def test_sections_survive_the_way_through_plain_values(tmp_path):
+    system = load(tmp_path, search__lag_ps=[5, 10])
+    plain = json.loads(json.dumps(system.model_dump(mode="json", include={"trajectory", "splits", "sites"})))
+    back = sections(plain)
+    assert back["trajectory"] == system.trajectory
+    assert back["splits"] == system.splits
+    assert back["sites"] is None
+
+
+def test_generated_files_are_up_to_date():
+    for path, text in generate().items():
+        assert path.read_text(encoding="utf-8") == text, f"{path.name} is out of date: make docs"
+
+
+def test_schemas_accept_the_files_of_the_project(root):
+    schema = json.loads((root / "config/schema/system.schema.json").read_text())
+    files = sorted((root / "config/systems").glob("*.yaml"))
+    assert files
+    for path in files:
+        jsonschema.validate(yaml.safe_load(path.read_text()), schema)
+        load_system(path.stem, load_config({"systems": path.stem, "system_dir": str(root / "config/systems")}))
+    schema = json.loads((root / "config/schema/config.schema.json").read_text())
+    jsonschema.validate(yaml.safe_load((root / "config/config.yaml").read_text()), schema)
+
+
+def test_schema_refuses_what_the_models_refuse(root):
+    schema = json.loads((root / "config/schema/system.schema.json").read_text())
+    for section, key, value in (("graphs", "neighbours", 12), ("graphs", "neighbors", "x"), ("search", "n_states", 1)):
+        values = copy.deepcopy(GOOD)
+        values[section][key] = value
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(values, schema)

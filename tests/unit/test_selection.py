@@ -1,0 +1,92 @@
+import numpy as np
+import pandas as pd
+import pytest
+from helpers import markov_chain, states_of
+
+from gdyn.config.models import Kinetics, Trial
+from gdyn.files import read_json, write_json, write_table
+from gdyn.selection import select
+
+MARKOV = np.array([[0.97, 0.02, 0.01], [0.04, 0.95, 0.01], [0.01, 0.02, 0.97]])
+HIDDEN = np.array([[0.98, 0.02, 0.0], [0.02, 0.88, 0.10], [0.0, 0.02, 0.98]])
+
+
+def make(folder, labels, n_states, score, seed=1, width=16, lag_ps=2.0):
+    trial = Trial(n_states=n_states, lag_ps=lag_ps, width=width, convolutions=2, learning_rate=0.005)
+    path = folder / trial.name / f"seed~{seed}"
+    path.mkdir(parents=True)
+    (path / "model.pt").write_text(f"{trial.name} {seed}")
+    states = states_of(labels, n_states, lag_ps=lag_ps, split="validation")
+    states.write(path / "validation.h5")
+    write_table(path / "history.csv", pd.DataFrame({"epoch": [0, 1], "validation_vamp2": [0.0, score]}))
+    write_json(path / "numbers.json", {
+        "trial": trial.model_dump(), "seed": seed, "validation_vamp2": score, "noise_floor": 0.001, "purity": 0.99,
+        "populations": [0.5, 0.5], "epochs": 1, "wall_s": 1.0, "frames_per_s": 1.0, "device": "CPU",
+    })  # fmt: skip
+    return path
+
+
+def choose(folder, paths):
+    files = {"models": "model.pt", "states": "validation.h5", "numbers": "numbers.json", "histories": "history.csv"}
+    select(
+        **{name: [path / file for path in paths] for name, file in files.items()},
+        chosen_model=folder / "model.pt",
+        choice=folder / "choice.json",
+        chosen_histories=folder / "training.csv",
+        kinetics=Kinetics(),
+    )
+    return read_json(folder / "choice.json")
+
+
+@pytest.fixture
+def chains():
+    rng = np.random.default_rng(3)
+    return markov_chain(MARKOV, 8000, rng, 8), markov_chain(HIDDEN, 20_000, rng, 8)
+
+
+def test_the_best_score_among_seeds_and_widths(tmp_path, chains):
+    labels, _ = chains
+    paths = [make(tmp_path, labels, 3, s, seed, w) for s, seed, w in ((0.5, 1, 16), (0.7, 2, 16), (0.6, 1, 32))]
+    choice = choose(tmp_path, paths)
+    assert (choice["seed"], choice["width"]) == (2, 16)
+    assert (tmp_path / "model.pt").read_text() == (paths[1] / "model.pt").read_text()
+    assert choice["seeds"]["tried"] == 2
+    assert sorted(pd.read_csv(tmp_path / "training.csv")["seed"].unique()) == [1, 2]
+    assert "is the only choice; it passes the Chapman-Kolmogorov test" in choice["reason"]
+
+
+def test_fewest_states_that_pass_the_test(tmp_path, chains):
+    """Two states that hide a third one fail, three pass, and four are not needed."""
+    _, hidden = chains
+    four = np.where((hidden == 0) & (np.arange(len(hidden))[:, None] // 2000 % 2 == 0), 3, hidden)
+    paths = [
+        make(tmp_path, (hidden == 2).astype(int), 2, 0.9),
+        make(tmp_path, hidden, 3, 1.5),
+        make(tmp_path, four, 4, 2.0),
+    ]
+    choice = choose(tmp_path, paths)
+    assert choice["n_states"] == 3
+    assert [c["ck_passed"] for c in choice["candidates"]][:2] == [False, True]
+    assert "as the fewest states and then the shortest lag that pass" in choice["reason"]
+
+
+def test_where_none_passes_the_least_deviation_and_a_word_of_it(tmp_path, chains):
+    _, hidden = chains
+    two = (hidden == 2).astype(int)
+    choice = choose(tmp_path, [make(tmp_path, two, 2, 0.9, lag_ps=lag) for lag in (1.0, 4.0)])
+    deviations = {c["lag_ps"]: c["ck_max_deviation"] for c in choice["candidates"]}
+    assert choice["lag_ps"] == min(deviations, key=deviations.get)
+    assert "although none passes" in choice["reason"]
+
+
+def test_seeds_agree_by_their_states_and_not_by_their_order(tmp_path, chains):
+    labels, _ = chains
+    shuffled = np.array([2, 0, 1])[labels]
+    other = np.roll(labels, 4000, axis=0)
+    paths = [
+        make(tmp_path, x, 3, s, seed) for seed, (x, s) in enumerate([(labels, 0.9), (shuffled, 0.8), (other, 0.7)])
+    ]
+    seeds = choose(tmp_path, paths)["seeds"]
+    assert (seeds["tried"], seeds["agreeing"]) == (3, 2)
+    assert [row["agrees"] for row in seeds["each"]] == [True, True, False]
+    np.testing.assert_allclose(seeds["each"][1]["overlap"], 1.0)

@@ -1,0 +1,86 @@
+import h5py
+import numpy as np
+import pytest
+from helpers import states_of
+
+from gdyn.errors import InputError
+from gdyn.store import GraphShard, States, TrajectoryStore
+from gdyn.store import graphs as graph_store
+
+
+def write_shard(path, n_atoms=3, far=3.0, frames=4):
+    neighbors = np.zeros((frames, n_atoms, 2), int)
+    distances = np.full((frames, n_atoms, 2), far)
+    with graph_store.write(
+        path, ["Li"] * n_atoms, [[0, 1], [2, -1]], [[5, 6], [7, -1]], 1, 9, 0.5, "sha256:1"
+    ) as append:
+        append(neighbors[:2], distances[:2], [3, 4], [1.5, 2.0], [0, 0])
+        append(neighbors[2:], distances[2:], [5, 6], [2.5, 3.0], [0, 1])
+
+
+def test_shards_come_back_as_they_were(tmp_path):
+    write_shard(tmp_path / "a.h5", far=1.23456)
+    shard = GraphShard.read(tmp_path / "a.h5")
+    assert shard.neighbors.dtype == shard.distance_mA.dtype == np.uint16
+    assert (shard.distance_mA == 1235).all()
+    assert shard.frame.tolist() == [3, 4, 5, 6]
+    assert shard.segment.tolist() == [0, 0, 0, 1]
+    assert shard.target_ids.tolist() == [[5, 6], [7, -1]]
+    assert (shard.trajectory, shard.trajectory_frames, shard.frame_interval_ps) == (1, 9, 0.5)
+    assert list(shard.elements) == ["Li"] * 3
+
+
+def test_only_the_frames_asked_for_are_read(tmp_path):
+    write_shard(tmp_path / "a.h5")
+    shard = GraphShard.read(tmp_path / "a.h5", lambda frame, n_frames: slice(1, 3))
+    assert shard.frame.tolist() == [4, 5]
+    assert shard.neighbors.shape == (2, 3, 2)
+
+
+def test_large_systems_get_wider_indices(tmp_path):
+    write_shard(tmp_path / "a.h5", n_atoms=2**16 + 1)
+    assert GraphShard.read(tmp_path / "a.h5").neighbors.dtype == np.uint32
+
+
+def test_checksum_tells_contents_apart(tmp_path):
+    for name, far in (("a", 3.0), ("b", 3.0), ("c", 3.001)):
+        write_shard(tmp_path / f"{name}.h5", far=far)
+    a, b, c = (GraphShard.read(tmp_path / f"{name}.h5").checksum for name in "abc")
+    assert a == b != c
+
+
+def test_a_neighbor_too_far_for_the_format(tmp_path):
+    with pytest.raises(InputError, match=r"70\.0 A away and a shard holds 65\.535 A at most"):
+        write_shard(tmp_path / "a.h5", far=70.0)
+    assert not list(tmp_path.iterdir())
+
+
+def test_states_come_back_as_they_were(tmp_path):
+    states = states_of(np.array([[0, 1], [1, 1], [1, 0]]), 2, lag_ps=3.0, frame_interval_ps=0.5)
+    states.write(tmp_path / "test.h5")
+    back = States.read(tmp_path / "test.h5")
+    np.testing.assert_array_equal(back.probabilities, states.probabilities)
+    assert back.lag_frames == 6
+    assert back.split == "test"
+    with h5py.File(tmp_path / "test.h5") as file:
+        assert file["probabilities"].dtype == np.float32
+        assert {"probabilities", "time_ps", "trajectory", "target_ids"} <= set(file)
+        assert file["target_ids"].shape == (2, 1)
+
+
+def test_reordered_states():
+    states = states_of(np.array([[0], [1], [2]]), 3).reordered([2, 0, 1])
+    assert states.probabilities.argmax(-1)[:, 0].tolist() == [1, 2, 0]
+
+
+@pytest.mark.parametrize("read", [GraphShard.read, States.read, lambda path: TrajectoryStore.open(path).__enter__()])
+def test_files_that_are_something_else(tmp_path, read):
+    (tmp_path / "text.h5").write_text("no HDF5")
+    with pytest.raises(InputError, match="cannot be opened as HDF5"):
+        read(tmp_path / "text.h5")
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file.attrs["format"], file.attrs["version"] = "gdyn-graphs", 99
+    with pytest.raises(InputError, match="holds gdyn-graphs version 99, but"):
+        read(tmp_path / "other.h5")
+    with pytest.raises(InputError, match="cannot be opened"):
+        read(tmp_path / "none.h5")

@@ -1,0 +1,166 @@
+"""The whole workflow on a real, shortened toy system."""
+
+import copy
+import json
+import zipfile
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+from pypdf import PdfReader
+
+TRIAL = "n_states~2_lag_ps~10_width~16_convolutions~2_learning_rate~0.005"
+
+
+@pytest.fixture(scope="module")
+def summary(toy):
+    return json.loads((toy.results / "toy/summary.json").read_text())
+
+
+def test_every_result_is_in_its_place(toy):
+    found = {str(path.relative_to(toy.results / "toy")) for path in (toy.results / "toy").rglob("*") if path.is_file()}
+    figures = ("sites", "timescales", "chapman_kolmogorov", "koopman", "training")
+    assert {
+        *("report.pdf", "summary.json", "selected/model.pt", "selected/choice.json"),
+        *(f"states/{split}.h5" for split in ("train", "validation", "test")),
+        *(f"trials/{TRIAL}/seed~{seed}/model.pt" for seed in (1, 2)),
+        *(f"figures/{figure}.pdf" for figure in figures),
+        *("analysis/koopman.json", "analysis/implied_timescales.csv", "analysis/training.csv"),
+    } <= found
+    assert not [name for name in found if "unfinished" in name or name.endswith("resume.pt")]
+    logs = {name.split("/")[1].removesuffix(".log") for name in found if name.startswith("logs/")}
+    assert {"simulate", "ingest", "graphs", "train", "select", "predict", "koopman", "sites", "report"} <= logs
+
+
+def test_states_files_hold_what_users_rely_on(toy):
+    covered = []
+    for split in ("train", "validation", "test"):
+        with h5py.File(toy.results / f"toy/states/{split}.h5") as file:
+            probabilities = file["probabilities"][:]
+            assert probabilities.dtype == np.float32
+            assert probabilities.shape == (len(file["time_ps"]), 1, 2)
+            np.testing.assert_allclose(probabilities.sum(-1), 1.0, atol=1e-5)
+            assert file["target_ids"][:].tolist() == [[5]]
+            covered += list(zip(file["trajectory"][:].tolist(), file["time_ps"][:].tolist(), strict=True))
+    assert len(covered) == len(set(covered)) == 2 * 20001
+
+
+def test_summary_has_every_key(summary):
+    assert summary["n_states"] == 2
+    assert summary["lag_ps"] == 10.0
+    assert summary["populations"] == sorted(summary["populations"], reverse=True)
+    assert set(summary["timescales_ps"][0]) == {"value", "low", "high", "resolved"}
+    assert np.shape(summary["koopman"]) == (2, 2)
+    assert set(summary["vamp2"]) == {"train", "validation", "test", "noise_floor", "convention"}
+    assert isinstance(summary["ck_passed"], bool)
+    assert summary["seeds"]["tried"] == 2
+    assert {"wall_s", "frames_per_s", "device"} <= set(summary["training"])
+    assert {"version", "config", "trajectories", "seed"} <= set(summary["provenance"])
+    assert {
+        "local_timescale_ps",
+        "reconstructed_timescale_ps",
+        "reconstructed_generator_timescale_ps",
+        "observed_timescales_ps",
+    } <= set(summary["global"])
+    assert len(summary["global"]["observed_timescales_ps"]) == 3
+
+
+def test_states_are_the_sites(summary):
+    """No assignment without memory agrees with the cores in more than 99.6 % of the frames."""
+    sites = summary["sites"]
+    assert sites["type_of_state"] == ["octahedral", "tetrahedral"]
+    assert sites["agreement"] > 0.99
+    assert summary["purity"] > 0.97
+    assert summary["populations"][0] == pytest.approx(sites["populations"][0], abs=0.01)
+    assert summary["populations"][0] == pytest.approx(0.919, abs=0.05)
+
+
+def test_timescale_is_that_of_the_cores(summary):
+    found = summary["timescales_ps"][0]
+    assert found["resolved"]
+    assert found["value"] == pytest.approx(summary["sites"]["timescales_ps"][0], rel=0.15)
+    # The 200 ns reference: 43.2 ps. These are 20 ns of test frames.
+    assert found["low"] < 43.2 * 1.2
+    assert found["high"] > 43.2 / 1.2
+
+
+def test_numbers_behind_figures_are_those_of_the_summary(toy, summary):
+    table = pd.read_csv(toy.results / "toy/analysis/implied_timescales.csv")
+    at_lag = table[table["lag_ps"] == 10.0].iloc[0]
+    assert at_lag["timescale_ps"] == pytest.approx(summary["timescales_ps"][0]["value"])
+    curves = pd.read_csv(toy.results / "toy/analysis/chapman_kolmogorov.csv")
+    assert (curves["predicted"] - curves["observed"]).abs().max() == pytest.approx(summary["ck_max_deviation"])
+
+
+def test_report_has_the_numbers_and_all_figures(toy, summary):
+    pages = PdfReader(toy.results / "toy/report.pdf").pages
+    text = " ".join(page.extract_text() for page in pages)
+    assert f"{summary['populations'][0]:.4f}" in text
+    for number in range(1, 6):
+        assert f"Figure {number}." in text
+    for page in PdfReader(toy.results / "toy/figures/timescales.pdf").pages:
+        assert "lag time (ps)" in page.extract_text()
+
+
+def test_progress_was_visible(toy):
+    assert "simulate toy 0: LAMMPS" in toy.said or "simulate toy 0: starting" in toy.said
+    assert f"train toy {TRIAL} 1: epoch 1 (kinetics): validation VAMP-2" in toy.said
+    assert "summary toy: 2 states at a lag of 10 ps" in toy.said
+
+
+def test_a_second_run_does_nothing(toy):
+    status, text = toy.snakemake()
+    assert status == 0
+    assert "Nothing to be done" in text
+
+
+@pytest.fixture
+def edited(toy):
+    """Change the system file for one test."""
+
+    def edit(change):
+        system = copy.deepcopy(toy.system)
+        change(system)
+        toy.configure("toy", system)
+        return toy.planned()
+
+    yield edit
+    toy.configure("toy", toy.system)
+
+
+def test_a_new_seed_trains_only_itself(edited):
+    planned = edited(lambda system: system["seeds"].append(3))
+    assert planned["train"] == 1
+    assert not {"simulate", "ingest", "graphs"} & set(planned)
+
+
+def test_a_new_lag_trains_only_itself(edited):
+    planned = edited(lambda system: system["search"].update(lag_ps=[10, 20]))
+    assert planned["train"] == 2
+    assert not {"simulate", "ingest", "graphs"} & set(planned)
+
+
+def test_another_analysis_trains_nothing(edited):
+    planned = edited(lambda system: system["kinetics"].update(chunks=4))
+    assert {"koopman", "chapman_kolmogorov", "sites", "select", "summary", "report"} <= set(planned)
+    assert not {"simulate", "ingest", "graphs", "train"} & set(planned)
+
+
+def test_another_description_redoes_only_the_report(edited):
+    assert edited(lambda system: system.update(description="other words")) == {"summary": 1, "report": 1}
+
+
+def test_other_neighbors_do_not_read_the_trajectory_again(edited):
+    planned = edited(lambda system: system["graphs"].update(neighbors=10))
+    assert planned["graphs"] == 4
+    assert not {"simulate", "ingest"} & set(planned)
+
+
+def test_snakemake_report(toy):
+    status, text = toy.snakemake("--report", "results/report.zip")
+    assert status == 0, text
+    with zipfile.ZipFile(toy.results / "report.zip") as archive:
+        names = archive.namelist()
+    assert any(name.endswith("report.html") for name in names)
+    assert sum(name.endswith(".pdf") for name in names) == 5

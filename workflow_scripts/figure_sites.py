@@ -1,0 +1,5 @@
+from gdyn.figures.draw import draw_site_comparison
+from gdyn.logs import job
+
+with job(snakemake):
+    draw_site_comparison(**snakemake.input, output=snakemake.output[0])

@@ -1,0 +1,12 @@
+from gdyn.config import sections
+from gdyn.graphs.build import build_shard
+from gdyn.logs import job
+
+with job(snakemake):
+    build_shard(
+        store=snakemake.input.store,
+        shard=snakemake.output.shard,
+        trajectory=int(snakemake.wildcards.trajectory),
+        part=int(snakemake.wildcards.shard),
+        **sections(snakemake.params.settings),
+    )

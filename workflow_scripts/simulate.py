@@ -1,0 +1,13 @@
+from gdyn.config import sections
+from gdyn.logs import job
+from gdyn.trajectory.lammps import simulate
+
+with job(snakemake):
+    simulate(
+        deck=snakemake.input.deck,
+        dump=snakemake.output.dump,
+        log=snakemake.log.lammps,
+        command=snakemake.params.command,
+        run=int(snakemake.wildcards.trajectory),
+        **sections(snakemake.params.settings),
+    )
