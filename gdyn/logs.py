@@ -47,6 +47,9 @@ def job(snakemake):
     except GdynError as error:
         LOG.error("%s", error)
         sys.exit(1)
+    except KeyboardInterrupt:
+        LOG.error("interrupted")
+        sys.exit(130)
     except Exception:
         to_terminal.setLevel(logging.CRITICAL)
         LOG.exception("gdyn met something it did not expect; this is a defect, please report it")

@@ -54,7 +54,7 @@ rule figure_sites:
         points="results/{system}/analysis/sites_points.csv",
         result="results/{system}/analysis/sites.json",
     output:
-        report(
+        sites=report(
             "results/{system}/figures/sites.pdf",
             caption="captions/sites.rst",
             category="{system}",

@@ -15,7 +15,6 @@ rule simulate:
         mem_mb=1000,
         runtime=1440,
     params:
-        command=CONFIG.lammps,
         settings=section("simulate", "trajectory"),
     message:
         "{wildcards.system}: LAMMPS run {wildcards.trajectory}"

@@ -79,7 +79,7 @@ rule predict:
         runtime=240,
     params:
         version=gdyn.__version__,
-        settings=section("splits", "training"),
+        settings=section("splits"),
     message:
         "{wildcards.system}: states of all frames"
     script:

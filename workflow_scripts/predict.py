@@ -1,4 +1,4 @@
-from gdyn.config import sections
+from gdyn.config import load_config, sections
 from gdyn.logs import job
 from gdyn.training.predict import predict
 
@@ -8,5 +8,6 @@ with job(snakemake):
         model=snakemake.input.model,
         outputs=dict(snakemake.output),
         threads=snakemake.threads,
+        device=load_config(snakemake.config).device,
         **sections(snakemake.params.settings),
     )

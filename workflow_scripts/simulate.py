@@ -1,4 +1,4 @@
-from gdyn.config import sections
+from gdyn.config import load_config, sections
 from gdyn.logs import job
 from gdyn.trajectory.lammps import simulate
 
@@ -7,7 +7,7 @@ with job(snakemake):
         deck=snakemake.input.deck,
         dump=snakemake.output.dump,
         log=snakemake.log.lammps,
-        command=snakemake.params.command,
+        command=load_config(snakemake.config).lammps,
         run=int(snakemake.wildcards.trajectory),
         **sections(snakemake.params.settings),
     )

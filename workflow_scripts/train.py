@@ -1,4 +1,4 @@
-from gdyn.config import Trial, sections
+from gdyn.config import Trial, load_config, sections
 from gdyn.logs import job
 from gdyn.training.loop import train
 
@@ -10,5 +10,6 @@ with job(snakemake):
         trial=Trial(**snakemake.params.trial),
         seed=int(snakemake.wildcards.seed),
         threads=snakemake.threads,
+        device=load_config(snakemake.config).device,
         **sections(snakemake.params.settings),
     )

@@ -186,8 +186,6 @@ class Training(Section):
     """A stage ends when this many epochs in a row bring no better validation."""
     crispness: Annotated[Number, Field(ge=0)] = 0.1
     """Weight of the crispness of the states beside the VAMP-2 score in the second stage."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where to train; auto takes a GPU where there is one."""
 
 
 class Kinetics(Section):
@@ -316,5 +314,7 @@ class Config(Section):
     """Folder of the system files, relative to the working directory."""
     lammps: str = "lmp"
     """Command that starts LAMMPS, e.g. `srun lmp_mpi`; only used by systems that simulate."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where networks are trained and applied; auto takes a GPU where there is one."""
     defaults: dict = {}
     """Settings for all systems: the same keys as in a system file, which overrides them."""

@@ -90,9 +90,7 @@ def scan_lags(states, kinetics):
     """Implied timescales at many lag times: one row for each lag and process."""
     rows = []
     for lag_ps in lag_times(states, kinetics):
-        lag = multiple(
-            lag_ps, states.frame_interval_ps, "kinetics.timescale_lags_ps", "the frame interval"
-        )
+        lag = multiple(lag_ps, states.frame_interval_ps, "kinetics.timescale_lags_ps", "the frame interval")
         if 2 * lag >= len(states.segment) // kinetics.chunks:
             LOG.warning("the lag of %g ps does not fit twice into a chunk of the test frames: left out", lag_ps)
             continue

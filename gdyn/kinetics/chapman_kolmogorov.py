@@ -14,7 +14,7 @@ TOLERANCE = 1e-9  # of rounding, where both intervals have no width
 
 
 def chapman_kolmogorov(states, steps, n_chunks):
-    """Compare ``K(lag)^n`` with ``K(n lag)`` for ``n = 0 ... steps`` (equation 13 of docs/theory.md).
+    """Compare ``K(lag)^n`` with ``K(n lag)`` for ``n = 0 ... steps`` (equation 12 of docs/theory.md).
 
     The test is passed where every entry of the two agrees within their 95 % intervals, added in
     squares.

@@ -9,7 +9,7 @@ LARGEST_CONDITION = 1e12
 
 
 def koopman_matrix(probabilities, segment, lag_frames):
-    """Koopman matrix ``K = C00^-1 C01`` with means kept (equation 11 of docs/theory.md).
+    """Koopman matrix ``K = C00^-1 C01`` with means kept (equation 10 of docs/theory.md).
 
     For hard states this is the maximum-likelihood transition matrix. Rows sum to 1; entries of
     noisy or barely populated states can be negative and are left so.
@@ -43,7 +43,7 @@ def sorted_eigenvalues(matrix):
 def timescales(matrix, lag_ps):
     """Implied timescales ``-lag / ln |lambda|`` of all but the stationary process: (states - 1,), ps.
 
-    Slowest first (equation 12 of docs/theory.md). Infinite where an eigenvalue is not below 1.
+    Slowest first (equation 11 of docs/theory.md). Infinite where an eigenvalue is not below 1.
     """
     modulus = np.abs(sorted_eigenvalues(matrix))[1:]
     with np.errstate(divide="ignore"):

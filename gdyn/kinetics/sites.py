@@ -99,7 +99,7 @@ class SiteNetwork:
         """Timescales of the site network from the Koopman matrix of the site types, two ways.
 
         With ``c_ab`` bonds from a site of type a to sites of type b, ``m`` of them to one site
-        (equation 21 of docs/theory.md): the transition matrix ``K_ss' = m K_ab / c_ab``, which allows
+        (equation 16 of docs/theory.md): the transition matrix ``K_ss' = m K_ab / c_ab``, which allows
         one hop in a lag time, and the generator ``Q_ss' = m L_ab / c_ab`` with ``L = logm(K) / lag``,
         which allows any number.
 

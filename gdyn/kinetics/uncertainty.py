@@ -20,7 +20,7 @@ def interval(value, samples, logarithmic=False):
     """95 % interval of an estimate, from the same estimate on independent chunks.
 
     ``value -+ t(0.975, k - 1) s / sqrt(k)`` with the sample standard deviation ``s`` of the ``k``
-    chunks (equation 14 of docs/theory.md); for positive quantities of wide spread on the logarithm.
+    chunks (equation 13 of docs/theory.md); for positive quantities of wide spread on the logarithm.
 
     Parameters
     ----------

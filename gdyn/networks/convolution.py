@@ -10,7 +10,7 @@ ROWS_PER_A = 1000
 def radial_basis(max_A, step_A):
     """Gaussians of the distance, tabulated at every 0.001 A: (rows, Gaussians) float32.
 
-    ``u_m(d) = exp(-(d - mu_m)^2 / step^2)`` with ``mu_m = 0, step, 2 step ... max`` (EQUATION 1 of
+    ``u_m(d) = exp(-(d - mu_m)^2 / step^2)`` with ``mu_m = 0, step, 2 step ... max`` (equation 1 of
     docs/theory.md). The table ends 5 steps beyond the last centre, where every Gaussian has
     vanished; its last row is zero and stands for all larger distances.
     """

@@ -14,7 +14,7 @@ class GDyNet(nn.Module):
     After Xie, France-Lanord, Wang, Shao-Horn and Grossman, Nat. Commun. 10, 2667 (2019). The softmax
     is followed by a fixed linear map of the states, ``rotation``, which is the identity until
     :meth:`rotate` is called: a VAMP score does not change under such a map, but which states are
-    pure does (equation 15 of docs/theory.md).
+    pure does (equation 14 of docs/theory.md).
 
     Parameters
     ----------

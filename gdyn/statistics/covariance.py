@@ -76,7 +76,8 @@ def effective_samples(score, samples, lag_frames):
     """How many independent pairs ``samples`` correlated ones are worth.
 
     By Bartlett's formula for two signals that are both correlated over the slowest time that the
-    score allows: ``samples (1 - rho^2) / (1 + rho^2)`` with ``rho^2 = min(score, 1)^(1 / lag_frames)``.
+    score allows: ``samples (1 - rho^2) / (1 + rho^2)`` with ``rho^2 = min(score, 1)^(1 / lag_frames)``
+    (equation 9 of docs/theory.md).
     """
     rho2 = min(max(score, 0.0), 1.0 - 1e-12) ** (1.0 / lag_frames)
     return max(1.0, samples * (1.0 - rho2) / (1.0 + rho2))

@@ -12,7 +12,7 @@ def simplex_rotation(probabilities, segment, lag_frames):
     """Find the linear map after which the states are as pure as a linear map can make them.
 
     The slow eigenfunctions of the reversible estimate of the Koopman operator send metastable
-    states to the corners of a simplex (equation 15 of docs/theory.md). The inner simplex algorithm
+    states to the corners of a simplex (equation 14 of docs/theory.md). The inner simplex algorithm
     finds the corners among the data, in coordinates weighted by their eigenvalues; the barycentric
     coordinates with respect to the corners are the memberships.
 

@@ -17,7 +17,7 @@ Attributes of the file: ``format``, ``version``, ``gdyn_version``, ``split``, ``
 ``frame_interval_ps``. Frames follow each other by ``frame_interval_ps`` within a segment.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -75,4 +75,4 @@ class States:
 
     def reordered(self, order):
         """The same states in another order: state ``order[i]`` becomes state ``i``."""
-        return States(**{**self.__dict__, "probabilities": self.probabilities[:, :, order]})
+        return replace(self, probabilities=self.probabilities[:, :, order])

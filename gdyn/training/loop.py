@@ -3,7 +3,7 @@
 Two stages. The first, ``kinetics``, maximises the VAMP-2 score: it finds the slow processes, but
 leaves the states mixed, because the score does not change under a linear map of them. Then the
 states are rotated to the corners of their simplex (PCCA+), and the second stage, ``states``,
-maximises VAMP-2 plus the crispness of the states. See equation 15 of docs/theory.md.
+maximises VAMP-2 plus the crispness of the states. See equation 14 of docs/theory.md.
 
 After every epoch the whole validation set is scored at once; the best epoch of each stage is kept,
 and everything needed to go on is written to an undeclared file that a killed job finds again.
@@ -34,10 +34,10 @@ STAGES = ("kinetics", "states")
 SLOWER_STEPS = {"kinetics": 1.0, "states": 0.2}  # of the learning rate
 LARGEST_GRADIENT = 1.0
 LEAST_IMPROVEMENT = 5e-4  # of the validation score, to count as one
-CHUNK_SAMPLES = 8192  # frames embedded at once where no gradient is needed
+CHUNK_NODES = 40_000  # atoms embedded at once where no gradient is needed
 
 
-def train(shards, model, history, states, numbers, resume, trial, seed, threads, splits, network, training):
+def train(shards, model, history, states, numbers, resume, trial, seed, threads, device, splits, network, training):
     """Train one network and write its model, its history, its validation states and its numbers.
 
     Parameters
@@ -48,6 +48,7 @@ def train(shards, model, history, states, numbers, resume, trial, seed, threads,
     resume : path of the file that an interrupted training goes on from; removed at the end.
     trial, seed : the point of the search.
     threads : CPU threads to use.
+    device : ``auto``, ``cpu`` or ``cuda``.
     splits, network, training : those sections of the system.
 
     Raises
@@ -55,7 +56,7 @@ def train(shards, model, history, states, numbers, resume, trial, seed, threads,
     InputError : the shards cannot be used, or the splits hold too few pairs of frames.
     """
     torch.set_num_threads(threads)
-    device = pick_device(training.device)
+    device = pick_device(device)
     data = GraphDataset.load(shards, splits.train)
     validation = GraphDataset.load(shards, splits.validation, data.elements)
     settings = {"trial": trial, "seed": seed, "splits": splits, "network": network, "training": training}
@@ -108,9 +109,7 @@ class Trainer:
 
     def __init__(self, data, validation, trial, seed, network, training, device, resume, fingerprint):
         self.data, self.validation, self.training, self.device = data, validation, training, device
-        self.lag_frames = multiple(
-            trial.lag_ps, data.frame_interval_ps, "search.lag_ps", "the frame interval"
-        )
+        self.lag_frames = multiple(trial.lag_ps, data.frame_interval_ps, "search.lag_ps", "the frame interval")
         self.learning_rate = trial.learning_rate
         self.resume, self.fingerprint = Path(resume), fingerprint
         torch.manual_seed(seed)
@@ -310,7 +309,7 @@ class PairStream:
 def embed(network, data, device):
     """State probabilities of every frame of a dataset: (frames, targets, states) float32."""
     network.eval()
-    chunk = max(1, CHUNK_SAMPLES * 5 // len(data.species))
+    chunk = max(1, CHUNK_NODES // len(data.species))
     parts = [
         network(data.batch(np.arange(begin, min(begin + chunk, len(data)))).to(device)).cpu()
         for begin in range(0, len(data), chunk)
@@ -342,7 +341,7 @@ def pick_device(name):
     InputError : a GPU is asked for and torch finds none.
     """
     if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("training.device: cuda is asked for, but torch finds no GPU here; set it to auto or cpu")
+        raise InputError("device: cuda is asked for, but torch finds no GPU here; set it to auto or cpu")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 

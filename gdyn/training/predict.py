@@ -12,7 +12,7 @@ from gdyn.training.checkpoint import load_model
 from gdyn.training.loop import embed, pick_device
 
 
-def predict(shards, model, outputs, threads, splits, training):
+def predict(shards, model, outputs, threads, device, splits):
     """Write the state probabilities of every split, the most populated state (of the test frames) first.
 
     Parameters
@@ -21,14 +21,15 @@ def predict(shards, model, outputs, threads, splits, training):
     model : path of the model file.
     outputs : mapping of a split's name to the states file to write.
     threads : CPU threads to use.
-    splits, training : those sections of the system.
+    device : ``auto``, ``cpu`` or ``cuda``.
+    splits : that section of the system.
 
     Raises
     ------
     InputError : the model or the shards cannot be used.
     """
     torch.set_num_threads(threads)
-    device = pick_device(training.device)
+    device = pick_device(device)
     network, about = load_model(model, device)
     states = {}
     for name, fractions in splits.as_dict().items():

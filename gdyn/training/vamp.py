@@ -42,7 +42,7 @@ def _inverse_root(covariance):
 
 
 def crispness(probabilities):
-    """How pure the states are: ``sum_i <p_i^2> / <p_i>`` (equation 15 of docs/theory.md).
+    """How pure the states are: ``sum_i <p_i^2> / <p_i>`` (equation 14 of docs/theory.md).
 
     Between 1, where all states are alike, and the number of states, where every row is 0 and 1.
     """

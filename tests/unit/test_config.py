@@ -63,10 +63,10 @@ def test_unknown_key_names_the_file_the_key_and_the_nearest_one(tmp_path):
 
 
 def test_every_problem_is_told(tmp_path):
-    sentences = problem(tmp_path, graphs__neighbors="twelve", training__device="tpu", kind=1).splitlines()
+    sentences = problem(tmp_path, graphs__neighbors="twelve", training__max_epochs=2.5, kind=1).splitlines()
     assert len(sentences) == 3
     assert any("graphs.neighbors: should be a valid integer, but is 'twelve'" in s for s in sentences)
-    assert any("training.device: should be 'auto', 'cpu' or 'cuda', but is 'tpu'" in s for s in sentences)
+    assert any("training.max_epochs: should be a valid integer, but is 2.5" in s for s in sentences)
 
 
 @pytest.mark.parametrize("value", [True, 12.5, "12", 0, None])
@@ -158,10 +158,10 @@ def test_unknown_key_on_the_command_line():
 
 def test_defaults_lie_under_every_system(tmp_path):
     write(tmp_path, GOOD | {"training": {"patience": 7}})
-    defaults = {"training": {"patience": 2, "device": "cpu"}, "kinetics": {"chunks": 8}}
+    defaults = {"training": {"patience": 2, "max_epochs": 9}, "kinetics": {"chunks": 8}}
     config = load_config({"systems": "mine", "system_dir": str(tmp_path), "defaults": defaults})
     system = load_system("mine", config)
-    assert (system.training.patience, system.training.device, system.kinetics.chunks) == (7, "cpu", 8)
+    assert (system.training.patience, system.training.max_epochs, system.kinetics.chunks) == (7, 9, 8)
 
 
 def test_trials_are_named_by_their_values_and_a_new_one_moves_none(tmp_path):

@@ -45,7 +45,7 @@ def short_toy(root):
     system = yaml.safe_load((root / "config/systems/toy.yaml").read_text())
     system["simulate"] |= {"length_ps": 20000, "seed": 11}
     system["seeds"] = [1, 2]
-    system["training"] = {"max_epochs": 5, "epoch_steps": 15, "device": "cpu"}
+    system["training"] = {"max_epochs": 5, "epoch_steps": 15}
     system["kinetics"] = {"chapman_kolmogorov_steps": 5}
     return system
 
