@@ -34,7 +34,7 @@ def draw_sites(points, comparison):
     for a, b in itertools.combinations(np.array(list(itertools.product((0, 1), repeat=3))), 2):
         if np.abs(a - b).sum() == 1:
             left.plot(*np.stack([a, b]).astype(float).dot(cell).T, color="#9aa0a6", lw=0.7)
-    left.scatter(*where.T, c=strength, cmap=scale, vmin=0, vmax=1, s=2.5, alpha=0.55, lw=0)
+    left.scatter(*where.T, c=strength, cmap=scale, vmin=0, vmax=1, s=2.5, alpha=0.55, lw=0, rasterized=True)
     others = comparison["surroundings"]
     names = np.array(others["elements"])
     for number, name in enumerate(np.unique(names)):

@@ -43,7 +43,7 @@ def new_figure(height_inch, width_inch=WIDTH_INCH):
 def save(figure, path):
     """Write a figure as PDF; the same numbers give the same bytes."""
     with whole_file(path) as temporary:
-        figure.savefig(temporary, format="pdf", metadata={"CreationDate": None})
+        figure.savefig(temporary, format="pdf", dpi=300, metadata={"CreationDate": None})
 
 
 def label_panel(axes, letter):
