@@ -8,6 +8,8 @@ import warnings
 from contextlib import contextmanager
 from pathlib import Path
 
+from tqdm import tqdm
+
 from gdyn.errors import GdynError
 
 LOG = logging.getLogger("gdyn")
@@ -32,9 +34,12 @@ def job(snakemake):
     to_file = logging.FileHandler(path, mode="w", encoding="utf-8")
     to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     to_terminal = logging.StreamHandler(sys.stderr)
-    to_terminal.setFormatter(logging.Formatter(f"{label}: %(message)s"))
+    # On a terminal, the line may hold the progress bar of another job.
+    clear_line = "\r\033[K" if sys.stderr.isatty() else ""
+    to_terminal.setFormatter(logging.Formatter(f"{clear_line}{label}: %(message)s"))
     LOG.handlers = [to_file, to_terminal]
-    LOG.setLevel(logging.INFO)
+    to_terminal.setLevel(logging.INFO)
+    LOG.setLevel(logging.DEBUG)
     LOG.propagate = False
     logging.captureWarnings(True)
     logging.getLogger("py.warnings").handlers = [to_file]
@@ -59,17 +64,16 @@ def job(snakemake):
 
 
 def progress(items, what, total=None, every_s=10.0):
-    """Iterate over ``items``: a bar on a terminal, a line every ``every_s`` seconds in a log."""
+    """Iterate over ``items``: a bar on a terminal, and a line every ``every_s`` seconds in a log."""
     total = len(items) if total is None else total
+    level = logging.INFO
     if sys.stderr.isatty():
-        from tqdm import tqdm
-
-        yield from tqdm(items, desc=what, total=total, leave=False, mininterval=0.2, dynamic_ncols=True)
-        return
+        level = logging.DEBUG  # for the log file alone: the terminal has the bar
+        items = tqdm(items, desc=what, total=total, leave=False, mininterval=0.2, dynamic_ncols=True)
     begin = last = time.monotonic()
     for count, item in enumerate(items, start=1):
         yield item
         now = time.monotonic()
         if now - last >= every_s and count < total:
             last = now
-            LOG.info("%s: %d of %d, %.0f s to go", what, count, total, (now - begin) / count * (total - count))
+            LOG.log(level, "%s: %d of %d, %.0f s to go", what, count, total, (now - begin) / count * (total - count))

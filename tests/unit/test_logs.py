@@ -1,8 +1,11 @@
 """How a job ends, seen from outside."""
 
+import os
+import pty
 import signal
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -107,3 +110,18 @@ def command_line(path):
         return path.read_bytes()
     except OSError:  # it has just ended
         return b""
+
+
+def test_progress_on_a_terminal_is_a_bar_and_lines_in_the_log_file(tmp_path):
+    body = "for _ in progress(range(5), 'frames', every_s=0.0):\n    pass"
+    lines = "".join(f"    {line}\n" for line in body.splitlines())
+    master, slave = pty.openpty()
+    termios.tcsetwinsize(slave, (24, 80))
+    command = [sys.executable, "-c", JOB + lines, str(tmp_path)]
+    subprocess.run(command, stderr=slave, check=True)
+    os.close(slave)
+    said = os.read(master, 65536).decode()
+    os.close(master)
+    assert "frames:   0%|" in said
+    assert "frames: 4 of 5" not in said
+    assert "DEBUG frames: 4 of 5" in (tmp_path / "logs/job.log").read_text()
