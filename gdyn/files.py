@@ -1,9 +1,13 @@
 """Files that are either whole or absent."""
 
+import glob
 import json
 import os
+import re
 from contextlib import contextmanager
 from pathlib import Path
+
+from gdyn.errors import ConfigError
 
 
 @contextmanager
@@ -20,6 +24,33 @@ def whole_file(path):
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def expand(entry):
+    """The files that an entry of ``trajectory.files`` stands for, in order.
+
+    Parameters
+    ----------
+    entry : a path, a pattern with ``*``, ``?`` or ``[]``, or a list of such. The files of a pattern
+        are sorted by name, with the numbers in it as numbers.
+
+    Raises
+    ------
+    ConfigError : a pattern fits no file.
+    """
+    paths = []
+    for pattern in [entry] if isinstance(entry, str) else entry:
+        if not glob.has_magic(pattern) or Path(pattern).exists():
+            paths.append(pattern)
+            continue
+        found = sorted(
+            (path for path in glob.glob(pattern) if Path(path).is_file()),
+            key=lambda path: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path)],
+        )
+        if not found:
+            raise ConfigError(f"trajectory.files: no file fits the pattern {pattern!r}; mend it")
+        paths += found
+    return paths
 
 
 def write_json(path, value):

@@ -63,17 +63,42 @@ def job(snakemake):
         to_file.close()
 
 
-def progress(items, what, total=None, every_s=10.0):
-    """Iterate over ``items``: a bar on a terminal, and a line every ``every_s`` seconds in a log."""
-    total = len(items) if total is None else total
-    level = logging.INFO
-    if sys.stderr.isatty():
-        level = logging.DEBUG  # for the log file alone: the terminal has the bar
-        items = tqdm(items, desc=what, total=total, leave=False, mininterval=0.2, dynamic_ncols=True)
-    begin = last = time.monotonic()
-    for count, item in enumerate(items, start=1):
-        yield item
+class Progress:
+    """How far a long piece of work is: a bar on a terminal, and a line every ``every_s`` seconds in a log."""
+
+    def __init__(self, what, every_s=10.0):
+        self.what, self.every_s = what, every_s
+        self._bar = None
+        self._level = logging.INFO
+        self._begin = self._last = time.monotonic()
+
+    def __enter__(self):
+        if sys.stderr.isatty():
+            self._level = logging.DEBUG  # for the log file alone: the terminal has the bar
+            self._bar = tqdm(desc=self.what, total=1, leave=False, mininterval=0.2, dynamic_ncols=True, unit_scale=True)
+        return self
+
+    def __exit__(self, *error):
+        if self._bar is not None:
+            self._bar.close()
+
+    def at(self, done, total):
+        """Tell that ``done`` of ``total`` are done, in any unit."""
+        if self._bar is not None:
+            self._bar.total = total
+            self._bar.update(done - self._bar.n)
         now = time.monotonic()
-        if now - last >= every_s and count < total:
-            last = now
-            LOG.log(level, "%s: %d of %d, %.0f s to go", what, count, total, (now - begin) / count * (total - count))
+        if now - self._last >= self.every_s and 0 < done < total:
+            self._last = now
+            left = (now - self._begin) / done * (total - done)
+            LOG.log(
+                self._level, "%s: %d of %d (%.0f %%), %.0f s to go", self.what, done, total, 100 * done / total, left
+            )
+
+
+def progress(items, what, every_s=10.0):
+    """Iterate over ``items``, telling how far it is; see :class:`Progress`."""
+    with Progress(what, every_s) as bar:
+        for count, item in enumerate(items, start=1):
+            yield item
+            bar.at(count, len(items))

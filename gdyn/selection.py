@@ -12,7 +12,7 @@ from gdyn.files import read_json, whole_file, write_json, write_table
 from gdyn.kinetics.chapman_kolmogorov import chapman_kolmogorov
 from gdyn.kinetics.koopman import koopman_matrix, timescales
 from gdyn.logs import LOG
-from gdyn.statistics import match_states
+from gdyn.statistics import match_states, present_rows
 from gdyn.store import States
 
 SAME_OVERLAP = 0.8
@@ -102,12 +102,12 @@ def compare_seeds(chosen, rivals):
     dict with ``tried``, ``agreeing`` (both count the chosen seed) and ``each``: a row per seed.
     """
     reference = States.read(chosen["states"])
-    own = _flat(reference)
+    own = present_rows(reference.probabilities)
     slowest = _slowest(reference)
     rows = []
     for rival in rivals:
         other = States.read(rival["states"])
-        _, overlap = match_states(own, _flat(other))
+        _, overlap = match_states(own, present_rows(other.probabilities))
         timescale = _slowest(other)
         rows.append(
             {
@@ -143,10 +143,6 @@ def explain(chosen, candidates, n_models, seeds):
         f"frames, {chosen['validation_vamp2']:.4f}; {seeds['agreeing']} of its {seeds['tried']} seeds ended with the "
         f"same states and timescale."
     )
-
-
-def _flat(states):
-    return states.probabilities.reshape(-1, states.probabilities.shape[-1])
 
 
 def _slowest(states):

@@ -7,6 +7,7 @@ from pathlib import Path
 import gdyn
 from gdyn.config import load_config, load_system
 from gdyn.errors import ConfigError
+from gdyn.files import expand as expand_files
 
 
 def checked(load, *arguments):
@@ -38,8 +39,13 @@ wildcard_constraints:
 
 
 def section(*names):
-    """Params: these sections of a system alone, so that a change elsewhere in its file reruns nothing."""
-    return lambda wildcards: system(wildcards.system).model_dump(mode="json", include=set(names))
+    """Params: these sections of a system alone, so that a change elsewhere in its file reruns nothing.
+
+    The files of the trajectories are inputs: one that is added reruns nothing for the others.
+    """
+    return lambda wildcards: system(wildcards.system).model_dump(
+        mode="json", include=set(names), exclude={"trajectory": {"files"}}
+    )
 
 
 def of_system(pattern, **values):
@@ -72,12 +78,22 @@ def deck(wildcards):
     return Path(CONFIG.system_dir, system(wildcards.system).simulate.deck)
 
 
-def dump(wildcards):
-    """The dump of a trajectory: made by the workflow, or the user's."""
+def frames(wildcards):
+    """The files of a trajectory: made by the workflow, or the user's."""
     files = system(wildcards.system).trajectory.files
     if files:
-        return files[int(wildcards.trajectory)]
-    return f"results/{wildcards.system}/simulation/{wildcards.trajectory}.lammpstrj"
+        return checked(expand_files, files[int(wildcards.trajectory)])
+    return [f"results/{wildcards.system}/simulation/{wildcards.trajectory}.lammpstrj"]
+
+
+def topology(wildcards):
+    """Input: the LAMMPS data file of a system that has one."""
+    return system(wildcards.system).trajectory.topology or []
+
+
+def hops(wildcards):
+    """Params: how many neighbors away the deepest network of a system sees."""
+    return system(wildcards.system).hops
 
 
 def trial(wildcards):

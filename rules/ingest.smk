@@ -1,6 +1,7 @@
 rule ingest:
     input:
-        dump=dump,
+        files=frames,
+        topology=topology,
     output:
         store="results/{system}/trajectory/{trajectory}.h5",
     log:
@@ -40,6 +41,7 @@ rule graphs:
     params:
         version=gdyn.__version__,
         settings=section("graphs", "targets"),
+        hops=hops,
     message:
         "{wildcards.system}: graphs of trajectory {wildcards.trajectory}, shard {wildcards.shard}"
     script:

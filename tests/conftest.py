@@ -8,6 +8,7 @@ from helpers import markov_chain
 
 from gdyn.store import graphs as graph_store
 
+SHARD = {"trajectory": 0, "trajectory_frames": 6000, "frame_interval_ps": 1.0, "source_checksum": "sha256:0"}
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -31,10 +32,11 @@ def two_state_shards(tmp_path):
         frames = np.arange(part * 3000, (part + 1) * 3000)
         n = len(frames)
         near = np.where(labels[frames] == 0, 2.0, 3.5) + 0.1 * rng.standard_normal(n)
-        neighbors = np.broadcast_to([[1, 2], [0, 2], [0, 1]], (n, 3, 2))
+        neighbors = np.array([[1, 2], [0, 2], [0, 1]])
         distances = 4.0 + 0.1 * rng.standard_normal((n, 3, 2))
         distances[:, 0, 0] = distances[:, 1, 0] = near
         paths.append(tmp_path / f"0-{part}.h5")
-        with graph_store.write(paths[-1], ["Li", "S", "S"], [[0]], [[1]], 0, 6000, 1.0, "sha256:0") as append:
-            append(neighbors, distances, frames, frames * 1.0, np.zeros(n))
+        with graph_store.write(paths[-1], ["Li", "S", "S"], [[0]], [[1]], [[True]], **SHARD) as append:
+            fields = [(np.arange(3), np.array([1, 3, 3]), neighbors, found) for found in distances]
+            append(fields, frames, frames * 1.0, np.zeros(n), np.zeros(n))
     return labels, paths

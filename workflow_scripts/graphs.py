@@ -8,5 +8,6 @@ with job(snakemake):
         shard=snakemake.output.shard,
         trajectory=int(snakemake.wildcards.trajectory),
         part=int(snakemake.wildcards.shard),
+        hops=snakemake.params.hops,
         **sections(snakemake.params.settings),
     )

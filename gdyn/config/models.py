@@ -60,17 +60,23 @@ class Simulate(Section):
 class Trajectory(Section):
     """The trajectories and what a LAMMPS dump does not say about itself."""
 
-    files: OneOrMore[str] | None = None
-    """Dump files, one per trajectory, relative to the working directory; leave it out where the
-    system has a `simulate` section."""
+    files: OneOrMore[str | Annotated[list[str], Field(min_length=1)]] | None = None
+    """Dumps, one entry per independent trajectory, relative to the working directory; leave it out
+    where the system has a `simulate` section. A pattern such as `run1.*.lammpstrj`, or a list inside
+    the list, names the parts of one trajectory in their order (a pattern sorts numbers as numbers).
+    Besides LAMMPS text dumps (plain, gz, bz2, zst) every format of MDAnalysis is read."""
+    topology: str | None = None
+    """LAMMPS data file of the run, for what a dump does not say: masses (from which elements follow),
+    charges, molecules. Formats without atoms, such as dcd and xtc, need it."""
     units: Literal[tuple(UNIT_STYLES)]
     """LAMMPS unit style of the run that wrote the dump."""
     timestep: Positive
     """Time step of that run, in the time unit of its unit style."""
     frame_interval_ps: Positive
-    """Time between two frames of the dump, ps."""
-    elements: dict[Integer, str] = {}
-    """Element (or any species name) of each LAMMPS atom type, where the dump has no `element` column."""
+    """Time between two frames, ps. A multiple of the dump's own interval takes every second, third ... frame."""
+    elements: dict[Annotated[int, Field(ge=1)], str] = {}
+    """Element (or any species name) of each LAMMPS atom type, where neither an `element` column nor
+    masses say it."""
 
     @property
     def timestep_ps(self):
@@ -85,8 +91,11 @@ class Targets(Section):
     """The atoms (or molecules) whose dynamics is learned."""
 
     selection: str
-    """MDAnalysis selection of the target atoms, evaluated on the first frame, e.g. `element Li` or
-    `type 3`."""
+    """MDAnalysis selection of the target atoms, evaluated on the first frame of each trajectory, e.g.
+    `element Li` or `type 3`. It may use positions: `element Si and prop z < 20`."""
+    dynamic_ps: OneOrMore[Annotated[Number, Field(ge=0)]] | None = None
+    """Times since the beginning of each trajectory at which the selection is evaluated anew, ps. From one
+    to the next, the targets are those selected at the first; before the first time there are none."""
     group_by: Literal["atom", "molecule"] = "atom"
     """Whether each selected atom is a target of its own, or all selected atoms of one molecule are
     one target."""
@@ -102,14 +111,17 @@ class Graphs(Section):
 
 
 class Splits(Section):
-    """Which part of every trajectory is used for what, as fractions of its length."""
+    """Which part of the data is used for what, as fractions from 0 to 1."""
 
+    by: Literal["time", "trajectory", "target"] = "time"
+    """What is divided: the length of every trajectory, the list of trajectories, or the targets of every
+    trajectory (in random order)."""
     train: tuple[Fraction, Fraction] = (0.0, 0.4)
-    """Frames that the networks are trained on."""
+    """Part that the networks are trained on."""
     validation: tuple[Fraction, Fraction] = (0.4, 0.5)
-    """Frames that choose among epochs, seeds and hyperparameters."""
+    """Part that chooses among epochs, seeds and hyperparameters."""
     test: tuple[Fraction, Fraction] = (0.5, 1.0)
-    """Frames that every reported number comes from; opened only after the choice."""
+    """Part that every reported number comes from; opened only after the choice."""
 
     def as_dict(self):
         return {"train": self.train, "validation": self.validation, "test": self.test}
@@ -266,6 +278,11 @@ class System(Section):
         return self.simulate.runs if self.simulate else len(self.trajectory.files or [])
 
     @property
+    def hops(self):
+        """How many neighbors away the deepest network of the search sees."""
+        return max(self.search.convolutions)
+
+    @property
     def trials(self):
         """Every trial of the search by its name."""
         keys = Search.model_fields
@@ -294,7 +311,15 @@ class System(Section):
                 multiple(self.simulate.length_ps, interval, "simulate.length_ps", "the frame interval")
         except ConfigError as error:
             raise ValueError(str(error)) from None
-        if self.simulate:
+        if self.splits.by == "trajectory":
+            n = self.n_trajectories
+            for name, (begin, end) in self.splits.as_dict().items():
+                if round(begin * n) == round(end * n):
+                    raise ValueError(
+                        f"splits.{name}: [{begin:g}, {end:g}] of {n} trajectories is none; "
+                        f"give fractions that hold at least one, or divide by time"
+                    )
+        if self.simulate and self.splits.by == "time":
             for name, (begin, end) in self.splits.as_dict().items():
                 length = (end - begin) * self.simulate.length_ps
                 if max(self.search.lag_ps) >= length:

@@ -3,16 +3,16 @@
 import numpy as np
 
 from gdyn.errors import InputError
-from gdyn.graphs.neighbors import nearest_neighbors
+from gdyn.graphs.neighbors import receptive_field
 from gdyn.logs import LOG, progress
 from gdyn.store import TrajectoryStore
 from gdyn.store import graphs as graph_store
-from gdyn.trajectory.targets import target_sets
+from gdyn.trajectory.targets import choose_targets
 
 BLOCK_BYTES = 32 * 2**20
 
 
-def build_shard(store, shard, trajectory, part, graphs, targets):
+def build_shard(store, shard, trajectory, part, hops, graphs, targets):
     """Write the graphs of one stretch of a trajectory.
 
     Parameters
@@ -21,11 +21,13 @@ def build_shard(store, shard, trajectory, part, graphs, targets):
     shard : path of the graph shard to write.
     trajectory : number of the trajectory in the system.
     part : number of the stretch, from 0 to ``graphs.shards - 1``.
+    hops : how many convolutions the deepest network has.
     graphs, targets : those sections of a system.
 
     Raises
     ------
-    InputError : the targets cannot be chosen, or the trajectory is shorter than its shards are many.
+    InputError : the targets cannot be chosen, the trajectory is shorter than its shards are many, or
+        there are fewer neighbors than asked for.
     """
     with TrajectoryStore.open(store) as source:
         n_frames = len(source)
@@ -34,34 +36,42 @@ def build_shard(store, shard, trajectory, part, graphs, targets):
             raise InputError(
                 f"{source.source}: {n_frames} frames cannot be divided into {graphs.shards} shards; lower graphs.shards"
             )
-        sets = target_sets(source.atoms, source.positions(0), source.cells(0), targets)
+        chosen = choose_targets(source, targets)
         LOG.info(
-            "frames %d to %d: %d target sets of %s, %d neighbors",
+            "frames %d to %d: %d target sets of %s, %d neighbors, %d hops",
             begin,
             end - 1,
-            len(sets),
+            len(chosen.sets),
             targets.selection,
             graphs.neighbors,
+            hops,
         )
         block = max(1, BLOCK_BYTES // (len(source.atoms) * (12 + 12 * graphs.neighbors)))
+        first_nodes = [chosen.atoms_of(window) for window in range(len(chosen.present))]
         with graph_store.write(
             shard,
             elements=source.atoms.element,
-            target_atoms=sets,
-            target_ids=np.where(sets < 0, -1, source.atoms.id[sets]),
+            target_atoms=chosen.sets,
+            target_ids=np.where(chosen.sets < 0, -1, source.atoms.id[chosen.sets]),
+            present=chosen.present,
             trajectory=trajectory,
             trajectory_frames=n_frames,
             frame_interval_ps=source.frame_interval_ps,
+            hops=hops,
+            n_neighbors=graphs.neighbors,
+            selection=targets.selection,
             source_checksum=source.checksum,
         ) as append:
             for first in progress(range(begin, end, block), "neighbors"):
                 frames = slice(first, min(first + block, end))
-                positions, cells = source.positions(frames), source.cells(frames)
-                found = [nearest_neighbors(x, cell, graphs.neighbors) for x, cell in zip(positions, cells, strict=True)]
+                positions, cells, windows = source.positions(frames), source.cells(frames), chosen.window[frames]
                 append(
-                    neighbors=np.stack([neighbors for neighbors, _ in found]),
-                    distances_A=np.stack([distances for _, distances in found]),
+                    [
+                        receptive_field(x, cell, graphs.neighbors, first_nodes[window], hops, source.periodic)
+                        for x, cell, window in zip(positions, cells, windows, strict=True)
+                    ],
                     frame=np.arange(frames.start, frames.stop),
                     time_ps=source.time_ps[frames],
                     segment=source.segment[frames],
+                    window=windows,
                 )

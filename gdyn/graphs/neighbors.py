@@ -1,14 +1,15 @@
-"""The M nearest neighbours of every atom in a periodic cell of any shape, images counted."""
+"""The M nearest neighbours in a periodic cell of any shape, images counted: of every atom, or of those that matter."""
 
 import numba
 import numpy as np
 
 from gdyn.errors import InputError
 
-ATOMS_PER_BIN = 4.0
+ATOMS_PER_BIN = 3.0
+EVERYWHERE = (True, True, True)
 
 
-def nearest_neighbors(positions, cell, m):
+def nearest_neighbors(positions, cell, m, periodic=EVERYWHERE):
     """Return the ``m`` nearest neighbours of every atom, nearest first.
 
     Every periodic image is a neighbour of its own, so in a small cell one index may appear several
@@ -18,8 +19,9 @@ def nearest_neighbors(positions, cell, m):
     Parameters
     ----------
     positions : (atoms, 3) array, A. Need not lie inside the cell.
-    cell : (3, 3) array, A. Rows are the lattice vectors; all three directions are periodic.
+    cell : (3, 3) array, A. Rows are the lattice vectors.
     m : number of neighbours of each atom.
+    periodic : (3,) bool, which lattice vectors repeat.
 
     Returns
     -------
@@ -28,10 +30,50 @@ def nearest_neighbors(positions, cell, m):
 
     Raises
     ------
-    InputError : ``m`` is not positive, the cell has no volume, or a position is not a number.
+    InputError : ``m`` is not positive, the cell has no volume, a position is not a number, or fewer
+        than ``m`` neighbours can be reached.
     """
+    grid = _grid(positions, cell, m, periodic)
+    n = len(positions)
+    neighbors = np.empty((n, m), np.int32)
+    distances = np.empty((n, m), np.float64)
+    _search_all(grid, neighbors, distances)
+    return neighbors, distances
+
+
+def receptive_field(positions, cell, m, targets, hops, periodic=EVERYWHERE):
+    """Return the part of the graph that can reach the targets in a number of hops.
+
+    Only the neighbours of atoms up to ``hops - 1`` hops away are looked for: a network of ``hops``
+    convolutions gives the same features of the targets as on the whole graph.
+
+    Parameters
+    ----------
+    positions, cell, m, periodic : as in :func:`nearest_neighbors`.
+    targets : (atoms,) indices of the atoms whose features are asked for, each once.
+    hops : int, at least 1.
+
+    Returns
+    -------
+    nodes : (nodes,) int32, indices of atoms; the targets first, in their order, then the atoms one hop
+        away, and so on.
+    counts : (hops + 1,) int64, numbers of nodes within 0, 1 ... ``hops`` hops.
+    neighbors : (counts[hops - 1], m) int32, indices into ``nodes``.
+    distances : (counts[hops - 1], m) float64, A, ascending along each row.
+
+    Raises
+    ------
+    InputError : as in :func:`nearest_neighbors`.
+    """
+    grid = _grid(positions, cell, m, periodic)
+    return _search_field(grid, np.ascontiguousarray(targets, np.int32), hops, m)
+
+
+def _grid(positions, cell, m, periodic):
+    """Check the input, and sort the atoms into bins."""
     positions = np.ascontiguousarray(positions, dtype=np.float64)
     cell = np.ascontiguousarray(cell, dtype=np.float64)
+    periodic = np.asarray(periodic, dtype=np.bool_)
     if m < 1:
         raise InputError(f"the number of neighbors must be at least 1, not {m}")
     volume = abs(np.linalg.det(cell))
@@ -40,110 +82,192 @@ def nearest_neighbors(positions, cell, m):
     if not np.isfinite(positions).all():
         atom = int(np.argwhere(~np.isfinite(positions))[0, 0])
         raise InputError(f"the position of atom {atom} (counted from 0) is not a number")
+    if not periodic.any() and len(positions) <= m:
+        raise InputError(
+            f"{m} neighbors are asked for, but an atom can reach only {len(positions) - 1} others: no direction of "
+            f"the box is periodic; lower graphs.neighbors"
+        )
     inverse = np.linalg.inv(cell)
     heights = 1.0 / np.linalg.norm(inverse, axis=0)
     width = (volume * ATOMS_PER_BIN / max(len(positions), 1)) ** (1 / 3)
     bins = np.maximum(1, (heights / width).astype(np.int64))
-    return _search(positions, cell, inverse, heights / bins, bins, m)
+    wrapped, scaled, home, order, place, start = _sort(positions, cell, inverse, bins, periodic)
+    return cell, heights / bins, bins, periodic, wrapped, scaled, home, order, place, start
 
 
 @numba.njit(cache=True)
-def _search(positions, cell, inverse, widths, bins, m):
-    """Shell search over bins; ``widths`` are the perpendicular widths of a bin in A."""
-    n = positions.shape[0]
-    n_bins = bins[0] * bins[1] * bins[2]
+def _sort(positions, cell, inverse, bins, periodic):
+    """Wrap into the cell and sort the atoms by bin, so that a bin's atoms lie next to each other.
 
-    # Wrap into the cell and sort the atoms by bin, so that a bin's atoms lie next to each other.
+    Returns positions (by place), positions in units of bins and home bins (by atom), the atom at each
+    place, the place of each atom, and where each bin's places begin.
+    """
+    n = positions.shape[0]
     scaled = positions @ inverse
     home = np.empty((n, 3), np.int64)
-    count = np.zeros(n_bins + 1, np.int64)
+    start = np.zeros(bins[0] * bins[1] * bins[2] + 1, np.int64)
     flat = np.empty(n, np.int64)
     for i in range(n):
         for d in range(3):
-            s = scaled[i, d] - np.floor(scaled[i, d])
-            if s >= 1.0:  # rounding of a tiny negative number
-                s = 0.0
+            s = scaled[i, d]
+            if periodic[d]:
+                s -= np.floor(s)
+                if s >= 1.0:  # rounding of a tiny negative number
+                    s = 0.0
+            # Beyond a face that does not repeat, the outermost bin reaches as far as there are atoms.
             scaled[i, d] = s * bins[d]
-            home[i, d] = min(np.int64(scaled[i, d]), bins[d] - 1)
+            home[i, d] = max(0, min(np.int64(np.floor(scaled[i, d])), bins[d] - 1))
         flat[i] = (home[i, 0] * bins[1] + home[i, 1]) * bins[2] + home[i, 2]
-        count[flat[i] + 1] += 1
-    start = np.cumsum(count)
+        start[flat[i] + 1] += 1
+    start = np.cumsum(start)
     cursor = start[:-1].copy()
     order = np.empty(n, np.int64)
+    place = np.empty(n, np.int64)
     wrapped = np.empty((n, 3), np.float64)
     for i in range(n):
         k = cursor[flat[i]]
         cursor[flat[i]] += 1
         order[k] = i
+        place[i] = k
         a = scaled[i, 0] / bins[0]
         b = scaled[i, 1] / bins[1]
         c = scaled[i, 2] / bins[2]
         for d in range(3):
             wrapped[k, d] = a * cell[0, d] + b * cell[1, d] + c * cell[2, d]
+    return wrapped, scaled, home, order, place, start
 
-    neighbors = np.empty((n, m), np.int32)
-    distances = np.empty((n, m), np.float64)
-    best = np.empty(m, np.float64)
-    who = np.empty(m, np.int32)
-    inside = np.empty(3, np.float64)
-    for k in range(n):
+
+@numba.njit(cache=True)
+def _search_all(grid, neighbors, distances):
+    order = grid[7]
+    who = np.empty(neighbors.shape[1], np.int32)
+    best = np.empty(neighbors.shape[1], np.float64)
+    for k in range(len(order)):
         i = order[k]
-        x, y, z = wrapped[k, 0], wrapped[k, 1], wrapped[k, 2]
-        # Distance from the atom to the nearer face of its own bin, in each direction.
-        for d in range(3):
-            offset = scaled[i, d] - home[i, d]
-            inside[d] = min(offset, 1.0 - offset) * widths[d]
-        found = 0
-        worst = np.inf
-        shell = 0
-        while True:
-            for dx in range(-shell, shell + 1):
-                bx = home[i, 0] + dx
-                ix = bx // bins[0]
-                bx -= ix * bins[0]
-                for dy in range(-shell, shell + 1):
-                    by = home[i, 1] + dy
-                    iy = by // bins[1]
-                    by -= iy * bins[1]
-                    edge = dx == -shell or dx == shell or dy == -shell or dy == shell
-                    stride = 1 if edge else max(1, 2 * shell)
-                    for dz in range(-shell, shell + 1, stride):
-                        bz = home[i, 2] + dz
-                        iz = bz // bins[2]
-                        bz -= iz * bins[2]
-                        sx = ix * cell[0, 0] + iy * cell[1, 0] + iz * cell[2, 0] - x
-                        sy = ix * cell[0, 1] + iy * cell[1, 1] + iz * cell[2, 1] - y
-                        sz = ix * cell[0, 2] + iy * cell[1, 2] + iz * cell[2, 2] - z
-                        image = ix != 0 or iy != 0 or iz != 0
-                        b = (bx * bins[1] + by) * bins[2] + bz
-                        for q in range(start[b], start[b + 1]):
-                            if q == k and not image:
-                                continue
-                            ux = wrapped[q, 0] + sx
-                            uy = wrapped[q, 1] + sy
-                            uz = wrapped[q, 2] + sz
-                            r2 = ux * ux + uy * uy + uz * uz
-                            if r2 >= worst:
-                                continue
-                            p = found if found < m else m - 1
-                            while p > 0 and best[p - 1] > r2:
-                                best[p] = best[p - 1]
-                                who[p] = who[p - 1]
-                                p -= 1
-                            best[p] = r2
-                            who[p] = order[q]
-                            if found < m:
-                                found += 1
-                            if found == m:
-                                worst = best[m - 1]
-            # Nothing outside the shells opened so far is nearer than this.
-            reach = np.inf
-            for d in range(3):
-                reach = min(reach, inside[d] + shell * widths[d])
-            if found == m and worst <= reach * reach:
-                break
-            shell += 1
-        for p in range(m):
+        _search_one(grid, i, who, best)
+        for p in range(len(who)):
             neighbors[i, p] = who[p]
             distances[i, p] = np.sqrt(best[p])
-    return neighbors, distances
+
+
+@numba.njit(cache=True)
+def _search_field(grid, targets, hops, m):
+    n = len(grid[7])
+    nodes = np.empty(n, np.int32)
+    number = np.full(n, -1, np.int32)
+    counts = np.empty(hops + 1, np.int64)
+    for count in range(len(targets)):
+        nodes[count] = targets[count]
+        number[targets[count]] = count
+    found = len(targets)
+    counts[0] = found
+    capacity = found
+    neighbors = np.empty((capacity, m), np.int32)
+    distances = np.empty((capacity, m), np.float64)
+    who = np.empty(m, np.int32)
+    best = np.empty(m, np.float64)
+    begin = 0
+    for hop in range(hops):
+        end = counts[hop]
+        if end > capacity:
+            capacity = end
+            grown_neighbors = np.empty((capacity, m), np.int32)
+            grown_distances = np.empty((capacity, m), np.float64)
+            grown_neighbors[:begin] = neighbors[:begin]
+            grown_distances[:begin] = distances[:begin]
+            neighbors, distances = grown_neighbors, grown_distances
+        for row in range(begin, end):
+            _search_one(grid, nodes[row], who, best)
+            for p in range(m):
+                j = who[p]
+                if number[j] < 0:
+                    number[j] = found
+                    nodes[found] = j
+                    found += 1
+                neighbors[row, p] = number[j]
+                distances[row, p] = np.sqrt(best[p])
+        begin = end
+        counts[hop + 1] = found
+    return nodes[:found].copy(), counts, neighbors, distances
+
+
+@numba.njit(cache=True)
+def _beyond(steps, at, width, worst):
+    """Whether bins so many steps away in one direction are farther than the square root of ``worst``."""
+    if steps == 0:
+        return False
+    gap = (steps - at if steps > 0 else at - steps - 1.0) * width
+    return gap > 0.0 and gap * gap >= worst
+
+
+@numba.njit(cache=True)
+def _search_one(grid, i, who, best):
+    """Find the nearest neighbours of atom ``i``: ``who`` (m,) and their squared distances ``best`` (m,), A^2."""
+    cell, widths, bins, periodic, wrapped, scaled, home, order, place, start = grid
+    m = len(who)
+    k = place[i]
+    x, y, z = wrapped[k, 0], wrapped[k, 1], wrapped[k, 2]
+    # Where the atom is in its own bin, and its distance to the nearer face of it, in each direction.
+    at_x = scaled[i, 0] - home[i, 0]
+    at_y = scaled[i, 1] - home[i, 1]
+    at_z = scaled[i, 2] - home[i, 2]
+    inside_x = min(at_x, 1.0 - at_x) * widths[0]
+    inside_y = min(at_y, 1.0 - at_y) * widths[1]
+    inside_z = min(at_z, 1.0 - at_z) * widths[2]
+    found = 0
+    worst = np.inf
+    shell = 0
+    while True:
+        for dx in range(-shell, shell + 1):
+            bx = home[i, 0] + dx
+            ix = bx // bins[0]
+            if (ix != 0 and not periodic[0]) or _beyond(dx, at_x, widths[0], worst):
+                continue
+            bx -= ix * bins[0]
+            for dy in range(-shell, shell + 1):
+                by = home[i, 1] + dy
+                iy = by // bins[1]
+                if (iy != 0 and not periodic[1]) or _beyond(dy, at_y, widths[1], worst):
+                    continue
+                by -= iy * bins[1]
+                edge = dx == -shell or dx == shell or dy == -shell or dy == shell
+                stride = 1 if edge else max(1, 2 * shell)
+                for dz in range(-shell, shell + 1, stride):
+                    bz = home[i, 2] + dz
+                    iz = bz // bins[2]
+                    if (iz != 0 and not periodic[2]) or _beyond(dz, at_z, widths[2], worst):
+                        continue
+                    bz -= iz * bins[2]
+                    sx = ix * cell[0, 0] + iy * cell[1, 0] + iz * cell[2, 0] - x
+                    sy = ix * cell[0, 1] + iy * cell[1, 1] + iz * cell[2, 1] - y
+                    sz = ix * cell[0, 2] + iy * cell[1, 2] + iz * cell[2, 2] - z
+                    image = ix != 0 or iy != 0 or iz != 0
+                    b = (bx * bins[1] + by) * bins[2] + bz
+                    for q in range(start[b], start[b + 1]):
+                        if q == k and not image:
+                            continue
+                        ux = wrapped[q, 0] + sx
+                        uy = wrapped[q, 1] + sy
+                        uz = wrapped[q, 2] + sz
+                        r2 = ux * ux + uy * uy + uz * uz
+                        if r2 >= worst:
+                            continue
+                        p = found if found < m else m - 1
+                        while p > 0 and best[p - 1] > r2:
+                            best[p] = best[p - 1]
+                            who[p] = who[p - 1]
+                            p -= 1
+                        best[p] = r2
+                        who[p] = order[q]
+                        if found < m:
+                            found += 1
+                        if found == m:
+                            worst = best[m - 1]
+        # Nothing outside the shells opened so far is nearer than this.
+        reach = min(inside_x + shell * widths[0], inside_y + shell * widths[1], inside_z + shell * widths[2])
+        if found == m and reach > 0.0 and worst <= reach * reach:
+            return
+        shell += 1
+        repeats = periodic[0] or periodic[1] or periodic[2]
+        if not repeats and shell > max(bins[0], bins[1], bins[2]):
+            return

@@ -8,7 +8,7 @@ from gdyn.files import write_json, write_table
 from gdyn.kinetics.koopman import check_states, koopman_matrix, left_eigenvectors, stationary_distribution, timescales
 from gdyn.kinetics.uncertainty import with_interval
 from gdyn.logs import LOG
-from gdyn.statistics import Covariances, noise_floor, vamp2
+from gdyn.statistics import Covariances, noise_floor, present_rows, purity, vamp2
 from gdyn.store import States
 from gdyn.units import multiple
 
@@ -46,8 +46,8 @@ def analyse(train, validation, test, koopman, implied_timescales, kinetics):
         {
             "n_states": len(matrix),
             "lag_ps": states.lag_ps,
-            "populations": with_interval(lambda p, s: p.mean((0, 1), dtype=np.float64), states, k),
-            "purity": with_interval(lambda p, s: p.max(-1).mean(dtype=np.float64), states, k),
+            "populations": with_interval(lambda p, s: present_rows(p).mean(0, dtype=np.float64), states, k),
+            "purity": with_interval(lambda p, s: purity(p), states, k),
             "koopman": with_interval(lambda p, s: koopman_matrix(p, s, lag), states, k),
             "stationary_distribution": with_interval(
                 lambda p, s: stationary_distribution(koopman_matrix(p, s, lag)), states, k

@@ -12,6 +12,7 @@ from gdyn.kinetics.koopman import koopman_matrix, timescales
 from gdyn.kinetics.sites import SiteNetwork
 from gdyn.kinetics.uncertainty import with_interval
 from gdyn.logs import LOG
+from gdyn.statistics import present_rows
 from gdyn.store import States, TrajectoryStore
 
 POINTS_DRAWN = 20000
@@ -39,31 +40,34 @@ def compare_with_sites(states, trajectories, result, timescales, points, sites, 
         cell = store.cells(0)
         surroundings = _surroundings(store, states.target_ids)
     network = SiteNetwork.of(sites, cell)
-    assigned, folded = [], []
+    site = np.zeros(states.probabilities.shape[:2], int)
+    folded = np.full((*site.shape, 3), np.nan)
     for number in np.unique(states.trajectory):
+        frames = states.trajectory == number
+        here = np.flatnonzero(states.present[frames].any(0))
         with TrajectoryStore.open(trajectories[number]) as store:
-            positions = _target_positions(store, states.target_ids)
-            chosen = np.searchsorted(store.time_ps, states.time_ps[states.trajectory == number] - 1e-6)
-            assigned.append(network.assign(positions, store.cells())[chosen])
-            folded.append(np.einsum("fti,fij->ftj", positions[chosen], np.linalg.inv(store.cells()[chosen])) % 1.0)
-    site = np.concatenate(assigned)
-    folded = np.concatenate(folded)
+            positions = _target_positions(store, states.target_ids[here])
+            chosen = np.searchsorted(store.time_ps, states.time_ps[frames] - 1e-6)
+            place = np.ix_(frames, here)
+            site[place] = network.assign(positions, store.cells())[chosen]
+            folded[place] = np.einsum("fti,fij->ftj", positions[chosen], np.linalg.inv(store.cells()[chosen])) % 1.0
     type_ = network.type_of[site]
+    present = states.present
 
     k = kinetics.chunks
     by_type = _hard(states, type_, len(network.types))
     by_site = _hard(states, site, len(network.type_of))
-    label = states.probabilities.argmax(-1)
+    label = present_rows(states.probabilities).argmax(1)
     together = np.zeros((states.probabilities.shape[-1], len(network.types)))
-    np.add.at(together, (label.ravel(), type_.ravel()), 1.0)
+    np.add.at(together, (label, type_[present]), 1.0)
     type_of_state = together.argmax(1)
     answer = {
         "sites": {name: network.fractional[network.type_of == i] for i, name in enumerate(network.types)},
         "cell_A": cell,
         "surroundings": surroundings,
         "site_type_of_state": [network.types[i] for i in type_of_state],
-        "agreement": float((type_of_state[label] == type_).mean()),
-        "populations": with_interval(lambda p, s: p.mean((0, 1), dtype=np.float64), by_type, k),
+        "agreement": float((type_of_state[label] == type_[present]).mean()),
+        "populations": with_interval(lambda p, s: present_rows(p).mean(0, dtype=np.float64), by_type, k),
         "timescales_ps": slow(by_type, k),
         "global": None,
     }
@@ -81,7 +85,9 @@ def compare_with_sites(states, trajectories, result, timescales, points, sites, 
         )
     write_json(result, answer)
     write_table(timescales, scan_lags(by_type, kinetics))
-    write_table(points, _points(folded, states.probabilities, np.array(network.types)[type_]))
+    write_table(
+        points, _points(folded[present], present_rows(states.probabilities), np.array(network.types)[type_[present]])
+    )
 
 
 def slow(states, n_chunks):
@@ -130,12 +136,14 @@ def _surroundings(store, target_ids):
 
 def _hard(states, labels, n):
     """The states file's twin in which every target is in one of ``n`` states for certain."""
-    return replace(states, probabilities=np.eye(n, dtype=np.float32)[labels])
+    probabilities = np.eye(n, dtype=np.float32)[labels]
+    probabilities[~states.present] = np.nan
+    return replace(states, probabilities=probabilities)
 
 
 def _points(folded, probabilities, site_type):
     """An even selection of positions in the cell, with the probabilities of the states and the type of site."""
-    every = max(1, folded[..., 0].size // POINTS_DRAWN)
-    columns = {axis: folded[..., i].ravel()[::every] for i, axis in enumerate("xyz")}
-    columns |= {f"p{i + 1}": probabilities[..., i].ravel()[::every] for i in range(probabilities.shape[-1])}
-    return pd.DataFrame(columns | {"site_type": site_type.ravel()[::every]})
+    every = max(1, len(folded) // POINTS_DRAWN)
+    columns = {axis: folded[::every, i] for i, axis in enumerate("xyz")}
+    columns |= {f"p{i + 1}": probabilities[::every, i] for i in range(probabilities.shape[1])}
+    return pd.DataFrame(columns | {"site_type": site_type[::every]})

@@ -61,9 +61,11 @@ def with_interval(estimate, states, n_chunks, logarithmic=False):
     """
     value = np.asarray(estimate(states.probabilities, states.segment))
     samples = []
-    for chunk in time_chunks(len(states.segment), n_chunks):
+    begin = int(states.present.any(1).argmax())  # before this, a selection had not been made
+    probabilities, segment = states.probabilities[begin:], states.segment[begin:]
+    for chunk in time_chunks(len(segment), n_chunks):
         try:
-            samples.append(np.asarray(estimate(states.probabilities[chunk], states.segment[chunk])))
+            samples.append(np.asarray(estimate(probabilities[chunk], segment[chunk])))
         except np.linalg.LinAlgError:
             samples.append(np.full(value.shape, np.nan))
     low, high = interval(value, samples, logarithmic)

@@ -44,13 +44,12 @@ class GraphConvolution(nn.Module):
         self.distance = nn.Linear(n_radial, 1 + width, bias=False)
         self.norm = nn.LayerNorm(width)
 
-    def forward(self, features, rows, neighbors, distance_rows, radial):
-        """Update the features of some atoms.
+    def forward(self, features, neighbors, distance_rows, radial):
+        """Update the features of the first nodes, those whose neighbors are given.
 
         Parameters
         ----------
         features : (nodes, width)
-        rows : (updated,) indices of the nodes to update, or None for all.
         neighbors, distance_rows : (updated, M) nodes, and rows of the radial table.
         radial : (table rows, n_radial)
 
@@ -58,7 +57,7 @@ class GraphConvolution(nn.Module):
         -------
         (updated, width)
         """
-        own = features if rows is None else features[rows]
+        own = features[: len(neighbors)]
         z = functional.embedding(neighbors, self.neighbor(features))
         z = z + functional.embedding(distance_rows, self.distance(radial))
         z = z + self.atom(own).unsqueeze(1)

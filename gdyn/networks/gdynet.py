@@ -54,17 +54,16 @@ class GDyNet(nn.Module):
 
     def pool(self, graph):
         """Mean of the features over the atoms of each target: (targets, width)."""
-        features = self.embedding(graph.species)
+        n_hops = len(self.convolutions)
+        features = self.embedding(graph.species[: graph.counts[n_hops]])
         distance_rows = graph.distance_mA.clamp_max(len(self.radial) - 1)
+        # Each convolution brings the features that matter one hop nearer to the targets.
+        for hop, convolution in zip(reversed(range(n_hops)), self.convolutions, strict=True):
+            n = graph.counts[hop]
+            features = convolution(features, graph.neighbors[:n], distance_rows[:n], self.radial)
         present = graph.targets >= 0
         atoms = graph.targets.clamp_min(0)
-        for convolution in self.convolutions[:-1]:
-            features = convolution(features, None, graph.neighbors, distance_rows, self.radial)
-        # Nothing looks at the other atoms after the last convolution.
-        rows = atoms.flatten()
-        features = self.convolutions[-1](
-            features, rows, graph.neighbors[rows], distance_rows[rows], self.radial
-        ).unflatten(0, atoms.shape)
+        features = features[atoms]
         if atoms.shape[1] == 1:
             return features.squeeze(1)
         weights = present.to(features.dtype)

@@ -1,6 +1,14 @@
 """Estimators in float64 numpy that training and analysis share: covariances, scores, simplices, matching."""
 
-from gdyn.statistics.covariance import Covariances, effective_samples, helmert_basis, noise_floor, vamp2
+from gdyn.statistics.covariance import (
+    Covariances,
+    effective_samples,
+    helmert_basis,
+    noise_floor,
+    present_rows,
+    purity,
+    vamp2,
+)
 from gdyn.statistics.matching import match_states
 from gdyn.statistics.simplex import simplex_rotation
 
@@ -10,6 +18,8 @@ __all__ = [
     "helmert_basis",
     "match_states",
     "noise_floor",
+    "present_rows",
+    "purity",
     "simplex_rotation",
     "vamp2",
 ]

@@ -31,7 +31,7 @@ class Covariances:
 
         Parameters
         ----------
-        probabilities : (frames, targets, states)
+        probabilities : (frames, targets, states), NaN where a target is not present
         segment : (frames,) pairs stay within a segment
         lag_frames : int
         """
@@ -39,8 +39,23 @@ class Covariances:
         n_states = probabilities.shape[-1]
         x = probabilities[pairs].reshape(-1, n_states).astype(np.float64)
         y = probabilities[pairs + lag_frames].reshape(-1, n_states).astype(np.float64)
+        both = ~(np.isnan(x[:, 0]) | np.isnan(y[:, 0]))
+        if not both.all():
+            x, y = x[both], y[both]
         n = max(len(x), 1)
         return cls(x.T @ x / n, x.T @ y / n, y.T @ y / n, x.sum(0) / n, y.sum(0) / n, len(x))
+
+
+def present_rows(probabilities):
+    """The rows of probabilities (frames, targets, states) of targets that are present: (samples, states)."""
+    rows = probabilities.reshape(-1, probabilities.shape[-1])
+    present = ~np.isnan(rows[:, 0])
+    return rows if present.all() else rows[present]
+
+
+def purity(probabilities):
+    """Mean of the largest probability of every target in every frame (section "Pure states" of docs/theory.md)."""
+    return float(present_rows(probabilities).max(1).mean(dtype=np.float64))
 
 
 def helmert_basis(n):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gdyn.statistics.covariance import Covariances, helmert_basis
+from gdyn.statistics.covariance import Covariances, helmert_basis, present_rows
 
 SMALLEST_VARIANCE = 1e-8
 SMALLEST_WEIGHT = 1e-3
@@ -40,7 +40,7 @@ def simplex_rotation(probabilities, segment, lag_frames):
     eigenvalues, rotation = np.linalg.eigh(whiten.T @ lagged @ whiten)
     slow = basis @ whiten @ rotation * np.maximum(eigenvalues, SMALLEST_WEIGHT)
 
-    chi = probabilities.reshape(-1, n_states).astype(np.float64)
+    chi = present_rows(probabilities).astype(np.float64)
     corners = _inner_simplex(chi @ slow)
     features = np.column_stack([np.ones(n_states), slow])
     return features @ np.linalg.inv(chi[corners] @ features)

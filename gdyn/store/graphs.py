@@ -1,23 +1,35 @@
-"""A graph shard: the neighbors of every atom in a stretch of frames of one trajectory.
+"""A graph shard: the surroundings of the targets in a stretch of frames of one trajectory.
 
-Format ``gdyn-graphs``, version 1.
+Of every frame there is the receptive field of its targets: the atoms from which something can reach a
+target in ``hops`` convolutions, and the neighbors of those up to ``hops - 1`` hops away.
+
+Format ``gdyn-graphs``, version 2.
 
 =====================  ==========================  =============================================
-``neighbors``          (frames, atoms, M) uint16   indices of the M nearest neighbors, nearest
-                       or uint32                   first; uint32 where there are over 65 536 atoms
-``distance_mA``        (frames, atoms, M) uint16   their distances in whole 0.001 A, at most 65.535 A
+``counts``             (frames, hops + 1) int32    numbers of nodes within 0, 1 ... ``hops`` hops
+``nodes``              (all nodes,) uint16         indices of atoms, frame after frame; within a frame
+                       or uint32                   the atoms of the targets first, ascending, then
+                                                   those one hop away, and so on
+``neighbors``          (all rows, M) uint16        the M nearest neighbors of the nodes up to
+                       or uint32                   ``hops - 1`` hops away, nearest first, frame after
+                                                   frame, as indices into the nodes of that frame
+``distance_mA``        (all rows, M) uint16        their distances in whole 0.001 A, at most 65.535 A
 ``frame``              (frames,) int64             number of the frame in its trajectory
 ``time_ps``            (frames,) float64
 ``segment``            (frames,) int32             as in the trajectory store
+``window``             (frames,) int32             row of ``targets/present``
 ``atoms/element``      (atoms,) text
 ``targets/atoms``      (target sets, k) int32      indices of the atoms of each target set; rows of
                                                    fewer than k atoms are filled up with -1
 ``targets/id``         (target sets, k) int64      their LAMMPS ids, filled up with -1
+``targets/present``    (windows, target sets) bool which target sets there are, for selections that
+                                                   change in time
 =====================  ==========================  =============================================
 
 Attributes of the file: ``format``, ``version``, ``gdyn_version``, ``trajectory`` (its number in the
-system), ``trajectory_frames`` (its length), ``frame_interval_ps``, ``source_checksum`` (of the dump)
-and ``checksum`` (SHA-256 of ``neighbors`` and ``distance_mA``).
+system), ``trajectory_frames`` (its length), ``frame_interval_ps``, ``hops``, ``n_neighbors``,
+``selection``, ``source_checksum`` (of the trajectory's files) and ``checksum`` (SHA-256 of ``counts``,
+``nodes``, ``neighbors`` and ``distance_mA``).
 
 Distances are whole numbers because the network looks its radial functions up in a table with one
 row per 0.001 A: exact for what is stored, half the size of float32, and off by at most 0.0005 A.
@@ -33,7 +45,7 @@ from gdyn.errors import InputError
 from gdyn.store import hdf5
 
 FORMAT = "gdyn-graphs"
-VERSION = 1
+VERSION = 2
 LARGEST_DISTANCE_A = 65.535
 
 
@@ -41,14 +53,18 @@ LARGEST_DISTANCE_A = 65.535
 class GraphShard:
     """The graphs of a stretch of frames, in memory; fields as in the format."""
 
+    counts: np.ndarray
+    nodes: np.ndarray
     neighbors: np.ndarray
     distance_mA: np.ndarray
     frame: np.ndarray
     time_ps: np.ndarray
     segment: np.ndarray
+    window: np.ndarray
     elements: np.ndarray
     target_atoms: np.ndarray
     target_ids: np.ndarray
+    present: np.ndarray
     trajectory: int
     trajectory_frames: int
     frame_interval_ps: float
@@ -57,13 +73,13 @@ class GraphShard:
 
     @classmethod
     def read(cls, path, choose=None):
-        """Read the frames for which ``choose(frame, trajectory_frames)`` holds, or all of them.
+        """Read the frames that ``choose`` picks, or all of them.
 
         Parameters
         ----------
         path : the shard.
-        choose : function of the frame numbers (frames,) and the trajectory's length that returns a
-            slice of the frames, or None for all.
+        choose : function of the trajectory's number, of the frame numbers (frames,) and of the
+            trajectory's length that returns a slice of the frames, or None for all.
 
         Raises
         ------
@@ -71,18 +87,25 @@ class GraphShard:
         """
         with hdf5.read(path, FORMAT, VERSION) as file:
             attrs = file.attrs
-            frames = slice(None)
+            numbers = file["frame"][:]
+            frames = slice(0, len(numbers))
             if choose is not None:
-                frames = choose(file["frame"][:], int(attrs["trajectory_frames"]))
+                frames = choose(int(attrs["trajectory"]), numbers, int(attrs["trajectory_frames"]))
+            counts = file["counts"][:]
+            nodes, rows = (_slice(counts[:, place], frames) for place in (-1, -2))
             return cls(
-                neighbors=file["neighbors"][frames],
-                distance_mA=file["distance_mA"][frames],
-                frame=file["frame"][frames],
+                counts=counts[frames],
+                nodes=file["nodes"][nodes],
+                neighbors=file["neighbors"][rows],
+                distance_mA=file["distance_mA"][rows],
+                frame=numbers[frames],
                 time_ps=file["time_ps"][frames],
                 segment=file["segment"][frames],
+                window=file["window"][frames],
                 elements=file["atoms/element"].asstr()[:],
                 target_atoms=file["targets/atoms"][:],
                 target_ids=file["targets/id"][:],
+                present=file["targets/present"][:],
                 trajectory=int(attrs["trajectory"]),
                 trajectory_frames=int(attrs["trajectory_frames"]),
                 frame_interval_ps=float(attrs["frame_interval_ps"]),
@@ -91,9 +114,24 @@ class GraphShard:
             )
 
 
+def trajectory_of(path):
+    """The number of the trajectory that a shard is of."""
+    with hdf5.read(path, FORMAT, VERSION) as file:
+        return int(file.attrs["trajectory"])
+
+
+def _slice(lengths, frames):
+    """Where the entries of a slice of frames lie in an array that holds them frame after frame."""
+    ends = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+    return slice(int(ends[frames.start]), int(ends[max(frames.start, frames.stop)]))
+
+
 @contextmanager
-def write(path, elements, target_atoms, target_ids, trajectory, trajectory_frames, frame_interval_ps, source_checksum):
-    """Yield a function that appends frames: ``append(neighbors, distances_A, frame, time_ps, segment)``.
+def write(path, elements, target_atoms, target_ids, present, **attributes):
+    """Yield a function that appends frames.
+
+    ``append(fields, frame, time_ps, segment, window)``, where ``fields`` is a list of what
+    :func:`gdyn.graphs.neighbors.receptive_field` returns for each frame. ``attributes`` are those of the format.
 
     Raises
     ------
@@ -105,26 +143,32 @@ def write(path, elements, target_atoms, target_ids, trajectory, trajectory_frame
         file.create_dataset("atoms/element", data=list(elements), dtype=hdf5.TEXT)
         file["targets/atoms"] = np.asarray(target_atoms, np.int32)
         file["targets/id"] = np.asarray(target_ids, np.int64)
+        file["targets/present"] = np.asarray(present, bool)
 
-        def append(neighbors, distances_A, frame, time_ps, segment):
-            if distances_A.max() > LARGEST_DISTANCE_A:
+        def append(fields, frame, time_ps, segment, window):
+            nodes, counts, neighbors, distances_A = zip(*fields, strict=True)
+            distances_A = np.concatenate(distances_A)
+            farthest = distances_A.max(initial=0.0)
+            if farthest > LARGEST_DISTANCE_A:
                 raise InputError(
-                    f"{path}: in frame {int(frame[0])} or shortly after, a neighbor is {distances_A.max():.1f} A "
-                    f"away and a shard holds {LARGEST_DISTANCE_A} A at most; ask for fewer graphs.neighbors"
+                    f"{path}: in frame {int(frame[0])} or shortly after, fewer than {distances_A.shape[1]} neighbors "
+                    f"can be reached: the next one is {farthest:.1f} A away and a shard holds {LARGEST_DISTANCE_A} A "
+                    f"at most; lower graphs.neighbors"
                 )
-            neighbors = np.ascontiguousarray(neighbors, index)
-            distance_mA = np.rint(distances_A * 1000.0).astype(np.uint16)
-            digest.update(neighbors)
-            digest.update(distance_mA)
-            hdf5.append(file, "neighbors", neighbors)
-            hdf5.append(file, "distance_mA", distance_mA)
+            values = {
+                "counts": np.stack(counts).astype(np.int32),
+                "nodes": np.concatenate(nodes).astype(index),
+                "neighbors": np.concatenate(neighbors).astype(index),
+                "distance_mA": np.rint(distances_A * 1000.0).astype(np.uint16),
+            }
+            for name, value in values.items():
+                digest.update(np.ascontiguousarray(value))
+                hdf5.append(file, name, value)
             hdf5.append(file, "frame", np.asarray(frame, np.int64))
             hdf5.append(file, "time_ps", np.asarray(time_ps, np.float64))
             hdf5.append(file, "segment", np.asarray(segment, np.int32))
+            hdf5.append(file, "window", np.asarray(window, np.int32))
 
         yield append
-        file.attrs["trajectory"] = trajectory
-        file.attrs["trajectory_frames"] = trajectory_frames
-        file.attrs["frame_interval_ps"] = frame_interval_ps
-        file.attrs["source_checksum"] = source_checksum
+        file.attrs.update(attributes)
         file.attrs["checksum"] = f"sha256:{digest.hexdigest()}"

@@ -3,8 +3,10 @@
 Format ``gdyn-states``, version 1.
 
 =====================  =================================  ======================================
-``probabilities``      (frames, target sets, states)      rows sum to 1; the most populated state
-                       float32                            first
+``probabilities``      (frames, target sets, states)      rows sum to 1, the most populated state
+                       float32                            first; not a number where a target set is
+                                                          not present: in other trajectories, or
+                                                          when it is not selected
 ``time_ps``            (frames,) float64
 ``trajectory``         (frames,) int32                    number of the trajectory in the system
 ``segment``            (frames,) int32                    number of the stretch without a gap, over
@@ -67,6 +69,11 @@ class States:
             file.attrs["split"] = self.split
             file.attrs["lag_ps"] = self.lag_ps
             file.attrs["frame_interval_ps"] = self.frame_interval_ps
+
+    @property
+    def present(self):
+        """Which target sets are present: (frames, target sets) bool."""
+        return ~np.isnan(self.probabilities[..., 0])
 
     @property
     def lag_frames(self):

@@ -1,14 +1,13 @@
 """The trajectory store: one trajectory in gdyn's units, in one HDF5 file.
 
-Format ``gdyn-trajectory``, version 1. Lengths in A, times in ps, charges in e.
+Format ``gdyn-trajectory``, version 2. Lengths in A, times in ps, charges in e.
 
 =====================  ==========================  =============================================
-``position``           (frames, atoms, 3) float32  relative to the origin of the box; unwrapped
-                                                   where attribute ``unwrapped`` is true, else as
-                                                   the dump has them
+``position``           (frames, atoms, 3) float32  relative to the origin of the box; see ``unwrapped``
 ``cell``               (frames, 3, 3) float64      lattice vectors, one per row
 ``step``               (frames,) int64             LAMMPS time step
-``time_ps``            (frames,) float64           step times timestep
+``time_ps``            (frames,) float64           step times timestep; where the steps begin again, it
+                                                   is counted on from the frame before
 ``segment``            (frames,) int32             number of the stretch without a gap that the
                                                    frame belongs to; no lagged pair crosses one
 ``atoms/id``           (atoms,) int64              LAMMPS atom ids, ascending
@@ -18,8 +17,13 @@ Format ``gdyn-trajectory``, version 1. Lengths in A, times in ps, charges in e.
 ``atoms/charge_e``     (atoms,) float64            absent where unknown
 =====================  ==========================  =============================================
 
-Attributes of the file: ``format``, ``version``, ``gdyn_version``, ``unwrapped`` (bool),
-``frame_interval_ps`` (float), ``source`` (text, the dump), ``checksum`` (text, SHA-256 of the dump).
+Attributes of the file: ``format``, ``version``, ``gdyn_version``, ``frame_interval_ps`` (float),
+``periodic`` ((3,) bool, by lattice vector), ``source`` (text, the files), ``checksum`` (text, SHA-256
+of the file, or of the checksums of several), ``unwrapped`` (text) and ``largest_step`` (float).
+
+``unwrapped`` is ``yes`` where the files had unwrapped positions; ``rebuilt`` where they were put
+together from steps to the nearest image, each of at most ``largest_step`` of a lattice vector; ``no``
+where such a step was too long to be sure, so that displacements mean nothing.
 Atoms keep one order, by id, in every frame.
 """
 
@@ -31,7 +35,7 @@ import numpy as np
 from gdyn.store import hdf5
 
 FORMAT = "gdyn-trajectory"
-VERSION = 1
+VERSION = 2
 
 
 @dataclass
@@ -57,7 +61,8 @@ class TrajectoryStore:
     time_ps: np.ndarray
     segment: np.ndarray
     frame_interval_ps: float
-    unwrapped: bool
+    unwrapped: str
+    periodic: tuple
     source: str
     checksum: str
     _file: object = field(repr=False)
@@ -80,7 +85,8 @@ class TrajectoryStore:
                 time_ps=file["time_ps"][:],
                 segment=file["segment"][:],
                 frame_interval_ps=float(file.attrs["frame_interval_ps"]),
-                unwrapped=bool(file.attrs["unwrapped"]),
+                unwrapped=file.attrs["unwrapped"],
+                periodic=tuple(map(bool, file.attrs["periodic"])),
                 source=file.attrs["source"],
                 checksum=file.attrs["checksum"],
                 _file=file,
@@ -98,18 +104,35 @@ class TrajectoryStore:
         return self._file["cell"][frames]
 
 
-@contextmanager
-def write(path, atoms, frame_interval_ps, unwrapped, source, checksum):
-    """Yield a function that appends frames: ``append(position, cell, step, time_ps, segment)``.
+class TrajectoryWriter:
+    """An unfinished trajectory store, from :func:`write`."""
 
-    Every argument of the function has time as its first axis. The file appears under its name once
-    the block has ended well.
-    """
+    def __init__(self, file):
+        self._file = file
+
+    def append(self, position, cell, step, time_ps, segment):
+        """Append frames; every argument has time as its first axis."""
+        hdf5.append(self._file, "position", np.asarray(position, np.float32))
+        hdf5.append(self._file, "cell", np.asarray(cell, np.float64))
+        hdf5.append(self._file, "step", np.asarray(step, np.int64))
+        hdf5.append(self._file, "time_ps", np.asarray(time_ps, np.float64))
+        hdf5.append(self._file, "segment", np.asarray(segment, np.int32))
+
+    def position(self, frame):
+        """Positions of a frame that has been appended: (atoms, 3), A."""
+        return self._file["position"][frame]
+
+    def finish(self, **attributes):
+        """Set the attributes that are known only at the end."""
+        self._file.attrs.update(attributes)
+
+
+@contextmanager
+def write(path, atoms, frame_interval_ps, source):
+    """Yield a :class:`TrajectoryWriter`; the file appears under its name once the block has ended well."""
     with hdf5.create(path, FORMAT, VERSION) as file:
         file.attrs["frame_interval_ps"] = frame_interval_ps
-        file.attrs["unwrapped"] = unwrapped
         file.attrs["source"] = source
-        file.attrs["checksum"] = checksum
         file["atoms/id"] = np.asarray(atoms.id, np.int64)
         file["atoms/type"] = np.asarray(atoms.type, np.int32)
         file.create_dataset("atoms/element", data=list(atoms.element), dtype=hdf5.TEXT)
@@ -117,12 +140,4 @@ def write(path, atoms, frame_interval_ps, unwrapped, source, checksum):
             file["atoms/molecule"] = np.asarray(atoms.molecule, np.int64)
         if atoms.charge_e is not None:
             file["atoms/charge_e"] = np.asarray(atoms.charge_e, np.float64)
-
-        def append(position, cell, step, time_ps, segment):
-            hdf5.append(file, "position", np.asarray(position, np.float32))
-            hdf5.append(file, "cell", np.asarray(cell, np.float64))
-            hdf5.append(file, "step", np.asarray(step, np.int64))
-            hdf5.append(file, "time_ps", np.asarray(time_ps, np.float64))
-            hdf5.append(file, "segment", np.asarray(segment, np.int32))
-
-        yield append
+        yield TrajectoryWriter(file)

@@ -22,7 +22,7 @@ from gdyn.graphs.dataset import GraphDataset
 from gdyn.logs import LOG, progress
 from gdyn.networks import GDyNet
 from gdyn.provenance import settings_checksum
-from gdyn.statistics import Covariances, noise_floor, simplex_rotation, vamp2
+from gdyn.statistics import Covariances, noise_floor, present_rows, purity, simplex_rotation, vamp2
 from gdyn.store import States
 from gdyn.training import checkpoint
 from gdyn.training.vamp import crispness
@@ -57,8 +57,8 @@ def train(shards, model, history, states, numbers, resume, trial, seed, threads,
     """
     torch.set_num_threads(threads)
     device = pick_device(device)
-    data = GraphDataset.load(shards, splits.train)
-    validation = GraphDataset.load(shards, splits.validation, data.elements)
+    data = GraphDataset.load(shards, splits, "train")
+    validation = GraphDataset.load(shards, splits, "validation", data.elements)
     settings = {"trial": trial, "seed": seed, "splits": splits, "network": network, "training": training}
     fingerprint = settings_checksum(
         {"shards": data.checksum, **{k: getattr(v, "model_dump", lambda v=v: v)() for k, v in settings.items()}}
@@ -68,7 +68,7 @@ def train(shards, model, history, states, numbers, resume, trial, seed, threads,
 
     net = trainer.network
     probabilities = embed(net, validation, device)
-    net.rotate(np.eye(trial.n_states)[:, np.argsort(-probabilities.mean((0, 1)))])
+    net.rotate(np.eye(trial.n_states)[:, np.argsort(-present_rows(probabilities).mean(0))])
     probabilities = embed(net, validation, device)
     score, floor = whole_set_score(probabilities, validation.segment, trainer.lag_frames)
     LOG.info("%s", describe_end(score, floor, probabilities))
@@ -93,8 +93,8 @@ def train(shards, model, history, states, numbers, resume, trial, seed, threads,
             "seed": seed,
             "validation_vamp2": score,
             "noise_floor": floor,
-            "purity": float(probabilities.max(-1).mean()),
-            "populations": probabilities.mean((0, 1), dtype=np.float64),
+            "purity": purity(probabilities),
+            "populations": present_rows(probabilities).mean(0, dtype=np.float64),
             "epochs": len(trainer.history) - 1,
             "wall_s": trainer.seconds,
             "frames_per_s": trainer.frames / trainer.seconds,
@@ -121,6 +121,7 @@ class Trainer:
             network.radial_max_A,
             network.radial_step_A,
         ).to(device)
+        self.hops = trial.convolutions
         self.pairs = PairStream(data, self.lag_frames, training.batch_samples, seed)
         if len(lagged_frames(validation.segment, self.lag_frames)) < 2:
             raise InputError(
@@ -159,8 +160,8 @@ class Trainer:
         self.network.train()
         for _ in progress(range(self.training.epoch_steps), f"{stage}, epoch {len(self.history)}"):
             first = next(self.pairs)
-            graph = self.data.batch(np.concatenate([first, first + self.lag_frames])).to(self.device)
-            x, y = self.network(graph).chunk(2)
+            graph = self.data.batch(np.concatenate([first, first + self.lag_frames]), self.hops).to(self.device)
+            x, y = self.data.pairs(self.network(graph), first, self.lag_frames)
             if not torch.isfinite(x).all():
                 raise InputError(
                     f"the training became unstable in epoch {len(self.history)}: a probability is not a number; "
@@ -181,7 +182,7 @@ class Trainer:
     def judge(self, weight, batch_score, seconds):
         """Score the validation set, and keep the weights if they are the best."""
         score, floor, probabilities = self.validate()
-        value = score + weight * float(crispness(torch.from_numpy(probabilities).flatten(0, 1)))
+        value = score + weight * float(crispness(torch.from_numpy(present_rows(probabilities))))
         self.stale = 0 if value > self.best["value"] + LEAST_IMPROVEMENT else self.stale + 1
         if value > self.best["value"]:
             self.best = {
@@ -203,7 +204,7 @@ class Trainer:
             "batch_vamp2": batch_score,
             "validation_vamp2": score,
             "noise_floor": floor,
-            "validation_purity": float(probabilities.max(-1).mean()),
+            "validation_purity": purity(probabilities),
             "seconds": seconds,
         }
         self.history.append(row)
@@ -276,17 +277,20 @@ class PairStream:
     """
 
     def __init__(self, data, lag_frames, samples, seed):
-        self.pairs = torch.from_numpy(lagged_frames(data.segment, lag_frames))
+        pairs = lagged_frames(data.segment, lag_frames)
+        targets = data.both_present(pairs, lag_frames).sum(1)
+        self.pairs = torch.from_numpy(pairs[targets > 0])
         if len(self.pairs) < 2:
             raise InputError(
                 f"search.lag_ps: at a lag of {lag_frames} frames the train split has no pair of frames; "
                 f"shorten the lag or widen splits.train"
             )
-        self.size = min(max(2, -(-samples // data.n_targets)), len(self.pairs))
-        if self.size * data.n_targets < 1000:
+        per_frame = targets[targets > 0].mean()
+        self.size = min(max(2, int(np.ceil(samples / per_frame))), len(self.pairs))
+        if self.size * per_frame < 1000:
             LOG.warning(
                 "there are only %d pairs of surroundings to train on: scores of so few are biased upwards",
-                self.size * data.n_targets,
+                self.size * per_frame,
             )
         self.generator = torch.Generator().manual_seed(seed)
         self.order = torch.empty(0, dtype=torch.int64)
@@ -307,14 +311,23 @@ class PairStream:
 
 @torch.no_grad()
 def embed(network, data, device):
-    """State probabilities of every frame of a dataset: (frames, targets, states) float32."""
+    """State probabilities of every target: (frames, target sets, states) float32, NaN where a set is not present."""
     network.eval()
-    chunk = max(1, CHUNK_NODES // len(data.species))
-    parts = [
-        network(data.batch(np.arange(begin, min(begin + chunk, len(data)))).to(device)).cpu()
-        for begin in range(0, len(data), chunk)
-    ]
-    return torch.cat(parts).unflatten(0, (len(data), data.n_targets)).numpy()
+    hops = len(network.convolutions)
+    chunk = max(1, int(CHUNK_NODES / max(1.0, data.counts[:, hops].mean())))
+    found = None
+    for begin in range(0, len(data), chunk):
+        frames = np.arange(begin, min(begin + chunk, len(data)))
+        present = data.present[data.window[frames]]
+        if not present.any():
+            continue
+        part = network(data.batch(frames, hops).to(device)).cpu().numpy()
+        if found is None:
+            found = np.full((len(data), data.n_targets, part.shape[1]), np.nan, np.float32)
+        found[frames[0] : frames[-1] + 1][present] = part
+    if found is None:
+        raise InputError("targets: no target is present in any frame of a split; widen it under splits")
+    return found
 
 
 def whole_set_score(probabilities, segment, lag_frames):
@@ -325,11 +338,11 @@ def whole_set_score(probabilities, segment, lag_frames):
 
 
 def describe_end(score, floor, probabilities):
-    populations = " ".join(f"{p:.3f}" for p in probabilities.mean((0, 1)))
+    populations = " ".join(f"{p:.3f}" for p in present_rows(probabilities).mean(0))
     verdict = "" if score > 3 * floor else "; the score is hardly above its noise floor: do not trust these states"
     return (
         f"validation VAMP-2 {score:.4f} (noise floor {floor:.4f}), populations {populations}, "
-        f"purity {probabilities.max(-1).mean():.3f}{verdict}"
+        f"purity {purity(probabilities):.3f}{verdict}"
     )
 
 

@@ -7,6 +7,7 @@ import torch
 
 from gdyn.graphs.dataset import GraphDataset
 from gdyn.logs import LOG
+from gdyn.statistics import present_rows
 from gdyn.store import States
 from gdyn.training.checkpoint import load_model
 from gdyn.training.loop import embed, pick_device
@@ -32,8 +33,8 @@ def predict(shards, model, outputs, threads, device, splits):
     device = pick_device(device)
     network, about = load_model(model, device)
     states = {}
-    for name, fractions in splits.as_dict().items():
-        data = GraphDataset.load(shards, fractions, about["elements"])
+    for name in splits.as_dict():
+        data = GraphDataset.load(shards, splits, name, about["elements"])
         LOG.info("%s: %d frames of %d targets", name, len(data), data.n_targets)
         states[name] = States(
             probabilities=embed(network, data, device),
@@ -45,6 +46,6 @@ def predict(shards, model, outputs, threads, device, splits):
             lag_ps=about["trial"]["lag_ps"],
             frame_interval_ps=data.frame_interval_ps,
         )
-    order = np.argsort(-states["test"].probabilities.mean((0, 1), dtype=np.float64))
+    order = np.argsort(-present_rows(states["test"].probabilities).mean(0, dtype=np.float64))
     for name, path in outputs.items():
         states[name].reordered(order).write(Path(path))

@@ -1,100 +1,166 @@
-"""From a dump to the trajectory store, in gdyn's units."""
+"""From files of frames to the trajectory store, in gdyn's units."""
+
+import hashlib
+from contextlib import closing
 
 import numpy as np
 
 from gdyn.errors import InputError
-from gdyn.logs import LOG, progress
-from gdyn.provenance import file_checksum
+from gdyn.logs import LOG, Progress
 from gdyn.store import trajectory as trajectory_store
-from gdyn.store.trajectory import Atoms
-from gdyn.trajectory.dump import open_dump
+from gdyn.trajectory.identity import identify, read_topology
+from gdyn.trajectory.sources import open_source
+from gdyn.trajectory.timeline import KEEP, REPEAT, Timeline
+from gdyn.trajectory.unwrap import LARGEST_STEP, Unwrapper, same_positions
 from gdyn.units import UNIT_STYLES
 
 BLOCK_BYTES = 16 * 2**20
 
 
-def ingest(dump, store, trajectory):
-    """Read a LAMMPS text dump and write it, in gdyn's units, as a trajectory store.
+def ingest(files, store, trajectory):
+    """Read one trajectory and write it, in gdyn's units, as a trajectory store, in constant memory.
 
     Parameters
     ----------
-    dump : path of a dump with the columns ``id``, ``type`` and coordinates; ``element``, ``mol``
-        and ``q`` are used where they exist.
+    files : paths of its parts, in order: LAMMPS dumps, or files in any format of MDAnalysis.
     store : path of the trajectory store to write.
     trajectory : that section of a system.
 
     Raises
     ------
-    InputError : the dump cannot be read, or does not agree with the settings.
+    InputError : a file cannot be read, does not agree with the settings, or its atoms change.
     """
-    style = UNIT_STYLES[trajectory.units]
-    with open_dump(dump) as source:
-        atoms = _atoms(source, trajectory.elements, style)
-        block = max(1, BLOCK_BYTES // (12 * len(atoms)))
-        LOG.info("reading %s: %d frames of %d atoms", dump, source.n_frames, len(atoms))
-        with trajectory_store.write(
-            store,
-            atoms,
-            frame_interval_ps=trajectory.frame_interval_ps,
-            unwrapped=source.unwrapped,
-            source=str(dump),
-            checksum=file_checksum(dump),
-        ) as append:
-            for frames in _blocks(source, block, trajectory):
-                step = np.array([frame.step for frame in frames])
-                append(
-                    position=np.stack([frame.position for frame in frames]) * style.length_A,
-                    cell=np.stack([frame.cell for frame in frames]) * style.length_A,
-                    step=step,
-                    time_ps=step * trajectory.timestep_ps,
-                    segment=np.zeros(len(frames)),
-                )
-
-
-def _blocks(source, block, trajectory):
-    """Yield the frames in lists of ``block``, and see that they follow each other as the configuration says."""
-    frames, previous = [], None
-    for number in progress(range(source.n_frames), "reading frames"):
-        frame = source.frame(number)
-        if previous is not None and frame.step - previous != trajectory.steps_per_frame:
-            raise InputError(
-                f"{source.path}, frame {number} (counted from 0): step {frame.step} follows step {previous}, which are "
-                f"{(frame.step - previous) * trajectory.timestep_ps:g} ps; trajectory.frame_interval_ps is "
-                f"{trajectory.frame_interval_ps:g}: mend that key, trajectory.timestep or the dump"
-            )
-        previous = frame.step
-        frames.append(frame)
-        if len(frames) == block:
-            yield frames
-            frames = []
-    if frames:
-        yield frames
-
-
-def _atoms(source, elements, style):
-    columns = source.atoms
-    named = columns.get("element")
-    mapped = [elements.get(int(type_)) for type_ in columns["type"]]
-    if named is not None and all(named):
-        wrong = [i for i, name in enumerate(mapped) if name not in (None, named[i])]
-        if wrong:
-            i = wrong[0]
-            raise InputError(
-                f"{source.path}: atom id {columns['id'][i]} is {named[i]} by the element column, but "
-                f"trajectory.elements says that type {columns['type'][i]} is {mapped[i]}; mend or remove that key"
-            )
-        mapped = list(named)
-    elif None in mapped:
-        type_ = columns["type"][mapped.index(None)]
-        raise InputError(
-            f"{source.path}: nothing says which element type {type_} is; add it under trajectory.elements, "
-            f"e.g. {{{type_}: Li}}"
+    topology = read_topology(trajectory.topology) if trajectory.topology else None
+    with closing(open_source(files[0], trajectory, topology)) as first:
+        charge_e = UNIT_STYLES[trajectory.units].charge_e
+        atoms = identify(first.columns, trajectory, topology, first.path, charge_e)
+    LOG.info("reading %s: %d atoms", ", ".join(map(str, files[:3])) + (", ..." if len(files) > 3 else ""), len(atoms))
+    with trajectory_store.write(store, atoms, trajectory.frame_interval_ps, ", ".join(map(str, files))) as writer:
+        reading = _Reading(atoms, trajectory, writer)
+        checksums = []
+        for number, path in enumerate(files, start=1):
+            what = f"reading {path}" if len(files) == 1 else f"reading file {number} of {len(files)}"
+            with closing(open_source(path, trajectory, topology)) as source:
+                with Progress(what) as bar:
+                    for frame in reading.frames(source):
+                        bar.at(*source.progress)
+                        reading.add(source, frame)
+                checksums.append(source.checksum())
+        reading.finish(files[0])
+        writer.finish(
+            unwrapped=reading.unwrapped_how,
+            largest_step=reading.unwrapper.largest,
+            periodic=reading.periodic,
+            checksum=checksums[0] if len(checksums) == 1 else _combined(checksums),
         )
-    charge = columns.get("q")
-    return Atoms(
-        id=columns["id"],
-        type=columns["type"],
-        element=np.array(mapped),
-        molecule=columns.get("mol"),
-        charge_e=None if charge is None else charge * style.charge_e,
-    )
+
+
+class _Reading:
+    """What is known of a trajectory while its frames go by."""
+
+    def __init__(self, atoms, trajectory, writer):
+        self.atoms, self.writer = atoms, writer
+        self.timeline = Timeline(trajectory.steps_per_frame, trajectory.timestep_ps, trajectory.frame_interval_ps)
+        self.unwrapper = Unwrapper()
+        self.periodic = self.unwrapped = None
+        self.statics = None
+        self.n_frames = 0
+        self.block = []
+        self.block_frames = max(1, BLOCK_BYTES // (12 * len(atoms)))
+        self.told = set()
+
+    def frames(self, source):
+        """The frames of a source, after a look at whether it is one of the same trajectory."""
+        if not np.array_equal(source.columns["id"], self.atoms.id):
+            raise InputError(
+                f"{source.path}: its atoms are not those of the files before; the parts of one trajectory need the "
+                f"same atoms: give it as a trajectory of its own"
+            )
+        if self.unwrapped is None:
+            self.unwrapped = source.unwrapped
+        elif self.unwrapped != source.unwrapped:
+            raise InputError(
+                f"{source.path}: {'unwrapped' if source.unwrapped else 'wrapped'} coordinates follow "
+                f"{'unwrapped' if self.unwrapped else 'wrapped'} ones; give it as a trajectory of its own"
+            )
+        return source.frames()
+
+    def add(self, source, frame):
+        """Put a frame into the store, unless it was there before or lies between two intervals."""
+        where = f"{source.path}, frame {frame.number} (counted from 0)"
+        self._check(frame, where)
+        if frame.time_ps is not None:
+            self.timeline.check_time(frame.step, frame.time_ps, where)
+        segment = self.timeline.segment
+        decision = self.timeline.place(frame.step, lambda back: self._same(frame, back), where)
+        if decision == REPEAT:
+            return
+        position = frame.position
+        if not self.unwrapped:
+            position = self.unwrapper.follow(
+                position, frame.cell, self.periodic, self.timeline.segment != segment, self.n_frames
+            )
+        if decision == KEEP:
+            self.block.append((position, frame.cell, frame.step, self.timeline.time_ps, self.timeline.segment))
+            self.n_frames += 1
+            if len(self.block) == self.block_frames:
+                self.flush()
+
+    def flush(self):
+        if self.block:
+            position, cell, step, time_ps, segment = zip(*self.block, strict=True)
+            self.writer.append(np.stack(position), np.stack(cell), step, time_ps, segment)
+            self.block = []
+
+    def finish(self, name):
+        self.flush()
+        self.timeline.finish(name)
+        if self.unwrapped_how == "no":
+            number, atom = self.unwrapper.where
+            LOG.warning(
+                "%s: between two frames atom id %d (frame %d of the store) moves by %.2f of a lattice vector, over the "
+                "%.2f up to which the nearest image is sure: the trajectory cannot be unwrapped, so displacements "
+                "mean nothing; dump xu yu zu, or x y z ix iy iz, or more often",
+                name,
+                self.atoms.id[atom],
+                number,
+                self.unwrapper.largest,
+                LARGEST_STEP,
+            )
+
+    @property
+    def unwrapped_how(self):
+        if self.unwrapped:
+            return "yes"
+        return "rebuilt" if self.unwrapper.trusted else "no"
+
+    def _check(self, frame, where):
+        if self.statics is None:
+            self.statics, self.periodic = frame.columns, frame.periodic
+        if frame.periodic != self.periodic:
+            raise InputError(f"{where}: the boundaries of the box change; divide the dump there")
+        for name, values in frame.columns.items():
+            first = self.statics.get(name)
+            if first is None or np.array_equal(values, first):
+                continue
+            atom = self.atoms.id[np.flatnonzero(values != first)[0]]
+            if name == "type":
+                raise InputError(
+                    f"{where}: atom id {atom} changes its type; atoms that react or are exchanged cannot be followed"
+                )
+            if name not in self.told:
+                self.told.add(name)
+                LOG.warning("%s: %s of atom id %d changes; that of the first frame is used", where, name, atom)
+
+    def _same(self, frame, back):
+        """Whether a frame has the positions of the one kept ``back`` intervals before the last one."""
+        before = self.n_frames - 1 - back
+        if before < 0:
+            return False
+        flushed = self.n_frames - len(self.block)
+        stored = self.block[before - flushed][0] if before >= flushed else self.writer.position(before)
+        return same_positions(stored, frame.position, frame.cell)
+
+
+def _combined(checksums):
+    return f"sha256:{hashlib.sha256(' '.join(checksums).encode()).hexdigest()}"

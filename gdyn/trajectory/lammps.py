@@ -13,7 +13,7 @@ from pathlib import Path
 
 from gdyn.errors import InputError
 from gdyn.files import whole_file
-from gdyn.logs import LOG, progress
+from gdyn.logs import LOG, Progress
 
 
 def load_module():
@@ -109,18 +109,11 @@ def simulate(deck, dump, log, command, run, simulate, trajectory):
 def _watch(lines, steps):
     """Show the progress of the production run; return the errors that LAMMPS printed."""
     errors = []
-
-    def percents():
-        done = 0
+    with Progress("LAMMPS") as progress:
         for line in lines:
             words = line.split()
             if line.startswith("ERROR"):
                 errors.append(line.strip())
             elif words and words[0].isdigit():
-                percent = min(100, int(words[0]) * 100 // steps)
-                yield from range(done, percent)
-                done = max(done, percent)
-
-    for _ in progress(percents(), "LAMMPS, percent", total=100):
-        pass
+                progress.at(min(int(words[0]), steps), steps)
     return errors

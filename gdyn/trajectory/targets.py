@@ -1,10 +1,76 @@
-"""Which atoms are the targets."""
+"""Which atoms are the targets, and when."""
 
 import warnings
+from dataclasses import dataclass
 
 import numpy as np
 
 from gdyn.errors import InputError
+
+
+@dataclass
+class Chosen:
+    """The target sets of one trajectory.
+
+    sets : (target sets, k) int32, indices of atoms, filled up with -1.
+    present : (windows, target sets) bool, which of them there are in each window of time.
+    window : (frames,) int32, the window of each frame.
+    """
+
+    sets: np.ndarray
+    present: np.ndarray
+    window: np.ndarray
+
+    def atoms_of(self, window):
+        """Indices of the atoms of all target sets of a window, ascending, each once."""
+        return target_atoms(self.sets[self.present[window]])
+
+
+def target_atoms(sets):
+    """Indices of the atoms of some target sets, ascending, each once."""
+    atoms = np.unique(sets)
+    return atoms[atoms >= 0]
+
+
+def choose_targets(store, settings):
+    """Evaluate the selection of the targets at the times asked for.
+
+    Parameters
+    ----------
+    store : TrajectoryStore
+    settings : the ``targets`` section of a system.
+
+    Returns
+    -------
+    Chosen : with ``dynamic_ps``, there is a window from each time to the next, and an empty one before
+        the first.
+
+    Raises
+    ------
+    InputError : the selection is wrong or selects nothing, or a time is beyond the end.
+    """
+    if settings.dynamic_ps is None:
+        sets = target_sets(store.atoms, store.positions(0), store.cells(0), settings)
+        return Chosen(sets, np.ones((1, len(sets)), bool), np.zeros(len(store), np.int32))
+    elapsed = store.time_ps - store.time_ps[0]
+    times = sorted(set(settings.dynamic_ps))
+    first = np.searchsorted(elapsed, np.array(times) - 1e-6 * store.frame_interval_ps)
+    if first[-1] == len(elapsed):
+        raise InputError(
+            f"targets.dynamic_ps: {times[-1]:g} ps is beyond the end of {store.source}, which is {elapsed[-1]:g} ps "
+            f"long; remove that time"
+        )
+    found = [target_sets(store.atoms, store.positions(frame), store.cells(frame), settings) for frame in first]
+    rows = sorted({tuple(row[row >= 0].tolist()) for sets in found for row in sets})
+    sets = np.full((len(rows), max(map(len, rows))), -1, np.int32)
+    number = {}
+    for i, row in enumerate(rows):
+        sets[i, : len(row)] = row
+        number[row] = i
+    present = np.zeros((len(times) + 1, len(rows)), bool)
+    for window, selected in enumerate(found, start=1):
+        present[window, [number[tuple(row[row >= 0].tolist())] for row in selected]] = True
+    return Chosen(sets, present, np.searchsorted(first, np.arange(len(store)), side="right").astype(np.int32))
 
 
 def target_sets(atoms, positions, cell, settings):

@@ -5,7 +5,7 @@ import pytest
 import vesin
 
 from gdyn.errors import InputError
-from gdyn.graphs.neighbors import nearest_neighbors
+from gdyn.graphs.neighbors import nearest_neighbors, receptive_field
 
 CELLS = {
     "toy": 6.5 * np.eye(3),
@@ -96,3 +96,45 @@ def test_atoms_on_the_faces_of_the_cell():
 def test_input_that_has_no_neighbors(positions, cell, m, says):
     with pytest.raises(InputError, match=says):
         nearest_neighbors(positions, cell, m)
+
+
+@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("periodic", [(True, True, False), (False, True, False), (False, False, False)])
+def test_directions_that_do_not_repeat(name, periodic):
+    rng = np.random.default_rng(8)
+    cell = CELLS[name]
+    # Some atoms lie outside the box, as with shrink-wrapped boundaries between two updates.
+    positions = rng.uniform(-0.3, 1.3, (30, 3)) @ cell
+    _, distances = nearest_neighbors(positions, cell, 10, periodic)
+    inverse = np.linalg.inv(cell)
+    wrapped = positions - (np.floor(positions @ inverse) * periodic) @ cell
+    n = np.arange(-12, 13)
+    shifts = np.stack(np.meshgrid(*(n if p else [0] for p in periodic), indexing="ij"), -1).reshape(-1, 3) @ cell
+    for i, x in enumerate(wrapped):
+        expected = np.sort(np.linalg.norm((wrapped[:, None] + shifts - x).reshape(-1, 3), axis=1))[1:11]
+        np.testing.assert_allclose(distances[i], expected, atol=1e-9)
+
+
+def test_fewer_neighbors_than_asked_for():
+    with pytest.raises(InputError, match=r"5 neighbors are asked for, but an atom can reach only 3 others"):
+        nearest_neighbors(np.eye(4, 3), np.eye(3), 5, (False, False, False))
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_a_receptive_field_is_the_whole_graph_where_it_matters(name):
+    rng = np.random.default_rng(9)
+    cell = 2.0 * CELLS[name]
+    positions = rng.uniform(0, 1, (150, 3)) @ cell
+    neighbors, distances = nearest_neighbors(positions, cell, 6)
+    targets = np.array([7, 3, 99])
+    nodes, counts, found, away = receptive_field(positions, cell, 6, targets, 3)
+    np.testing.assert_array_equal(nodes[:3], targets)
+    assert counts[0] == 3
+    assert len(set(nodes.tolist())) == len(nodes) == counts[-1]
+    reached = set(targets.tolist())
+    for hop in range(3):
+        np.testing.assert_array_equal(nodes[found[: counts[hop]]], neighbors[nodes[: counts[hop]]])
+        np.testing.assert_allclose(away[: counts[hop]], distances[nodes[: counts[hop]]])
+        reached |= set(neighbors[sorted(reached)].ravel().tolist())
+        assert set(nodes[: counts[hop + 1]].tolist()) == reached
+    assert len(found) == counts[2]

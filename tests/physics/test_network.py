@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from gdyn.graphs.dataset import GraphBatch
-from gdyn.graphs.neighbors import nearest_neighbors
+from gdyn.graphs.neighbors import nearest_neighbors, receptive_field
 from gdyn.networks import GDyNet
 from gdyn.networks.convolution import GraphConvolution, radial_basis
 
@@ -28,15 +28,49 @@ def positions():
     return np.random.default_rng(1).uniform(0, 1, (len(SPECIES), 3)) @ CELL
 
 
+def whole(distances):
+    # A rotation moves a distance by 1e-15; keep that from crossing the border between two rows of the table.
+    return torch.as_tensor(np.rint(np.round(distances, 9) * 1000).astype(np.int32))
+
+
 def graph(positions, cell=CELL, species=SPECIES, targets=((0,), (4,)), m=6):
+    """The whole graph: every atom counts as a target of all hops."""
     neighbors, distances = nearest_neighbors(positions, cell, m)
     return GraphBatch(
         torch.as_tensor(species),
-        torch.as_tensor(neighbors, dtype=torch.int64),
-        # A rotation moves a distance by 1e-15; keep that from crossing the border between two rows of the table.
-        torch.as_tensor(np.rint(np.round(distances, 9) * 1000).astype(np.int64)),
+        torch.as_tensor(neighbors, dtype=torch.int32),
+        whole(distances),
         torch.as_tensor(targets, dtype=torch.int64),
+        (len(species),) * 4,
     )
+
+
+def field(positions, targets, hops, cell=CELL, species=SPECIES, m=6):
+    """Only the receptive field of the targets."""
+    nodes, counts, neighbors, distances = receptive_field(positions, cell, m, targets, hops)
+    return GraphBatch(
+        torch.as_tensor(species[nodes]),
+        torch.as_tensor(neighbors, dtype=torch.int32),
+        whole(distances),
+        torch.arange(len(targets))[:, None],
+        tuple(counts.tolist()),
+    )
+
+
+@pytest.mark.parametrize("targets", [[3], [4, 0], [9, 1, 5]])
+def test_the_receptive_field_gives_the_same_as_the_whole_graph(network, targets):
+    rng = np.random.default_rng(6)
+    cell = 3 * CELL
+    positions = rng.uniform(0, 1, (200, 3)) @ cell
+    species = rng.integers(0, 3, 200)
+    expected = network(graph(positions, cell, species, [[t] for t in targets]))
+    part = field(positions, targets, 3, cell, species)
+    assert part.counts[2] < 200
+    torch.testing.assert_close(network(part), expected, atol=1e-6, rtol=1e-5)
+    # A network of fewer convolutions finds what it needs in the same graph.
+    shallow = GDyNet(n_species=3, n_states=3, width=8, convolutions=2, radial_max_A=7.0, radial_step_A=0.2).eval()
+    less = field(positions, targets, 2, cell, species)
+    torch.testing.assert_close(shallow(part), shallow(less), atol=1e-6, rtol=1e-5)
 
 
 def test_rows_are_probabilities_that_depend_on_the_surroundings(network, positions):
@@ -79,12 +113,8 @@ def test_frames_in_one_batch_do_not_see_each_other(network, positions):
     other = positions + np.random.default_rng(5).normal(0, 0.4, positions.shape)
     one, two = graph(positions), graph(other)
     n = len(SPECIES)
-    both = GraphBatch(
-        *(
-            torch.cat(pair)
-            for pair in zip(one, two._replace(neighbors=two.neighbors + n, targets=two.targets + n), strict=True)
-        )
-    )
+    two_moved = two._replace(neighbors=two.neighbors + n, targets=two.targets + n)
+    both = GraphBatch(*(torch.cat(pair) for pair in zip(one[:-1], two_moved[:-1], strict=True)), (2 * n,) * 4)
     torch.testing.assert_close(network(both), torch.cat([network(one), network(two)]), atol=1e-6, rtol=1e-5)
 
 
@@ -122,13 +152,10 @@ def test_convolution_is_the_concatenated_form(positions):
     alpha = torch.softmax(z[..., 0], dim=1)
     message = (alpha[..., None] * torch.relu(z[..., 1:])).sum(1)
     expected = v + torch.nn.functional.layer_norm(message, (width,), convolution.norm.weight, convolution.norm.bias)
-    found = convolution(v, None, data.neighbors, data.distance_mA.clamp_max(len(radial) - 1), radial)
+    found = convolution(v, data.neighbors, data.distance_mA.clamp_max(len(radial) - 1), radial)
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
-    some = torch.tensor([7, 2])
-    rows = data.distance_mA.clamp_max(len(radial) - 1)[some]
-    torch.testing.assert_close(
-        convolution(v, some, data.neighbors[some], rows, radial), expected[some], atol=1e-6, rtol=1e-5
-    )
+    rows = data.distance_mA.clamp_max(len(radial) - 1)[:4]
+    torch.testing.assert_close(convolution(v, data.neighbors[:4], rows, radial), expected[:4], atol=1e-6, rtol=1e-5)
 
 
 def test_rotation_of_the_states_is_a_linear_map_of_the_probabilities(network, positions):

@@ -173,7 +173,7 @@ def test_trials_are_named_by_their_values_and_a_new_one_moves_none(tmp_path):
 
 
 def test_sections_survive_the_way_through_plain_values(tmp_path):
-    system = load(tmp_path, search__lag_ps=[5, 10])
+    system = load(tmp_path, search__lag_ps=[5, 10], trajectory__elements={1: "Li", 2: "S"})
     plain = json.loads(json.dumps(system.model_dump(mode="json", include={"trajectory", "splits", "sites"})))
     back = sections(plain)
     assert back["trajectory"] == system.trajectory

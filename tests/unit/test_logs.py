@@ -77,7 +77,7 @@ def test_progress_is_lines_in_a_log(tmp_path):
     body = "for _ in progress(range(5), 'frames', every_s=0.0):\n    pass"
     status, said = end(start(tmp_path, body))
     assert status == 0
-    assert "frames: 1 of 5, 0 s to go" in said
+    assert "frames: 1 of 5 (20 %), 0 s to go" in said
     assert "frames: 4 of 5" in said
 
 

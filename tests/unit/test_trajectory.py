@@ -76,19 +76,21 @@ def test_molecules_need_their_column():
 
 
 def test_shards_cover_the_trajectory(tmp_path):
-    with trajectory_store.write(tmp_path / "t.h5", ATOMS, 1.0, True, "x", "sha256:x") as append:
-        append(np.repeat(POSITIONS[None], 7, 0), np.repeat(CELL[None], 7, 0), range(7), np.arange(7.0), np.zeros(7))
+    with trajectory_store.write(tmp_path / "t.h5", ATOMS, 1.0, "x") as writer:
+        frames = (np.repeat(POSITIONS[None], 7, 0), np.repeat(CELL[None], 7, 0))
+        writer.append(*frames, range(7), np.arange(7.0), np.zeros(7))
+        writer.finish(unwrapped="yes", periodic=(True, True, True), checksum="sha256:x", largest_step=0.0)
     found = []
     for part in range(3):
         settings = {"graphs": Graphs(neighbors=3, shards=3), "targets": Targets(selection="element Li")}
-        build_shard(tmp_path / "t.h5", tmp_path / f"{part}.h5", 0, part, **settings)
+        build_shard(tmp_path / "t.h5", tmp_path / f"{part}.h5", 0, part, 2, **settings)
         shard = GraphShard.read(tmp_path / f"{part}.h5")
         assert shard.target_ids.tolist() == [[3], [9]]
         assert shard.trajectory_frames == 7
         found += shard.frame.tolist()
     assert found == list(range(7))
     with pytest.raises(InputError, match="7 frames cannot be divided into 9 shards"):
-        build_shard(tmp_path / "t.h5", tmp_path / "x.h5", 0, 0, Graphs(neighbors=3, shards=9), settings["targets"])
+        build_shard(tmp_path / "t.h5", tmp_path / "x.h5", 0, 0, 2, Graphs(neighbors=3, shards=9), settings["targets"])
 
 
 def run_deck(tmp_path, deck):

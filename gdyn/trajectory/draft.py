@@ -1,0 +1,264 @@
+"""A first system file for a dump, with everything in it that can be found out."""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from gdyn.errors import InputError
+from gdyn.trajectory.identity import is_data_file, read_topology
+from gdyn.trajectory.inspect import dump_facts
+from gdyn.units import UNIT_STYLES
+
+FILL_IN = "FILL_IN"
+LARGEST_DECK_BYTES = 5_000_000
+_DECKS = ("in.*", "*.in", "*.lmp", "*.lammps", "log.*", "*.log")
+
+
+@dataclass
+class Hints:
+    """What LAMMPS decks and logs beside a dump say; each a mapping of a value to the file that says it."""
+
+    units: dict = field(default_factory=dict)
+    timestep: dict = field(default_factory=dict)
+    elements: dict = field(default_factory=dict)
+    read_data: dict = field(default_factory=dict)
+
+
+@dataclass
+class Draft:
+    """The text of a system file, what was found out where, and which keys are left to fill in."""
+
+    text: str
+    found: list
+    missing: list
+
+
+def draft(name, dumps, topology=None, units=None, timestep=None, selection=None):
+    """Draft a system file.
+
+    Parameters
+    ----------
+    name : of the system.
+    dumps : paths of LAMMPS dumps; those that go on where another ends become one trajectory.
+    topology, units, timestep, selection : what the user has said, or None.
+
+    Raises
+    ------
+    InputError : a dump cannot be read, or two do not fit to each other.
+    """
+    facts = [dump_facts(path) for path in dumps]
+    first = facts[0]
+    found, missing = [], []
+    hints = read_hints(sorted({Path(path).parent for path in dumps}))
+    units = _settle("units", units or first.units, hints.units, found, missing)
+    timestep = _settle("timestep", timestep or first.timestep, hints.timestep, found, missing)
+    style = UNIT_STYLES.get(units)
+    timestep_ps = float(timestep) * style.time_ps if style and timestep != FILL_IN else None
+    interval_ps = FILL_IN
+    if first.interval is None:
+        raise InputError(f"{first.path}: there is one frame only: nothing can be learned from it")
+    if timestep_ps:
+        interval_ps = float(f"{first.interval * timestep_ps:.10g}")
+    else:
+        missing.append("trajectory.frame_interval_ps")
+    names, topology = _identity(first, topology, hints, found, missing)
+    counts = _counts(first, names)
+    if selection is None:
+        selection, why = _rarest(first, names, counts)
+        found.append(f"targets.selection: {selection}, {why}; choose yours")
+    lag = f"{10 * interval_ps:.10g}" if interval_ps != FILL_IN else FILL_IN
+    if lag == FILL_IN:
+        missing.append("search.lag_ps")
+    text = _text(name, facts, units, timestep, interval_ps, topology, names, counts, selection, lag)
+    problems = [f"{fact.path}: {problem}" for fact in facts for problem in fact.problems]
+    return Draft(text, found + [f"problem: {problem}" for problem in problems], missing)
+
+
+def read_hints(folders):
+    """Look through the LAMMPS decks and logs in some folders: :class:`Hints`."""
+    hints = Hints()
+    for folder in folders:
+        paths = sorted({path for pattern in _DECKS for path in folder.glob(pattern) if path.is_file()})
+        for path in paths:
+            if path.stat().st_size > LARGEST_DECK_BYTES:
+                continue
+            variables = {}
+            for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+                words = _expand(line.split("#")[0], variables).split()
+                if len(words) >= 4 and words[0] == "variable" and words[2] in ("index", "equal", "string"):
+                    variables.setdefault(words[1], words[3])
+                elif len(words) == 2 and words[0] == "units" and words[1] in UNIT_STYLES:
+                    hints.units.setdefault(words[1], path)
+                elif len(words) == 2 and words[0] == "timestep" and _number(words[1]):
+                    hints.timestep.setdefault(float(words[1]), path)
+                elif len(words) == 2 and words[0] == "read_data":
+                    hints.read_data.setdefault(words[1], path)
+                elif words[:1] == ["dump_modify"] and "element" in words:
+                    named = [word for word in words[words.index("element") + 1 :] if re.fullmatch(r"[A-Z][a-z]?", word)]
+                    hints.elements.setdefault(tuple(named), path)
+    return hints
+
+
+def trajectories(facts):
+    """Which dumps are parts of one trajectory: a list of lists of paths.
+
+    One that has the same atoms, and begins where another ends (or repeats its last frames), goes on with it.
+    """
+    groups = []
+    for fact in sorted(facts, key=lambda fact: int(fact.steps[0])):
+        before = [group for group in groups if _continues(fact, group[-1])]
+        if before:
+            min(before, key=lambda group: abs(int(fact.steps[0] - group[-1].steps[-1]))).append(fact)
+        else:
+            groups.append([fact])
+    order = {fact.path: place for place, fact in enumerate(facts)}
+    groups.sort(key=lambda group: order[group[0].path])
+    return [[fact.path for fact in group] for group in groups]
+
+
+def _continues(fact, last):
+    """Whether a dump may go on where another ends."""
+    reach = last.steps[-1] + (last.interval or 0)
+    ahead = last.steps[0] < fact.steps[0] <= reach and fact.steps[-1] > last.steps[-1]
+    return bool(ahead and np.array_equal(fact.ids, last.ids))
+
+
+def _settle(key, given, hints, found, missing):
+    """A value that the user or the dump has given, or on which all decks agree."""
+    if given is not None:
+        return given
+    if len(hints) == 1:
+        ((value, path),) = hints.items()
+        found.append(f"trajectory.{key}: {value}, from {path}")
+        return value
+    if hints:
+        found.append(f"trajectory.{key}: {' or '.join(f'{value} ({path})' for value, path in hints.items())}")
+    missing.append(f"trajectory.{key}")
+    return FILL_IN
+
+
+def _identity(facts, topology, hints, found, missing):
+    """The type map to write, and the data file to name."""
+    if topology is None and not {"element", "q", "mol"}.issubset(facts.columns):
+        topology = _data_file(facts, hints)
+        if topology is not None:
+            found.append(f"trajectory.topology: {topology}, whose atoms are those of the dump")
+    if facts.elements and not (set(facts.elements) == {"C"} and len(facts.types) > 1):
+        return {}, topology
+    if topology is not None and read_topology(topology).mass_u is not None:
+        return {}, topology
+    fitting = [(named, path) for named, path in hints.elements.items() if len(named) >= max(facts.types)]
+    if len({named[: max(facts.types)] for named, _ in fitting}) == 1:
+        named, path = fitting[0]
+        found.append(f"trajectory.elements: from dump_modify element in {path}")
+        return {type_: named[type_ - 1] for type_ in facts.types}, topology
+    missing.append("trajectory.elements")
+    return dict.fromkeys(facts.types, FILL_IN), topology
+
+
+def _data_file(facts, hints):
+    """A LAMMPS data file beside the dump that has its atoms, or None."""
+    folder = Path(facts.path).parent
+    candidates = [folder / name for name in hints.read_data] + sorted(folder.iterdir())
+    for path in dict.fromkeys(candidates):
+        if not path.is_file() or not (is_data_file(path) or path.name in hints.read_data):
+            continue
+        try:
+            known = read_topology(path)
+        except InputError:
+            continue
+        if np.isin(facts.ids, known.id).all() and set(facts.types) <= set(known.type.tolist()):
+            return str(path)
+    return None
+
+
+def _rarest(facts, names, counts):
+    """A guess at the targets: of the atoms that are molecules of their own, or of all, the fewest."""
+    element_of = dict(facts.named.keys())
+    ions = {names.get(type_) or element_of.get(type_) for type_ in facts.alone} & set(counts)
+    if not counts:
+        return f"type {min(facts.types, key=facts.types.get)}", "the type with the fewest atoms"
+    if ions:
+        return f"element {min(sorted(ions), key=counts.get)}", "whose atoms are in no molecule"
+    return f"element {min(sorted(counts), key=counts.get)}", "the element with the fewest atoms"
+
+
+def _counts(facts, names):
+    if facts.elements and not names:
+        return facts.elements
+    counts = {}
+    for type_, count in facts.types.items():
+        if names.get(type_) not in (None, FILL_IN):
+            counts[names[type_]] = counts.get(names[type_], 0) + count
+    return counts
+
+
+def _text(name, facts, units, timestep, interval_ps, topology, names, counts, selection, lag):
+    first = facts[0]
+    groups = trajectories(facts)
+    files = "\n".join(f"    - {group[0] if len(group) == 1 else '[' + ', '.join(group) + ']'}" for group in groups)
+    atoms = ", ".join(f"{count} {element}" for element, count in sorted(counts.items())) or (
+        ", ".join(f"{count} of type {type_}" for type_, count in first.types.items())
+    )
+    frames = " + ".join(str(fact.n_frames) for fact in facts)
+    lines = [
+        "# yaml-language-server: $schema=../schema/system.schema.json",
+        f"# {first.n_atoms} atoms ({atoms}), {frames} frames. All keys are explained in config/README.md.",
+        f"description: {name}",
+        "",
+        "trajectory:",
+        "  # One entry for each independent trajectory; the parts of one trajectory are a list in the list.",
+        "  files:",
+        files,
+    ]
+    if topology:
+        lines += ["  # LAMMPS data file: masses, charges, molecules.", f"  topology: {topology}"]
+    lines += [
+        "  # Of the LAMMPS run; a dump does not say them.",
+        f"  units: {units}" + (f"    # {', '.join(UNIT_STYLES)}" if units == FILL_IN else ""),
+        f"  timestep: {timestep}" + ("    # in the time unit of that unit style" if timestep == FILL_IN else ""),
+        f"  # {first.interval} steps from frame to frame.",
+        f"  frame_interval_ps: {interval_ps}",
+    ]
+    if names:
+        lines += [
+            "  # The element of each type.",
+            f"  elements: {{{', '.join(f'{type_}: {element}' for type_, element in names.items())}}}",
+        ]
+    lines += [
+        "",
+        "targets:",
+        "  # Whose states are learned: an MDAnalysis selection, such as 'element Li' or 'type 3'.",
+        f"  selection: {selection}",
+    ]
+    if "mol" in first.columns:
+        lines.append("  # group_by: molecule    # all selected atoms of a molecule as one target")
+    lines += [
+        "",
+        "graphs:",
+        "  # The first shell of neighbors, generously.",
+        f"  neighbors: {20 if first.n_atoms > 50 else 12}",
+        "",
+        "search:",
+        "  # Lists are searched over.",
+        "  n_states: [2, 3, 4]",
+        "  # Whole multiples of frame_interval_ps, well below the timescales you look for.",
+        f"  lag_ps: [{lag}]",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _expand(line, variables):
+    """Put the values of LAMMPS variables into a line."""
+    line = re.sub(r"\$\{(\w+)\}", lambda found: str(variables.get(found[1], found[0])), line)
+    return re.sub(r"\$([a-zA-Z])\b", lambda found: str(variables.get(found[1], found[0])), line)
+
+
+def _number(word):
+    try:
+        return float(word) > 0
+    except ValueError:
+        return False

@@ -1,0 +1,207 @@
+"""Who is what: elements, charges and molecules from a dump, the configuration and a LAMMPS data file."""
+
+import re
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from gdyn.errors import InputError
+from gdyn.logs import LOG
+from gdyn.store.trajectory import Atoms
+
+SMALLEST_TOLERANCE_U = 0.012
+RELATIVE_TOLERANCE = 3e-4
+_ATOM_STYLES = {
+    "atomic": "id type x y z",
+    "charge": "id type charge x y z",
+    "bond": "id resid type x y z",
+    "angle": "id resid type x y z",
+    "molecular": "id resid type x y z",
+    "full": "id resid type charge x y z",
+}
+
+
+@dataclass
+class Topology:
+    """What a LAMMPS data file says about its atoms, ordered by id; all arrays are (atoms,).
+
+    ``mass_u`` in atomic mass units, ``charge`` in the charge unit of the data file; None where it is unknown.
+    """
+
+    path: str
+    id: np.ndarray
+    type: np.ndarray
+    mass_u: np.ndarray | None
+    molecule: np.ndarray | None
+    charge: np.ndarray | None
+
+
+def read_topology(path):
+    """Read a LAMMPS data file through MDAnalysis; the atom style is taken from the comment behind ``Atoms``.
+
+    Raises
+    ------
+    InputError : there is no such file, or it is not a data file.
+    """
+    from MDAnalysis.topology.LAMMPSParser import DATAParser
+
+    from gdyn.trajectory.streams import open_file
+
+    open_file(path).close()
+    style = atom_style(path)
+    if style is not None and style not in _ATOM_STYLES:
+        raise InputError(
+            f"{path}: the atom style {style!r} of this data file cannot be read; give one of "
+            f"{', '.join(_ATOM_STYLES)} (LAMMPS: write_data after 'atom_style full')"
+        )
+    keywords = {} if style is None else {"atom_style": _ATOM_STYLES[style]}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with DATAParser(str(path)) as parser:
+                found = parser.parse(**keywords)
+    except (ValueError, KeyError, IndexError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"{path}: this is not a LAMMPS data file that can be read ({str(error).splitlines()[0]}); check "
+            f"trajectory.topology, and that the line 'Atoms' says its style, as in 'Atoms # full'"
+        ) from None
+    molecules = style in ("bond", "angle", "molecular", "full") or style is None
+    return Topology(
+        path=str(path),
+        id=found.ids.values.astype(np.int64),
+        type=found.types.values.astype(np.int64),
+        mass_u=found.masses.values if hasattr(found, "masses") else None,
+        molecule=found.resids.values[found.tt.atoms2residues(np.arange(found.n_atoms))] if molecules else None,
+        charge=found.charges.values.astype(float) if hasattr(found, "charges") else None,
+    )
+
+
+def atom_style(path):
+    """The atom style that a data file names behind ``Atoms``, or None."""
+    from MDAnalysis.lib.util import anyopen
+
+    try:
+        with anyopen(str(path), "rt") as file:
+            for line in file:
+                found = re.match(r"\s*Atoms\b\s*(?:#\s*(\w+))?", line)
+                if found:
+                    return found[1]
+    except (UnicodeDecodeError, OSError):
+        pass
+    return None
+
+
+def identify(columns, trajectory, topology, source, charge_e):
+    """Gather what is known about the atoms.
+
+    Elements come from the column ``element``, else from ``trajectory.elements``, else from masses.
+    Where a dump says C for every atom of several types, LAMMPS was not told the elements
+    (``dump_modify element``), and anything else that is known goes first.
+
+    Parameters
+    ----------
+    columns : mapping with ``id`` (atoms,) and, where the trajectory has them, ``type``, ``element``,
+        ``mol``, ``q``, ``mass``.
+    trajectory : that section of a system.
+    topology : Topology or None
+    source : the name of the file, for sentences.
+    charge_e : charge unit of the trajectory, e.
+
+    Returns
+    -------
+    Atoms
+
+    Raises
+    ------
+    InputError : an element is unknown or contradicts the configuration, or the data file lacks an atom.
+    """
+    columns = dict(columns)
+    ids = columns["id"]
+    if topology is not None:
+        at = np.searchsorted(topology.id, ids).clip(max=len(topology.id) - 1)
+        lacking = topology.id[at] != ids
+        if lacking.any():
+            raise InputError(
+                f"{topology.path}: atom id {ids[lacking][0]} of {source} is not in this data file; "
+                f"trajectory.topology has to be the one of the same simulation"
+            )
+        if "type" in columns and not np.array_equal(topology.type[at], columns["type"]):
+            wrong = np.flatnonzero(topology.type[at] != columns["type"])[0]
+            raise InputError(
+                f"{topology.path}: atom id {ids[wrong]} has type {topology.type[at][wrong]} there, but type "
+                f"{columns['type'][wrong]} in {source}; trajectory.topology has to be the one of the same simulation"
+            )
+        columns.setdefault("type", topology.type[at])
+        for name, values in (("mol", topology.molecule), ("q", topology.charge), ("mass", topology.mass_u)):
+            if values is not None:
+                columns.setdefault(name, values[at])
+    types = np.asarray(columns.get("type", np.zeros(len(ids))), np.int64)
+    charge, molecule = columns.get("q"), columns.get("mol")
+    return Atoms(
+        id=ids,
+        type=types,
+        element=_elements(columns, types, trajectory.elements, source),
+        molecule=None if molecule is None else np.asarray(molecule, np.int64),
+        charge_e=None if charge is None else np.asarray(charge, float) * charge_e,
+    )
+
+
+def _elements(columns, types, mapping, source):
+    ids, named = columns["id"], columns.get("element")
+    several = len(np.unique(types)) > 1
+    other = bool(mapping) or "mass" in columns
+    if named is not None and several and (named == "C").all():
+        LOG.warning(
+            "%s: the element column says C for every atom, as LAMMPS does unless dump_modify element tells it%s",
+            source,
+            ": it is not used" if other else "",
+        )
+        named = None if other else named
+    mapped = np.array([mapping.get(int(type_), "") for type_ in types], dtype=object)
+    if named is not None:
+        wrong = np.flatnonzero((mapped != "") & (mapped != named))
+        if len(wrong):
+            i = wrong[0]
+            raise InputError(
+                f"{source}: atom id {ids[i]} is {named[i]} by the element column, but trajectory.elements says that "
+                f"type {types[i]} is {mapped[i]}; mend or remove that key"
+            )
+        return np.asarray(named, dtype=object)
+    if "mass" in columns:
+        for type_ in np.unique(types[mapped == ""]):
+            of_type = (types == type_) & (mapped == "")
+            mapped[of_type] = [
+                element_of_mass(mass) or _unknown(source, type_, mass) for mass in columns["mass"][of_type]
+            ]
+    if (mapped == "").any():
+        _unknown(source, types[mapped == ""][0])
+    return mapped
+
+
+def element_of_mass(mass_u):
+    """The element of this atomic mass, or None where none is within 0.012 u (or 0.03 %).
+
+    Wide enough for rounded masses, too narrow to call a united atom CH2 (14.027) a nitrogen (14.007).
+    """
+    from MDAnalysis.guesser.tables import masses
+
+    name = min(masses, key=lambda name: abs(masses[name] - mass_u))
+    tolerance = max(SMALLEST_TOLERANCE_U, RELATIVE_TOLERANCE * mass_u)
+    return name.capitalize() if abs(masses[name] - mass_u) <= tolerance else None
+
+
+def _unknown(source, type_, mass=None):
+    because = "nothing says which element type" if mass is None else f"no element has the mass {mass:g} of type"
+    verb = " is" if mass is None else ""
+    raise InputError(
+        f"{source}: {because} {type_}{verb}; add it under trajectory.elements, e.g. {{{type_}: Li}}"
+        + ("" if mass is not None else ", or name the LAMMPS data file under trajectory.topology")
+    )
+
+
+def is_data_file(path):
+    """Whether a file looks like a LAMMPS data file, from its name."""
+    name = Path(path).name.lower()
+    return name.startswith("data.") or name.endswith((".data", ".data.gz", ".lmpdat"))

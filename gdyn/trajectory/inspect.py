@@ -1,0 +1,334 @@
+"""What a file holds: dumps, other trajectories, LAMMPS data files and gdyn's own stores, at a glance."""
+
+from collections import Counter
+from contextlib import closing
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+
+import h5py
+import numpy as np
+
+from gdyn.errors import InputError
+from gdyn.logs import Progress
+from gdyn.trajectory.dump import COORDINATES, IMAGES, Dump, choose_coordinates, positions
+from gdyn.trajectory.identity import element_of_mass, is_data_file, read_topology
+from gdyn.trajectory.sources import MDAnalysisSource, is_dump
+from gdyn.trajectory.streams import open_file
+from gdyn.trajectory.unwrap import LARGEST_STEP
+
+FRAMES_LOOKED_AT = 40
+
+
+@dataclass
+class DumpFacts:
+    """What can be found out about a dump; lengths are in its own units.
+
+    types : numbers of atoms by type; named : by (type, element).
+    alone : types of atoms that are molecules of their own, such as ions.
+    interval : the commonest number of steps between two frames.
+    box_changes : largest change of a lattice vector, relative.
+    """
+
+    path: str
+    compressed: bool = False
+    n_frames: int = 0
+    n_cut_off: int = 0
+    looked_at: int = 0
+    ids: np.ndarray = None
+    sorted_ids: bool = True
+    columns: list = None
+    coordinates: object = None
+    images: bool = False
+    types: dict = field(default_factory=dict)
+    named: dict = field(default_factory=dict)
+    alone: set = field(default_factory=set)
+    n_molecules: int | None = None
+    charge: float | None = None
+    charges_change: bool = False
+    units: str | None = None
+    timestep: float | None = None
+    box: object = None
+    box_changes: float = 0.0
+    steps: np.ndarray = None
+    interval: int | None = None
+    problems: list = field(default_factory=list)
+
+    @property
+    def n_atoms(self):
+        return len(self.ids)
+
+    @property
+    def elements(self):
+        """Numbers of atoms by element, where the dump names them."""
+        counts = Counter()
+        for (_, name), count in self.named.items():
+            counts[name] += count
+        return dict(counts)
+
+
+def inspect(path):
+    """Describe a file in lines of text.
+
+    Raises
+    ------
+    InputError : it cannot be read.
+    """
+    with open_file(path) as file:
+        begin = file.read(8)
+    if begin == b"\x89HDF\r\n\x1a\n" and (lines := _store(path)):
+        return lines
+    if is_data_file(path):
+        return _data_file(path)
+    return describe(dump_facts(path)) if is_dump(path) else _other(path)
+
+
+def dump_facts(path):
+    """Find out what a dump holds: :class:`DumpFacts`.
+
+    All frames of a compressed file are read; of a plain one all steps, and some frames evenly chosen.
+
+    Raises
+    ------
+    InputError : not a dump with one whole frame in it.
+    """
+    with Dump(path) as dump:
+        columns = dump.columns
+    facts = DumpFacts(str(path), columns=columns)
+    try:
+        facts.coordinates, facts.images = choose_coordinates(columns, path)
+    except InputError as error:
+        facts.problems.append(str(error))
+    numbers = [name for name in ("type", "mol", "q") if name in columns]
+    wanted = [*numbers, *(facts.coordinates.names if facts.coordinates else ()), *(IMAGES if facts.images else ())]
+    with Dump(path, wanted) as dump:
+        facts.compressed, facts.ids, facts.units = dump.offsets is None, dump.ids, dump.units
+        facts.sorted_ids = dump.sorted_ids
+        _look_at_atoms(facts, dump, numbers)
+        _look_at_frames(facts, dump)
+    _look_at_steps(facts)
+    return facts
+
+
+def _look_at_atoms(facts, dump, numbers):
+    first = {name: dump.column(dump.first, name) for name in numbers}
+    types = first["type"].astype(int) if "type" in first else np.zeros(len(facts.ids), int)
+    facts.types = dict(sorted(Counter(types.tolist()).items()))
+    if "element" in facts.columns:
+        facts.named = dict(Counter(zip(types.tolist(), dump.text("element").tolist(), strict=True)))
+        if set(facts.elements) == {"C"} and len(facts.types) > 1:
+            facts.problems.append(
+                "the element column says C for every atom, as LAMMPS does unless dump_modify element tells it: say "
+                "which type is which under trajectory.elements"
+            )
+    if "mol" in first:
+        molecules, count = np.unique(first["mol"], return_counts=True)
+        facts.n_molecules = len(molecules)
+        facts.alone = set(types[np.isin(first["mol"], molecules[count == 1])].tolist())
+    if "q" in first:
+        facts.charge = float(first["q"].sum())
+    if not facts.named and "type" not in facts.columns:
+        facts.problems.append("there is neither a column type nor a column element; add one to the dump command")
+
+
+def _look_at_frames(facts, dump):
+    """Boxes, types and charges in time, and the steps that atoms take from frame to frame."""
+    facts.box = dump.first.box
+    wrapped = facts.coordinates and not (facts.coordinates.unwrapped or facts.images)
+    steps, times, before, largest = [], [], None, 0.0
+    try:
+        for frame in _frames(facts, dump):
+            steps.append(frame.step)
+            times.append(frame.time)
+            change = np.abs(frame.box.cell - facts.box.cell).max() / np.abs(facts.box.cell).max()
+            facts.box_changes = max(facts.box_changes, float(change))
+            if "q" in facts.columns and not np.array_equal(dump.column(frame, "q"), dump.column(dump.first, "q")):
+                facts.charges_change = True
+            if "type" in facts.columns and not np.array_equal(
+                dump.column(frame, "type"), dump.column(dump.first, "type")
+            ):
+                facts.problems.append(f"frame {frame.number} (step {frame.step}): atoms change their types")
+                break
+            if wrapped:
+                now = positions(dump, frame, facts.coordinates, facts.images)
+                if before is not None and frame.number == before[0] + 1:
+                    step = (now - before[1]) @ np.linalg.inv(frame.box.cell)
+                    largest = max(largest, float(np.abs(step - np.rint(step)).max()))
+                before = (frame.number, now)
+    except InputError as error:
+        facts.problems.append(str(error))
+    facts.looked_at = len(steps)
+    facts.n_cut_off = dump.n_cut_off
+    if facts.compressed:
+        facts.n_frames, facts.steps = len(steps), np.array(steps)
+    else:
+        facts.n_frames, facts.steps = dump.n_frames, dump.steps()
+        facts.n_cut_off = int(dump.ends_within_a_frame)
+    if len(times) > 1 and None not in times and steps[1] > steps[0]:
+        facts.timestep = (times[1] - times[0]) / (steps[1] - steps[0])
+    if largest > LARGEST_STEP:
+        facts.problems.append(
+            f"between two frames an atom moves by {largest:.2f} of a lattice vector: these wrapped positions cannot be "
+            f"unwrapped, and displacements will mean nothing; dump xu yu zu, or more often"
+        )
+    inside = positions(dump, dump.first, facts.coordinates, facts.images) if facts.coordinates else np.zeros((1, 3))
+    if len(inside) > 1 and (np.ptp(inside, axis=0) < 1e-9).any():
+        facts.problems.append(
+            "all atoms lie in one plane: images above and below it count as neighbors; for a two-dimensional "
+            "system make the box thick in that direction"
+        )
+
+
+def _frames(facts, dump):
+    if facts.compressed:
+        with Progress(f"reading {facts.path}") as bar:
+            for frame in dump:
+                bar.at(dump.raw_position, dump.raw_size)
+                yield frame
+        return
+    n = dump.n_frames
+    for begin in np.unique(np.linspace(0, max(0, n - 2), FRAMES_LOOKED_AT // 2).astype(int)):
+        for number in range(begin, min(begin + 2, n)):
+            yield dump.frame(number)
+
+
+def _look_at_steps(facts):
+    ahead = np.diff(facts.steps)
+    if not len(ahead):
+        facts.problems.append("there is one frame only: nothing can be learned from it")
+        return
+    forward = ahead[ahead > 0]
+    facts.interval = int(Counter(forward.tolist()).most_common(1)[0][0]) if len(forward) else None
+    repeated, back = int((ahead == 0).sum()), int((ahead < 0).sum())
+    other = int((forward != facts.interval).sum())
+    if repeated:
+        facts.problems.append(f"{repeated} frames repeat the step of the one before: the copies are dropped")
+    if back:
+        at = int(np.flatnonzero(ahead < 0)[0])
+        facts.problems.append(
+            f"the steps begin again {back} times, first after step {facts.steps[at]} with step {facts.steps[at + 1]}: "
+            f"the trajectory is divided there"
+        )
+    if other:
+        at = int(np.flatnonzero((ahead > 0) & (ahead != facts.interval))[0])
+        facts.problems.append(
+            f"{other} times the interval is not {facts.interval} steps, first after step {facts.steps[at]}, which is "
+            f"followed by step {facts.steps[at + 1]}: the trajectory is divided there"
+        )
+
+
+def describe(facts):
+    """The facts of a dump in lines of text."""
+    c = facts.coordinates
+    unwrapped = bool(c and (c.unwrapped or facts.images))
+    kind = "general triclinic" if np.triu(facts.box.cell, 1).any() else "triclinic" if _tilted(facts) else "orthogonal"
+    lengths = " x ".join(f"{length:.4g}" for length in np.linalg.norm(facts.box.cell, axis=1))
+    periodic = "".join(axis for axis, flag in zip("abc", facts.box.periodic, strict=True) if flag)
+    where = {"abc": "periodic", "": "not periodic"}.get(periodic, f"periodic along {' and '.join(periodic)} only")
+    moves = f"changes by up to {100 * facts.box_changes:.2g} %" if facts.box_changes > 1e-9 else "constant"
+    lines = [f"{facts.path}: LAMMPS dump{', compressed' if facts.compressed else ''}"]
+    add = lambda name, text: lines.append(f"  {name:<10} {text}")  # noqa: E731
+    cut = f", and {facts.n_cut_off} cut off, which will be left out" if facts.n_cut_off else ""
+    add("frames", f"{facts.n_frames}{cut}")
+    every = f", every {facts.interval}" if facts.interval else ""
+    add("steps", f"{facts.steps[0]} to {facts.steps[-1]}{every}")
+    time = "not in a dump: the unit style and the timestep are needed"
+    if facts.timestep is not None:
+        time = f"{facts.timestep:g} a step, in the time unit of the run"
+    add("time", time)
+    add("units", facts.units or "not in this dump")
+    ids = f"ids {facts.ids[0]} to {facts.ids[-1]}"
+    add("atoms", f"{facts.n_atoms}, {ids}, {'in order' if facts.sorted_ids else 'in changing order'}")
+    if "type" in facts.columns:
+        names = {type_: sorted({n for t, n in facts.named if t == type_}) for type_ in facts.types}
+        each = (f"{t}{' (' + ' '.join(names[t]) + ')' if names[t] else ''}: {n}" for t, n in facts.types.items())
+        add("types", ", ".join(each))
+    known = ", ".join(f"{name}: {count}" for name, count in sorted(facts.elements.items()))
+    add("elements", known or "not in this dump: a type map or a data file is needed")
+    add("molecules", "not in this dump" if facts.n_molecules is None else facts.n_molecules)
+    if facts.charge is None:
+        add("charges", "not in this dump")
+    else:
+        add("charges", f"{facts.charge:+.4f} in all{', changing in time' if facts.charges_change else ''}")
+    add("box", f"{kind}, {lengths}, {where}, {moves}")
+    if c:
+        how = "unwrapped" if unwrapped else "wrapped: will be unwrapped from frame to frame"
+        add("positions", f"{' '.join(c.names)}{' with ' + ' '.join(IMAGES) if facts.images else ''}, {how}")
+    used = {"id", "type", "element", "mol", "q", "mass", *IMAGES, *(name for k in COORDINATES for name in k.names)}
+    others = [name for name in facts.columns if name not in used]
+    if others:
+        add("also", f"{' '.join(others)} (not used)")
+    lines += [f"  problem:   {sentence}" for sentence in facts.problems] or ["  no problems found"]
+    if not facts.compressed and facts.looked_at < facts.n_frames:
+        lines.append(f"  ({facts.looked_at} of {facts.n_frames} frames were read, and the steps of all)")
+    return lines
+
+
+def _tilted(facts):
+    return bool((facts.box.cell - np.diag(np.diag(facts.box.cell))).any())
+
+
+def _data_file(path):
+    found = read_topology(path)
+    lines = [f"{path}: LAMMPS data file", f"  atoms      {len(found.id)}, ids {found.id[0]} to {found.id[-1]}"]
+    for type_ in np.unique(found.type):
+        mine = found.type == type_
+        about = [f"{mine.sum()} atoms"]
+        if found.mass_u is not None:
+            mass = found.mass_u[mine][0]
+            about.append(f"mass {mass:g}: {element_of_mass(mass) or 'no element'}")
+        if found.charge is not None:
+            about.append(f"charge {found.charge[mine].mean():+.4g} on average")
+        lines.append(f"  type {type_:<5} {', '.join(about)}")
+    if found.molecule is not None:
+        lines.append(f"  molecules  {len(np.unique(found.molecule))}")
+    if found.charge is not None:
+        lines.append(f"  charges    {found.charge.sum():+.4f} in all")
+    return lines
+
+
+def _store(path):
+    """A file in one of gdyn's formats, or None."""
+    with h5py.File(path, "r") as file:
+        if not str(file.attrs.get("format", "")).startswith("gdyn-"):
+            return None
+        lines = [f"{path}: {file.attrs['format']}, version {file.attrs['version']}"]
+        for name, value in sorted(file.attrs.items()):
+            if name not in ("format", "version"):
+                lines.append(f"  {name:<18} {value}")
+
+        def tell(name, item):
+            if isinstance(item, h5py.Dataset):
+                shape = " x ".join(map(str, item.shape))
+                lines.append(f"  {name:<18} {shape} {item.dtype}, {item.id.get_storage_size() / 1e6:.3g} MB")
+
+        file.visititems(tell)
+        if "time_ps" in file and len(file["time_ps"]):
+            time, segment = file["time_ps"][:], file["segment"][:]
+            lines.append(
+                f"  {len(time)} frames from {time[0]:g} to {time[-1]:g} ps in {len(np.unique(segment))} segments"
+            )
+        if "atoms/element" in file:
+            counts = Counter(file["atoms/element"].asstr()[:].tolist())
+            lines.append(f"  elements {', '.join(f'{name}: {count}' for name, count in sorted(counts.items()))}")
+    return lines
+
+
+def _other(path):
+    # What is asked for here does not depend on units or intervals.
+    settings = SimpleNamespace(units="metal", steps_per_frame=1)
+    with closing(MDAnalysisSource(path, settings, None, must_name_atoms=False)) as source:
+        n_frames = source.progress[1]
+        frame = next(source.frames())
+        lengths = " x ".join(f"{length:.4g}" for length in np.linalg.norm(frame.cell, axis=1))
+        lines = [
+            f"{path}: read through MDAnalysis ({source.kind})",
+            f"  frames     {n_frames}",
+            f"  atoms      {source.n_atoms}",
+            f"  box        {lengths} A in the first frame",
+        ]
+        if "element" in source.columns:
+            counts = Counter(source.columns["element"].tolist())
+            lines.append(f"  elements   {', '.join(f'{name}: {count}' for name, count in sorted(counts.items()))}")
+        else:
+            lines.append("  elements   not in this format: a LAMMPS data file is needed under trajectory.topology")
+    return lines

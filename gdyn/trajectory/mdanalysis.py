@@ -1,0 +1,175 @@
+"""A drop-in reader of LAMMPS dumps for MDAnalysis; it needs nothing else of gdyn.
+
+``import gdyn.trajectory.mdanalysis`` and every ``MDAnalysis.Universe`` of the format ``LAMMPSDUMP``
+(files ``*.lammpstrj``, ``*.lammpsdump``, ``*.dump`` with ``format="LAMMPSDUMP"``) is read by it, with
+the same keywords as before. Beyond speed it differs where MDAnalysis 2.11 is wrong or stops: scaled
+coordinates in a box that does not begin at 0 together with image flags, image flags in a triclinic
+box, general triclinic boxes, ``ITEM: UNITS`` and ``ITEM: TIME``, zstd, a last frame that is cut off.
+"""
+
+from typing import ClassVar
+
+import numpy as np
+from MDAnalysis.coordinates.base import ReaderBase
+from MDAnalysis.core import topologyattrs
+from MDAnalysis.core.topology import Topology
+from MDAnalysis.lib.mdamath import triclinic_box, triclinic_vectors
+from MDAnalysis.lib.util import store_init_arguments
+from MDAnalysis.topology.base import TopologyReaderBase, squash_by
+
+from gdyn.trajectory.dump import COORDINATES, IMAGES, Dump, positions
+
+_CONVENTIONS = {
+    "unscaled": COORDINATES[2],
+    "scaled": COORDINATES[3],
+    "unwrapped": COORDINATES[0],
+    "scaled_unwrapped": COORDINATES[1],
+}
+_VELOCITIES, _FORCES = ("vx", "vy", "vz"), ("fx", "fy", "fz")
+_TEXT = ("element", "typelabel")
+_FORMATS = ["LAMMPSDUMP", "LAMMPSTRJ"]
+
+
+class LAMMPSDumpReader(ReaderBase):
+    """Reads LAMMPS text dumps, as ``MDAnalysis.coordinates.LAMMPS.DumpReader`` does, rightly and fast.
+
+    Positions are relative to the origin of the box, and turned with it where a general triclinic box
+    does not lie along the axes as MDAnalysis has it.
+
+    Parameters
+    ----------
+    filename : str
+    lammps_coordinate_convention : ``auto`` (the first found of the others), ``unscaled``, ``scaled``,
+        ``unwrapped`` or ``scaled_unwrapped``.
+    unwrap_images : bool, whether to add image flags times lattice vectors.
+    additional_columns : list of number columns to put into ``ts.data``, or True for all of them.
+
+    Raises
+    ------
+    ValueError : a keyword does not fit the file.
+    gdyn.errors.InputError : the file is damaged; one sentence with file, frame and line.
+    """
+
+    format = _FORMATS
+    units: ClassVar = {"time": "ps", "length": "Angstrom"}
+
+    @store_init_arguments
+    def __init__(
+        self,
+        filename,
+        lammps_coordinate_convention="auto",
+        unwrap_images=False,
+        additional_columns=None,
+        **kwargs,
+    ):
+        super().__init__(filename, **kwargs)
+        with Dump(self.filename) as dump:
+            columns = dump.columns
+            self.n_atoms = dump.n_atoms
+        found = [name for name, c in _CONVENTIONS.items() if set(columns).issuperset(c.names)]
+        if lammps_coordinate_convention == "auto":
+            if not found:
+                raise ValueError(f"{filename}: no coordinates among the columns {' '.join(columns)}")
+            lammps_coordinate_convention = found[0]
+        if lammps_coordinate_convention not in found:
+            raise ValueError(
+                f"{filename}: lammps_coordinate_convention={lammps_coordinate_convention!r} does not fit the columns "
+                f"{' '.join(columns)}; choose among {', '.join(found) or 'none'}"
+            )
+        if unwrap_images and not set(columns).issuperset(IMAGES):
+            raise ValueError(f"{filename}: unwrap_images needs the columns ix iy iz")
+        self.lammps_coordinate_convention = lammps_coordinate_convention
+        self._coordinates = _CONVENTIONS[lammps_coordinate_convention]
+        self._unwrap = unwrap_images
+        self._has_velocities = set(columns).issuperset(_VELOCITIES)
+        self._has_forces = set(columns).issuperset(_FORCES)
+        parsed = {"id", *_VELOCITIES, *_FORCES, *(name for c in COORDINATES for name in c.names)}
+        if additional_columns is True:
+            additional_columns = [name for name in columns if name not in parsed and name not in _TEXT]
+        self._additional = [name for name in additional_columns or () if name in columns]
+        wanted = [*self._coordinates.names, *(IMAGES if unwrap_images else ())]
+        wanted += [*(_VELOCITIES if self._has_velocities else ()), *(_FORCES if self._has_forces else ())]
+        self._dump = Dump(self.filename, [*wanted, *(name for name in self._additional if name not in wanted)])
+        self.ts = self._Timestep(
+            self.n_atoms, velocities=self._has_velocities, forces=self._has_forces, **self._ts_kwargs
+        )
+        self.ts.frame = -1
+        self._read_next_timestep()
+
+    @property
+    def n_frames(self):
+        return self._dump.n_frames
+
+    def _reopen(self):
+        self.close()
+        self._dump = Dump(self.filename, self._dump.wanted)
+        self.ts.frame = -1
+
+    def close(self):
+        if hasattr(self, "_dump"):
+            self._dump.close()
+
+    def _read_frame(self, number):
+        frame = self._dump.frame(number)
+        self.ts.frame = number
+        return self._fill(frame)
+
+    def _read_next_timestep(self, ts=None):
+        try:
+            frame = next(self._dump)
+        except StopIteration:
+            raise EOFError from None
+        self.ts.frame += 1
+        return self._fill(frame)
+
+    def _fill(self, frame):
+        ts, cell = self.ts, frame.box.cell
+        ts.dimensions = triclinic_box(*cell)
+        turn = None
+        if cell[0, 1] or cell[0, 2] or cell[1, 2]:
+            turn = np.linalg.solve(cell, triclinic_vectors(ts.dimensions, np.float64))
+        found = positions(self._dump, frame, self._coordinates, self._unwrap)
+        ts.positions = found if turn is None else found @ turn
+        for present, names, attribute in (
+            (self._has_velocities, _VELOCITIES, "velocities"),
+            (self._has_forces, _FORCES, "forces"),
+        ):
+            if present:
+                vectors = np.stack([self._dump.column(frame, name) for name in names], 1)
+                setattr(ts, attribute, vectors if turn is None else vectors @ turn)
+        ts.data["step"] = frame.step
+        ts.data["time"] = frame.step * ts.dt if frame.time is None else frame.time
+        for name in self._additional:
+            ts.data[name] = self._dump.column(frame, name).copy()
+        return ts
+
+
+class LAMMPSDumpParser(TopologyReaderBase):
+    """The topology of a dump: ids, types, and elements, masses, charges and molecules where it has them."""
+
+    format = _FORMATS
+
+    def parse(self, **kwargs):
+        with Dump(self.filename) as dump:
+            columns = dump.columns
+        numbers = [name for name in ("type", "mass", "q", "mol") if name in columns]
+        with Dump(self.filename, numbers) as dump:
+            found = {name: dump.column(dump.first, name) for name in numbers}
+            ids = dump.ids
+            elements = dump.text("element") if "element" in columns else None
+        n = len(ids)
+        residue, residues = squash_by(found.get("mol", np.ones(n)).astype(np.int64))[:2]
+        attributes = [
+            topologyattrs.Atomids(ids),
+            topologyattrs.Atomtypes(found.get("type", np.ones(n)).astype(np.int64).astype(str).astype(object)),
+            topologyattrs.Resids(residues),
+            topologyattrs.Resnums(residues.copy()),
+            topologyattrs.Segids(np.array(["SYSTEM"], dtype=object)),
+        ]
+        if elements is not None:
+            attributes.append(topologyattrs.Elements(elements.astype(object)))
+        if "mass" in found:
+            attributes.append(topologyattrs.Masses(found["mass"]))
+        if "q" in found:
+            attributes.append(topologyattrs.Charges(found["q"]))
+        return Topology(n, len(residues), 1, attrs=attributes, atom_resindex=residue)

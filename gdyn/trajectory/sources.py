@@ -1,0 +1,268 @@
+"""Files of frames: LAMMPS dumps by gdyn's own reader, every other format through MDAnalysis."""
+
+import re
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from gdyn.errors import InputError
+from gdyn.provenance import file_checksum
+from gdyn.trajectory.dump import IMAGES, Dump, choose_coordinates, positions
+from gdyn.trajectory.streams import Stream, Window, open_file
+from gdyn.units import UNIT_STYLES
+
+STATIC = ("type", "mol", "q", "mass")
+# Formats whose lengths are those of the LAMMPS run; MDAnalysis converts the others to A.
+_RAW_LENGTHS = ("DCD", "XYZ", "EXTXYZ")
+_UNREADABLE = (ValueError, TypeError, IndexError, KeyError, EOFError, OSError, AttributeError, NotImplementedError)
+
+
+@dataclass
+class RawFrame:
+    """One frame of any format, in A and ps, its atoms ordered by id.
+
+    step : LAMMPS time step; time_ps : elapsed time where the file itself tells it, else None.
+    position : (atoms, 3) relative to the origin of the box; cell : (3, 3); periodic : (3,) bool.
+    columns : mapping of a name in ``STATIC`` to its values in this frame.
+    """
+
+    number: int
+    step: int
+    time_ps: float | None
+    position: np.ndarray
+    cell: np.ndarray
+    periodic: tuple
+    columns: dict
+
+
+def is_dump(path):
+    """Whether a file begins like a LAMMPS text dump, compressed or not.
+
+    Raises
+    ------
+    InputError : it cannot be opened, or is empty.
+    """
+    stream = Stream(path)
+    try:
+        window = Window(stream, 4096)
+        window.reach(64)
+        head = window.head(64).lstrip()
+    finally:
+        stream.close()
+    if not head:
+        raise InputError(f"{path}: the file is empty; point trajectory.files at a dump with frames in it")
+    return head.startswith((b"ITEM:", b"ITEM"[: len(head)]))
+
+
+def open_source(path, trajectory, topology):
+    """Open a file of frames.
+
+    Parameters
+    ----------
+    path : a LAMMPS dump, or a file in any format of MDAnalysis, known by its suffix.
+    trajectory : that section of a system.
+    topology : Topology or None; formats that do not name their atoms need it.
+
+    Raises
+    ------
+    InputError : the file cannot be read.
+    """
+    if is_dump(path) or _suffix(path) in ("", "lammpstrj", "lammpsdump", "dump", "lammpstraj"):
+        return DumpSource(path, trajectory)
+    return MDAnalysisSource(path, trajectory, topology)
+
+
+class DumpSource:
+    """A LAMMPS text dump as a source of frames; see :class:`RawFrame`.
+
+    Attributes
+    ----------
+    columns : mapping with ``id``, and ``element`` and those of ``STATIC`` where the dump has them.
+    unwrapped : whether the positions are.
+    """
+
+    def __init__(self, path, trajectory):
+        self.path = str(path)
+        self._style = UNIT_STYLES[trajectory.units]
+        with Dump(path) as dump:
+            names = dump.columns
+            units = dump.units
+        if units is not None and units != trajectory.units:
+            raise InputError(
+                f"{path}: the dump says that its units are {units}, but trajectory.units is {trajectory.units}; "
+                f"mend that key"
+            )
+        if "type" not in names and "element" not in names:
+            raise InputError(
+                f"{path}: there is neither a column type nor a column element among {' '.join(names)}; add one to the "
+                f"dump command"
+            )
+        self._coordinates, self._images = choose_coordinates(names, path)
+        self._static = [name for name in STATIC if name in names]
+        wanted = [*self._coordinates.names, *(IMAGES if self._images else ()), *self._static]
+        self._dump = Dump(path, wanted, checksum=True)
+        self.unwrapped = self._coordinates.unwrapped or self._images
+        self.n_atoms = self._dump.n_atoms
+        self.columns = {"id": self._dump.ids, **self._statics(self._dump.first)}
+        if "element" in names:
+            self.columns["element"] = self._dump.text("element").astype(object)
+
+    def _statics(self, frame):
+        found = {name: self._dump.column(frame, name) for name in self._static}
+        for name in ("type", "mol"):
+            if name in found:
+                found[name] = found[name].astype(np.int64)
+        return found
+
+    def frames(self):
+        style = self._style
+        for frame in self._dump:
+            yield RawFrame(
+                number=frame.number,
+                step=frame.step,
+                time_ps=None if frame.time is None else frame.time * style.time_ps,
+                position=positions(self._dump, frame, self._coordinates, self._images) * style.length_A,
+                cell=frame.box.cell * style.length_A,
+                periodic=frame.box.periodic,
+                columns=self._statics(frame),
+            )
+
+    @property
+    def progress(self):
+        """How much has been read, and how much there is."""
+        return self._dump.raw_position, self._dump.raw_size
+
+    def checksum(self):
+        return self._dump.checksum()
+
+    def close(self):
+        self._dump.close()
+
+
+class MDAnalysisSource:
+    """Any other format as a source of frames, see :class:`DumpSource`; whether it is unwrapped is not known."""
+
+    unwrapped = False
+
+    def __init__(self, path, trajectory, topology, must_name_atoms=True):
+        import MDAnalysis
+
+        from gdyn.trajectory import extxyz  # noqa: F401 registers the format
+
+        self.path = str(path)
+        self._trajectory = trajectory
+        open_file(path).close()
+        is_xyz = _suffix(path) in ("xyz", "extxyz")
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                if is_xyz:
+                    universe = MDAnalysis.Universe(self.path, topology_format="XYZ", format="EXTXYZ", to_guess=())
+                elif topology is not None:
+                    universe = MDAnalysis.Universe.empty(len(topology.id))
+                    universe.load_new(self.path)
+                elif _suffix(path).upper() in MDAnalysis._PARSERS:
+                    universe = MDAnalysis.Universe(self.path, to_guess=())
+                else:
+                    universe = MDAnalysis.Universe(self.path, topology_format="MINIMAL", to_guess=())
+        except _UNREADABLE as error:
+            raise InputError(self._unreadable(error, topology)) from None
+        self._reader = universe.trajectory
+        self.n_atoms = len(universe.atoms)
+        self.kind = self._reader.format if isinstance(self._reader.format, str) else self._reader.format[0]
+        self._length_A = UNIT_STYLES[trajectory.units].length_A if self.kind in _RAW_LENGTHS else 1.0
+        if topology is not None and len(topology.id) != self.n_atoms:
+            raise InputError(
+                f"{path}: there are {self.n_atoms} atoms in a frame, but {len(topology.id)} in {topology.path}; "
+                f"trajectory.topology has to be the one of the same simulation"
+            )
+        self.columns = {"id": np.arange(1, self.n_atoms + 1) if topology is None else topology.id}
+        if topology is None:
+            self._name_atoms(universe.atoms)
+            if must_name_atoms and len(self.columns) == 1:
+                raise InputError(
+                    f"{path}: this format does not say which atoms there are; name the LAMMPS data file of the run "
+                    f"under trajectory.topology"
+                )
+
+    def _name_atoms(self, atoms):
+        """Take elements, or LAMMPS types where numbers stand for them, from the file itself."""
+        for attribute in ("elements", "names"):
+            names = getattr(atoms, attribute, None)
+            if names is None:
+                continue
+            if all(str(name).isdigit() for name in names):
+                self.columns["type"] = names.astype(np.int64)
+            else:
+                self.columns["element"] = names.astype(object)
+            return
+
+    def _unreadable(self, error, topology):
+        reason = " ".join(str(error).split())[:200]
+        remedy = "check the file"
+        if topology is None:
+            remedy += ", and whether its format needs the LAMMPS data file of the run under trajectory.topology"
+        return f"{self.path}: cannot be read by MDAnalysis ({reason}); {remedy}"
+
+    def frames(self):
+        from MDAnalysis.lib.mdamath import triclinic_vectors
+
+        reader = self._reader
+        for number in range(len(reader)):
+            self._number = number
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    frame = reader[number]
+            except _UNREADABLE as error:
+                raise InputError(
+                    f"{self.path}, frame {number} (counted from 0): cannot be read "
+                    f"({' '.join(str(error).split())[:200]}); cut the file before this frame"
+                ) from None
+            if frame.dimensions is None or not frame.volume > 0:
+                raise InputError(
+                    f"{self.path}, frame {number} (counted from 0): there is no periodic box in it; write the "
+                    f"trajectory in a format that has one, such as dump custom, xtc or extxyz"
+                )
+            position = frame.positions.astype(np.float64)
+            if not np.isfinite(position).all():
+                atom = self.columns["id"][np.argwhere(~np.isfinite(position))[0, 0]]
+                raise InputError(
+                    f"{self.path}, frame {number} (counted from 0): the position of atom id {atom} is not a number; "
+                    f"the simulation has failed there, cut the file before this frame"
+                )
+            yield RawFrame(
+                number=number,
+                step=self._step(frame, number),
+                time_ps=None,
+                position=position * self._length_A,
+                cell=triclinic_vectors(frame.dimensions, np.float64) * self._length_A,
+                periodic=frame.data.get("periodic", (True, True, True)),
+                columns={},
+            )
+
+    def _step(self, frame, number):
+        """The LAMMPS time step: from the file where it has one, else frames are taken to be an interval apart."""
+        if "step" in frame.data:
+            return int(frame.data["step"])
+        header = getattr(getattr(self._reader, "_file", None), "header", None)
+        if isinstance(header, dict) and header.get("nsavc"):
+            return int(header["istart"]) + number * int(header["nsavc"])
+        return number * self._trajectory.steps_per_frame
+
+    @property
+    def progress(self):
+        return getattr(self, "_number", 0), len(self._reader)
+
+    def checksum(self):
+        return file_checksum(self.path)
+
+    def close(self):
+        self._reader.close()
+
+
+def _suffix(path):
+    name = re.sub(r"\.(gz|bz2|zst)$", "", Path(path).name.lower())
+    return name.rpartition(".")[2] if "." in name else ""

@@ -1,0 +1,166 @@
+"""Bytes of a file that may be compressed, in constant memory, up to where it is cut off."""
+
+import bz2
+import hashlib
+import os
+import zlib
+from pathlib import Path
+
+import numpy as np
+import zstandard
+from isal import isal_zlib
+
+from gdyn.errors import InputError
+
+RAW_BLOCK = 2**16
+_MAGIC = {
+    b"\x1f\x8b": lambda: isal_zlib.decompressobj(wbits=31),
+    b"BZh": bz2.BZ2Decompressor,
+    b"\x28\xb5\x2f\xfd": lambda: zstandard.ZstdDecompressor().decompressobj(),
+}
+_DAMAGED = (OSError, ValueError, EOFError, zlib.error, isal_zlib.error, zstandard.ZstdError)
+
+
+class Stream:
+    """The content of a file from its beginning on; gzip, bzip2 and zstd are known by their first bytes.
+
+    Parameters
+    ----------
+    path : the file.
+    checksum : whether to compute the SHA-256 of the file while it is read.
+
+    Attributes
+    ----------
+    compressed : bool
+    cut_off : None, or why the end of the file is missing or damaged; what came before it has been given out.
+    raw_position, raw_size : bytes of the file itself.
+
+    Raises
+    ------
+    InputError : the file cannot be opened.
+    """
+
+    def __init__(self, path, checksum=False):
+        self.path = path
+        self._file = open_file(path)
+        self.raw_size = os.fstat(self._file.fileno()).st_size
+        first = self._file.read(4)
+        self._file.seek(0)
+        self._codec = next((codec for magic, codec in _MAGIC.items() if first.startswith(magic)), None)
+        self.compressed = self._codec is not None
+        self._hash = hashlib.sha256() if checksum else None
+        self._decoder, self._decoded, self._raw = None, memoryview(b""), b""
+        self.cut_off = None
+
+    @property
+    def raw_position(self):
+        return self._file.tell()
+
+    def readinto(self, target):
+        """Fill ``target`` (a writable memoryview) from its beginning; return the number of bytes, 0 at the end."""
+        if not self.compressed:
+            count = self._file.readinto(target)
+            self._digest(target[:count])
+            return count
+        while not len(self._decoded):
+            if self.cut_off or not self._decode():
+                return 0
+        count = min(len(target), len(self._decoded))
+        target[:count] = self._decoded[:count]
+        self._decoded = self._decoded[count:]
+        return count
+
+    def _decode(self):
+        """Decompress one more block; False at the end of the file."""
+        raw = self._raw or self._file.read(RAW_BLOCK)
+        if not self._raw:
+            self._digest(raw)
+        self._raw = b""
+        if not raw:
+            if self._decoder is not None:
+                self.cut_off = "the compressed data break off"
+            return False
+        try:
+            if self._decoder is None:
+                self._decoder = self._codec()
+            self._decoded = memoryview(self._decoder.decompress(raw))
+            if self._decoder.eof:  # another member may follow
+                self._raw = self._decoder.unused_data.lstrip(b"\0")
+                self._decoder = None
+        except _DAMAGED as error:
+            self.cut_off = f"the compressed data are damaged ({error})"
+            return False
+        return True
+
+    def _digest(self, raw):
+        if self._hash is not None:
+            self._hash.update(raw)
+
+    def checksum(self):
+        """SHA-256 of the whole file, as ``sha256:...``; reads what has not been read yet."""
+        while raw := self._file.read(2**20):
+            self._hash.update(raw)
+        return f"sha256:{self._hash.hexdigest()}"
+
+    def fileno(self):
+        return self._file.fileno()
+
+    def seek(self, offset):
+        """Go to a byte of a file that is not compressed."""
+        self._file.seek(offset)
+
+    def close(self):
+        self._file.close()
+
+
+class Window:
+    """A buffer that slides along a stream; ``data[begin:end]`` are the bytes read and not yet left behind."""
+
+    def __init__(self, stream, capacity=2**20):
+        self.stream = stream
+        self.data = np.empty(capacity, np.uint8)
+        self.begin = self.end = 0
+        self.offset = 0  # of data[begin] in the (decompressed) stream
+
+    def more(self):
+        """Read on, in a larger buffer where this one is full of what is still needed; False at the end."""
+        kept = self.end - self.begin
+        if kept == len(self.data):
+            self.data = np.concatenate([self.data, np.empty(len(self.data), np.uint8)])
+        elif self.begin:
+            self.data[:kept] = self.data[self.begin : self.end]
+            self.begin, self.end = 0, kept
+        count = self.stream.readinto(memoryview(self.data)[self.end :])
+        self.end += count
+        return count > 0
+
+    def reach(self, count):
+        """Have ``count`` bytes in the buffer, or all there are."""
+        while self.end - self.begin < count and self.more():
+            pass
+
+    def leave(self, count):
+        """Leave ``count`` bytes behind."""
+        self.begin += count
+        self.offset += count
+
+    def head(self, count=4096):
+        """Up to ``count`` bytes from the beginning."""
+        return self.data[self.begin : min(self.begin + count, self.end)].tobytes()
+
+
+def open_file(path):
+    """Open a file for reading bytes.
+
+    Raises
+    ------
+    InputError : there is none, it is a folder, or it may not be read.
+    """
+    if Path(path).is_dir():
+        raise InputError(f"{path}: this is a folder; name the files in it, for example {path}/*.lammpstrj")
+    try:
+        return open(path, "rb", buffering=0)
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such file; check trajectory.files") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
