@@ -33,6 +33,7 @@ def main(arguments=None):
     new.add_argument("--targets", metavar="SELECTION", help="MDAnalysis selection of the target atoms")
     new.add_argument("--system-dir", default="config/systems", metavar="DIR", help="folder of the system files")
     options = parser.parse_args(arguments)
+    level = LOG.level
     LOG.setLevel(logging.ERROR)  # what a dump is warned for is part of what is told about it
     try:
         return _inspect(options) if options.command == "inspect" else _new(options)
@@ -41,6 +42,8 @@ def main(arguments=None):
         return 1
     except KeyboardInterrupt:
         return 130
+    finally:
+        LOG.setLevel(level)
 
 
 def _inspect(options):
