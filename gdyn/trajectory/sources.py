@@ -154,23 +154,22 @@ class MDAnalysisSource:
         self.path = str(path)
         self._trajectory = trajectory
         open_file(path).close()
-        is_xyz = _suffix(path) in ("xyz", "extxyz")
+        form = "EXTXYZ" if _suffix(path) in ("xyz", "extxyz") else None
+        names_atoms = topology is None and (form or _suffix(path).upper() in MDAnalysis._PARSERS)
+        size = {} if topology is None else {"n_atoms": len(topology.id)}
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                if is_xyz:
-                    universe = MDAnalysis.Universe(self.path, topology_format="XYZ", format="EXTXYZ", to_guess=())
-                elif topology is not None:
-                    universe = MDAnalysis.Universe.empty(len(topology.id))
-                    universe.load_new(self.path)
-                elif _suffix(path).upper() in MDAnalysis._PARSERS:
-                    universe = MDAnalysis.Universe(self.path, to_guess=())
+                if names_atoms:
+                    atoms = MDAnalysis.Universe(
+                        self.path, format=form, topology_format=form and "XYZ", to_guess=()
+                    ).atoms
+                    self._reader = atoms.universe.trajectory
                 else:
-                    universe = MDAnalysis.Universe(self.path, topology_format="MINIMAL", to_guess=())
+                    atoms, self._reader = None, MDAnalysis.coordinates.core.reader(self.path, format=form, **size)
         except _UNREADABLE as error:
             raise InputError(self._unreadable(error, topology)) from None
-        self._reader = universe.trajectory
-        self.n_atoms = len(universe.atoms)
+        self.n_atoms = self._reader.n_atoms
         self.kind = self._reader.format if isinstance(self._reader.format, str) else self._reader.format[0]
         self._length_A = UNIT_STYLES[trajectory.units].length_A if self.kind in _RAW_LENGTHS else 1.0
         if topology is not None and len(topology.id) != self.n_atoms:
@@ -179,13 +178,13 @@ class MDAnalysisSource:
                 f"trajectory.topology has to be the one of the same simulation"
             )
         self.columns = {"id": np.arange(1, self.n_atoms + 1) if topology is None else topology.id}
-        if topology is None:
-            self._name_atoms(universe.atoms)
-            if must_name_atoms and len(self.columns) == 1:
-                raise InputError(
-                    f"{path}: this format does not say which atoms there are; name the LAMMPS data file of the run "
-                    f"under trajectory.topology"
-                )
+        if atoms is not None:
+            self._name_atoms(atoms)
+        if topology is None and must_name_atoms and len(self.columns) == 1:
+            raise InputError(
+                f"{path}: this format does not say which atoms there are; name the LAMMPS data file of the run "
+                f"under trajectory.topology"
+            )
 
     def _name_atoms(self, atoms):
         """Take elements, or LAMMPS types where numbers stand for them, from the file itself."""
@@ -245,11 +244,11 @@ class MDAnalysisSource:
 
     def _step(self, frame, number):
         """The LAMMPS time step: from the file where it has one, else frames are taken to be an interval apart."""
-        if "step" in frame.data:
-            return int(frame.data["step"])
         header = getattr(getattr(self._reader, "_file", None), "header", None)
         if isinstance(header, dict) and header.get("nsavc"):
             return int(header["istart"]) + number * int(header["nsavc"])
+        if "step" in frame.data:
+            return int(frame.data["step"])
         return number * self._trajectory.steps_per_frame
 
     @property

@@ -6,21 +6,20 @@ LARGEST_STEP = 0.45  # of a lattice vector, beyond which the nearest image is a 
 
 
 class Unwrapper:
-    """Adds up the displacements from frame to frame, each to the nearest image.
+    """Counts the lattice vectors that atoms cross, taking each step from frame to frame to its nearest image.
 
-    Displacements are those of the wrapped positions, so that the fluctuations of a box under constant
-    pressure are not multiplied by the number of boxes that an atom has crossed (von Bulow, Bullerjahn
-    and Hummer, J. Chem. Phys. 153, 021101, 2020; section "Unwrapping" of docs/theory.md).
+    Unwrapped positions are then the wrapped ones plus whole lattice vectors of their own frame, as LAMMPS
+    has them in ``xu`` (section "Unwrapping" of docs/theory.md).
 
     Attributes
     ----------
-    largest : the largest displacement so far, as a fraction of a lattice vector.
+    largest : the longest step so far, as a fraction of a lattice vector.
     where : (frame, atom index) of it.
     """
 
     def __init__(self):
         self.largest, self.where = 0.0, None
-        self._before = self._unwrapped = None
+        self._before = self._cell = self._images = None
 
     def follow(self, position, cell, periodic, new_segment, number):
         """Return the unwrapped positions of the next frame: (atoms, 3) float64, A.
@@ -34,18 +33,21 @@ class Unwrapper:
         number : of the frame, for ``where``.
         """
         if self._before is None or new_segment:
-            self._unwrapped = position
+            self._images = np.zeros(position.shape)
         else:
-            step = position - self._before
-            fraction = step @ np.linalg.inv(cell)
-            images = np.rint(fraction) * np.asarray(periodic)
-            rest = np.abs(fraction - images) * np.asarray(periodic)
-            if rest.max() > self.largest:
-                self.largest = float(rest.max())
+            inverse = np.linalg.inv(cell)
+            # The identity, unless LAMMPS has flipped a tilted box to other vectors of the same lattice.
+            self._images = self._images @ np.rint(self._cell @ inverse)
+            fraction = (position - self._before) @ inverse
+            crossed = np.rint(fraction) * np.asarray(periodic)
+            rest = np.abs(fraction - crossed) * np.asarray(periodic)
+            self._images -= crossed
+            longest = rest.max()
+            if longest > self.largest:
+                self.largest = float(longest)
                 self.where = (number, int(rest.max(1).argmax()))
-            self._unwrapped = self._unwrapped + (step - images @ cell)
-        self._before = position
-        return self._unwrapped
+        self._before, self._cell = position, cell
+        return position + self._images @ cell
 
     @property
     def trusted(self):

@@ -13,6 +13,7 @@ from gdyn.store.trajectory import Atoms
 from gdyn.trajectory.lag import lagged_frames, split_frames
 from gdyn.trajectory.lammps import executable, simulate
 from gdyn.trajectory.targets import target_sets
+from gdyn.trajectory.unwrap import Unwrapper
 
 ATOMS = Atoms(
     id=np.array([3, 5, 8, 9]),
@@ -132,3 +133,19 @@ def test_lammps_starts_as_a_python_module():
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "version 2025" in run.stdout
+
+
+@pytest.mark.parametrize("flips", [False, True])
+def test_unwrapping_counts_lattice_vectors_even_when_lammps_flips_the_box(flips):
+    rng = np.random.default_rng(0)
+    cell = np.array([[8.0, 0, 0], [3.9, 7.0, 0], [-1.0, 2.0, 9.0]])
+    walk = np.cumsum(rng.normal(0, 0.5, (60, 5, 3)), axis=0)
+    unwrapper, offset = Unwrapper(), None
+    for t, position in enumerate(walk):
+        if flips and t == 30:  # other lattice vectors, the same lattice
+            cell = cell + np.array([[0, 0, 0], [-8.0, 0, 0], [8.0, 0, 0]])
+        wrapped = (position @ np.linalg.inv(cell) % 1.0) @ cell
+        found = unwrapper.follow(wrapped, cell, (True, True, True), False, t)
+        offset = found - position if offset is None else offset
+        np.testing.assert_allclose(found - position, offset, atol=1e-9)
+    assert unwrapper.trusted
