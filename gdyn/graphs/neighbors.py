@@ -5,7 +5,7 @@ import numpy as np
 
 from gdyn.errors import InputError
 
-ATOMS_PER_BIN = 3.0
+ATOMS_PER_BIN = 2.0
 EVERYWHERE = (True, True, True)
 
 
@@ -216,7 +216,7 @@ def _search_one(grid, i, who, best):
     inside_z = min(at_z, 1.0 - at_z) * widths[2]
     found = 0
     worst = np.inf
-    shell = 0
+    shell = 1  # of bins opened; the first time with all that is inside
     while True:
         for dx in range(-shell, shell + 1):
             bx = home[i, 0] + dx
@@ -230,27 +230,36 @@ def _search_one(grid, i, who, best):
                 if (iy != 0 and not periodic[1]) or _beyond(dy, at_y, widths[1], worst):
                     continue
                 by -= iy * bins[1]
-                edge = dx == -shell or dx == shell or dy == -shell or dy == shell
-                stride = 1 if edge else max(1, 2 * shell)
-                for dz in range(-shell, shell + 1, stride):
-                    bz = home[i, 2] + dz
-                    iz = bz // bins[2]
-                    if (iz != 0 and not periodic[2]) or _beyond(dz, at_z, widths[2], worst):
+                # Bins that follow each other in the third direction are one stretch of places.
+                whole = shell == 1 or abs(dx) == shell or abs(dy) == shell
+                dz = -shell
+                while dz <= shell:
+                    last = shell if whole else dz
+                    first_bin = home[i, 2] + dz
+                    iz = first_bin // bins[2]
+                    # Up to the end of this image of the cell.
+                    last = min(last, (iz + 1) * bins[2] - 1 - home[i, 2])
+                    stretch_first, stretch_last = dz, last
+                    dz = last + 1 if whole else dz + 2 * shell
+                    if iz != 0 and not periodic[2]:
                         continue
-                    bz -= iz * bins[2]
+                    while stretch_first <= stretch_last and _beyond(stretch_first, at_z, widths[2], worst):
+                        stretch_first += 1
+                    while stretch_first <= stretch_last and _beyond(stretch_last, at_z, widths[2], worst):
+                        stretch_last -= 1
+                    if stretch_first > stretch_last:
+                        continue
                     sx = ix * cell[0, 0] + iy * cell[1, 0] + iz * cell[2, 0] - x
                     sy = ix * cell[0, 1] + iy * cell[1, 1] + iz * cell[2, 1] - y
                     sz = ix * cell[0, 2] + iy * cell[1, 2] + iz * cell[2, 2] - z
-                    image = ix != 0 or iy != 0 or iz != 0
-                    b = (bx * bins[1] + by) * bins[2] + bz
-                    for q in range(start[b], start[b + 1]):
-                        if q == k and not image:
-                            continue
+                    itself = k if ix == 0 and iy == 0 and iz == 0 else -1
+                    column = (bx * bins[1] + by) * bins[2] + home[i, 2] - iz * bins[2]
+                    for q in range(start[column + stretch_first], start[column + stretch_last + 1]):
                         ux = wrapped[q, 0] + sx
                         uy = wrapped[q, 1] + sy
                         uz = wrapped[q, 2] + sz
                         r2 = ux * ux + uy * uy + uz * uz
-                        if r2 >= worst:
+                        if r2 >= worst or q == itself:
                             continue
                         p = found if found < m else m - 1
                         while p > 0 and best[p - 1] > r2:

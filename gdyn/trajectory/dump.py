@@ -522,7 +522,8 @@ class Dump:
             name = self.columns[column]
             place_of = self.columns.index("id")
             words = line.split()
-            atom = f" of atom id {words[place_of].decode('utf-8', 'replace')}" if name != "id" else ""
+            known = name != "id" and len(words) > place_of
+            atom = f" of atom id {words[place_of].decode('utf-8', 'replace')}" if known else ""
             hint = "; the simulation has failed there, cut the dump before this frame" if "n" in word.lower() else ""
             raise self._problem(None, f"{name}{atom} is {word!r}, which is not a number{hint}", row)
         count = len(line.split())

@@ -2,7 +2,6 @@
 
 import bz2
 import gzip
-import os
 
 import numpy as np
 import pytest
@@ -386,10 +385,10 @@ def test_a_folder(tmp_path):
         ingest([tmp_path], tmp_path / "a.h5", settings())
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="everything is readable for root")
-def test_a_file_that_may_not_be_read(tmp_path):
-    path = tmp_path / "a.lammpstrj"
-    path.write_text("".join(frames(2)))
-    path.chmod(0)
-    with pytest.raises(InputError, match=r"cannot be read .* check its permissions"):
-        ingest([path], tmp_path / "a.h5", settings())
+def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
+    def refuse(path, *_, **__):
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr("gdyn.trajectory.streams.open", refuse, raising=False)
+    with pytest.raises(InputError, match=r"a\.dump: cannot be read \(Permission denied\); check its permissions"):
+        ingest([tmp_path / "a.dump"], tmp_path / "a.h5", settings())
