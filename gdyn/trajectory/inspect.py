@@ -315,7 +315,7 @@ def _store(path):
 
 def _other(path):
     # What is asked for here does not depend on units or intervals.
-    settings = SimpleNamespace(units="metal", steps_per_frame=1)
+    settings = SimpleNamespace(units="metal", steps_per_frame=1, timestep_ps=1.0)
     with closing(MDAnalysisSource(path, settings, None, must_name_atoms=False)) as source:
         n_frames = source.progress[1]
         frame = next(source.frames())

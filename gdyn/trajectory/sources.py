@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from gdyn.errors import InputError
+from gdyn.logs import LOG
 from gdyn.provenance import file_checksum
 from gdyn.trajectory.dump import IMAGES, Dump, choose_coordinates, positions
 from gdyn.trajectory.streams import Stream, Window, open_file
@@ -243,12 +244,20 @@ class MDAnalysisSource:
             )
 
     def _step(self, frame, number):
-        """The LAMMPS time step: from the file where it has one, else frames are taken to be an interval apart."""
+        """The LAMMPS time step, by the steps or times of the file; without them, frames are an interval apart."""
         header = getattr(getattr(self._reader, "_file", None), "header", None)
         if isinstance(header, dict) and header.get("nsavc"):
             return int(header["istart"]) + number * int(header["nsavc"])
         if "step" in frame.data:
             return int(frame.data["step"])
+        if "time" in frame.data:
+            return round(float(frame.data["time"]) / self._trajectory.timestep_ps)
+        if number == 0:
+            LOG.warning(
+                "%s: neither steps nor times are in this file; its frames are taken to be "
+                "trajectory.frame_interval_ps apart, without a gap",
+                self.path,
+            )
         return number * self._trajectory.steps_per_frame
 
     @property

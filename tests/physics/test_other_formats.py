@@ -1,5 +1,6 @@
 """Formats other than dumps, written by LAMMPS or MDAnalysis, against the dump of the same run."""
 
+import re
 import subprocess
 import warnings
 
@@ -100,6 +101,20 @@ def test_every_format_gives_the_same_trajectory(run, tmp_path, name):
 def test_extxyz_names_its_atoms_itself(run, tmp_path):
     *_, atoms, _ = read(run, "run.extxyz", tmp_path / "a.h5", topology=None)
     assert atoms.element.tolist() == ["Li"] * 10 + ["S"] * 20
+
+
+def test_frames_without_steps_or_times_are_warned_of(run, tmp_path, caplog):
+    text = (run / "run.extxyz").read_text()
+    (tmp_path / "a.extxyz").write_text(re.sub(r"Timestep=\d+ Time=\S+ ", "", text))
+    _, _, times, _, _ = read(tmp_path, "a.extxyz", tmp_path / "a.h5", topology=None)
+    np.testing.assert_allclose(times, 0.1 * np.arange(9))
+    assert "its frames are taken to be trajectory.frame_interval_ps apart" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["run.dcd", "run.xtc", "run.extxyz", "run.h5md", "run.nc"])
+def test_times_in_a_file_are_compared_with_the_configuration(run, tmp_path, name):
+    with pytest.raises(InputError, match=r"trajectory\.frame_interval_ps is 0\.05"):
+        read(run, name, tmp_path / "a.h5", frame_interval_ps=0.05)
 
 
 @pytest.mark.parametrize("name", ["run.dcd", "run.xtc", "run.h5md", "run.nc"])
