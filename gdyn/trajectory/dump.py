@@ -161,6 +161,13 @@ class Dump:
         self._repeat_first = False
         self.n_cut_off = 0
 
+    def __getstate__(self):
+        """A copy in another process opens the file anew, and begins at its first frame."""
+        return {"path": self.path, "wanted": self.wanted, "checksum": self._checksum}
+
+    def __setstate__(self, state):
+        self.__init__(**state)
+
     def __iter__(self):
         return self
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from gdyn.errors import InputError
 from gdyn.logs import Progress
-from gdyn.trajectory.dump import COORDINATES, IMAGES, Dump, choose_coordinates, positions
+from gdyn.trajectory.dump import IMAGES, Dump, choose_coordinates, positions
 from gdyn.trajectory.identity import element_of_mass, is_data_file, read_topology
 from gdyn.trajectory.sources import MDAnalysisSource, is_dump
 from gdyn.trajectory.streams import open_file
@@ -253,10 +253,7 @@ def describe(facts):
     if c:
         how = "unwrapped" if unwrapped else "wrapped: will be unwrapped from frame to frame"
         add("positions", f"{' '.join(c.names)}{' with ' + ' '.join(IMAGES) if facts.images else ''}, {how}")
-    used = {"id", "type", "element", "mol", "q", "mass", *IMAGES, *(name for k in COORDINATES for name in k.names)}
-    others = [name for name in facts.columns if name not in used]
-    if others:
-        add("also", f"{' '.join(others)} (not used)")
+    add("columns", " ".join(facts.columns))
     lines += [f"  problem:   {sentence}" for sentence in facts.problems] or ["  no problems found"]
     if not facts.compressed and facts.looked_at < facts.n_frames:
         lines.append(f"  ({facts.looked_at} of {facts.n_frames} frames were read, and the steps of all)")

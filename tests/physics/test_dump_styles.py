@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import pickle
 import subprocess
 import sys
 import warnings
@@ -279,6 +280,29 @@ def test_the_drop_in_reader_has_velocities_forces_and_further_columns(runs):
     assert len(ours) == 9
     ours.close()
     stock.close()
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_the_drop_in_reader_does_what_readers_of_mdanalysis_do(runs, tmp_path, packed):
+    path = tmp_path / "a.dump"
+    content = (runs / "restricted.xu").read_bytes()
+    path.write_bytes(gzip.compress(content) if packed else content)
+    reader = LAMMPSDumpReader(str(path), dt=0.1)
+    expected = [ts.positions.copy() for ts in reader]
+    assert [ts.frame for ts in reader[6:1:-2]] == [6, 4, 2]
+    np.testing.assert_array_equal(reader[-1].positions, expected[8])
+    reader.rewind()
+    assert reader.frame == 0
+    np.testing.assert_array_equal(reader.next().positions, expected[1])
+    np.testing.assert_array_equal(reader.timeseries(), expected)
+    reader[5]
+    for other in (reader.copy(), pickle.loads(pickle.dumps(reader))):
+        assert other.frame == 5
+        np.testing.assert_array_equal(other.ts.positions, expected[5])
+        np.testing.assert_array_equal(other[2].positions, expected[2])
+        other.close()
+    assert reader.frame == 5
+    reader.close()
 
 
 def test_a_universe_uses_it(runs):

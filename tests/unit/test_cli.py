@@ -65,6 +65,7 @@ def test_inspect_tells_what_a_dump_holds(tmp_path, capsys, packed):
     assert facts["charges"] == "+1.5000 in all"
     assert facts["box"] == "orthogonal, 6.5 x 6.5 x 6.5, periodic along a and c only, constant"
     assert facts["positions"] == "xu yu zu, unwrapped"
+    assert facts["columns"] == "id mol type element q xu yu zu"
     assert "no problems found" in said
     assert (": LAMMPS dump, compressed" in said) == packed
 
