@@ -2,6 +2,7 @@
 
 import hashlib
 from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 
@@ -34,19 +35,22 @@ def ingest(files, store, trajectory):
     with closing(open_source(files[0], trajectory, topology)) as first:
         charge_e = UNIT_STYLES[trajectory.units].charge_e
         atoms = identify(first.columns, trajectory, topology, first.path, charge_e)
-    LOG.info("reading %s: %d atoms", ", ".join(map(str, files[:3])) + (", ..." if len(files) > 3 else ""), len(atoms))
-    with trajectory_store.write(store, atoms, trajectory.frame_interval_ps, ", ".join(map(str, files))) as writer:
+    name = str(files[0]) if len(files) == 1 else f"{files[0]} to {files[-1]} ({len(files)} files)"
+    LOG.info("reading %s: %d atoms", name, len(atoms))
+    with trajectory_store.write(store, atoms, trajectory.frame_interval_ps, name) as writer:
         reading = _Reading(atoms, trajectory, writer)
-        checksums = []
-        for number, path in enumerate(files, start=1):
-            what = f"reading {path}" if len(files) == 1 else f"reading file {number} of {len(files)}"
-            with closing(open_source(path, trajectory, topology)) as source:
-                with Progress(what) as bar:
+        checksums, done_MB = [], 0.0
+        sizes_MB = [Path(path).stat().st_size / 1e6 if Path(path).exists() else 0.0 for path in files]
+        total_MB = sum(sizes_MB)
+        with Progress("reading, MB") as bar:
+            for path, size_MB in zip(files, sizes_MB, strict=True):
+                with closing(open_source(path, trajectory, topology)) as source:
                     for frame in reading.frames(source):
-                        bar.at(*source.progress)
+                        bar.at(done_MB + source.fraction_read * size_MB, total_MB)
                         reading.add(source, frame)
-                checksums.append(source.checksum())
-        reading.finish(files[0])
+                    checksums.append(source.checksum())
+                done_MB += size_MB
+        reading.finish(name)
         writer.finish(
             unwrapped=reading.unwrapped_how,
             largest_step=reading.unwrapper.largest,

@@ -314,12 +314,11 @@ def _other(path):
     # What is asked for here does not depend on units or intervals.
     settings = SimpleNamespace(units="metal", steps_per_frame=1, timestep_ps=1.0)
     with closing(MDAnalysisSource(path, settings, None, must_name_atoms=False)) as source:
-        n_frames = source.progress[1]
         frame = next(source.frames())
         lengths = " x ".join(f"{length:.4g}" for length in np.linalg.norm(frame.cell, axis=1))
         lines = [
             f"{path}: read through MDAnalysis ({source.kind})",
-            f"  frames     {n_frames}",
+            f"  frames     {source.n_frames}",
             f"  atoms      {source.n_atoms}",
             f"  box        {lengths} A in the first frame",
         ]

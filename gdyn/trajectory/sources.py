@@ -131,9 +131,8 @@ class DumpSource:
             )
 
     @property
-    def progress(self):
-        """How much has been read, and how much there is."""
-        return self._dump.raw_position, self._dump.raw_size
+    def fraction_read(self):
+        return self._dump.raw_position / self._dump.raw_size
 
     def checksum(self):
         return self._dump.checksum()
@@ -261,8 +260,12 @@ class MDAnalysisSource:
         return number * self._trajectory.steps_per_frame
 
     @property
-    def progress(self):
-        return getattr(self, "_number", 0), len(self._reader)
+    def n_frames(self):
+        return len(self._reader)
+
+    @property
+    def fraction_read(self):
+        return self._number / len(self._reader)
 
     def checksum(self):
         return file_checksum(self.path)
