@@ -92,7 +92,8 @@ class Targets(Section):
 
     selection: str
     """MDAnalysis selection of the target atoms, evaluated on the first frame of each trajectory, e.g.
-    `element Li` or `type 3`. It may use positions: `element Si and prop z < 20`."""
+    `element Li` or `type 3`. It may use positions, as in `element Si and prop z < 20`: in A, wrapped
+    into the box, and counted from its corner (xlo, ylo, zlo)."""
     dynamic_ps: OneOrMore[Annotated[Number, Field(ge=0)]] | None = None
     """Times since the beginning of each trajectory at which the selection is evaluated anew, ps. From one
     to the next, the targets are those selected at the first; before the first time there are none."""

@@ -33,7 +33,7 @@ def target_atoms(sets):
 
 
 def choose_targets(store, settings):
-    """Evaluate the selection of the targets at the times asked for.
+    """Evaluate the selection of the targets at the times asked for, on positions wrapped into the box.
 
     Parameters
     ----------
@@ -49,8 +49,15 @@ def choose_targets(store, settings):
     ------
     InputError : the selection is wrong or selects nothing, or a time is beyond the end.
     """
+
+    def select(frame):
+        cell = store.cells(frame)
+        scaled = store.positions(frame) @ np.linalg.inv(cell)
+        wrapped = (scaled - np.floor(scaled) * np.asarray(store.periodic)) @ cell
+        return target_sets(store.atoms, wrapped, cell, settings)
+
     if settings.dynamic_ps is None:
-        sets = target_sets(store.atoms, store.positions(0), store.cells(0), settings)
+        sets = select(0)
         return Chosen(sets, np.ones((1, len(sets)), bool), np.zeros(len(store), np.int32))
     elapsed = store.time_ps - store.time_ps[0]
     times = sorted(set(settings.dynamic_ps))
@@ -60,7 +67,7 @@ def choose_targets(store, settings):
             f"targets.dynamic_ps: {times[-1]:g} ps is beyond the end of {store.source}, which is {elapsed[-1]:g} ps "
             f"long; remove that time"
         )
-    found = [target_sets(store.atoms, store.positions(frame), store.cells(frame), settings) for frame in first]
+    found = [select(frame) for frame in first]
     rows = sorted({tuple(row[row >= 0].tolist()) for sets in found for row in sets})
     sets = np.full((len(rows), max(map(len, rows))), -1, np.int32)
     number = {}
