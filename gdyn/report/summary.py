@@ -56,13 +56,22 @@ def summarise(choice, koopman, chapman_kolmogorov, sites, trajectories, summary,
     }
     for path in sites:
         numbers |= _of_sites(read_json(path))
-    provenance = []
+    provenance, notes = [], []
     for path in trajectories:
         with TrajectoryStore.open(path) as store:
-            provenance.append({"source": store.source, "checksum": store.checksum, "frames": len(store)})
+            notes += store.notes
+            provenance.append(
+                {
+                    "source": store.source,
+                    "checksum": store.checksum,
+                    "frames": len(store),
+                    "segments": len(np.unique(store.segment)),
+                    "unwrapped": store.unwrapped,
+                }
+            )
     numbers |= {
         "intervals": koopman["intervals"],
-        "warnings": koopman["warnings"] + _further_warnings(test, choice["seeds"]),
+        "warnings": koopman["warnings"] + _further_warnings(test, choice["seeds"]) + notes,
         "units": UNITS,
         "provenance": {
             "version": gdyn.__version__,

@@ -18,12 +18,14 @@ Format ``gdyn-trajectory``, version 2. Lengths in A, times in ps, charges in e.
 =====================  ==========================  =============================================
 
 Attributes of the file: ``format``, ``version``, ``gdyn_version``, ``frame_interval_ps`` (float),
-``periodic`` ((3,) bool, by lattice vector), ``source`` (text, the files), ``checksum`` (text, SHA-256
-of the file, or of the checksums of several), ``unwrapped`` (text) and ``largest_step`` (float).
+``periodic`` ((3,) bool, by lattice vector), ``source`` (text, the files), ``checksum`` (text, SHA-256 of
+the file, or of the checksums of several), ``notes`` (text, a line for each thing that is not as in one
+run without a break), ``unwrapped`` (text) and ``largest_step`` (float).
 
 ``unwrapped`` is ``yes`` where the files had unwrapped positions; ``rebuilt`` where they were put
 together from steps to the nearest image, each of at most ``largest_step`` of a lattice vector; ``no``
 where such a step was too long to be sure, so that displacements mean nothing.
+
 Atoms keep one order, by id, in every frame.
 """
 
@@ -65,6 +67,7 @@ class TrajectoryStore:
     periodic: tuple
     source: str
     checksum: str
+    notes: list
     _file: object = field(repr=False)
 
     @classmethod
@@ -89,6 +92,7 @@ class TrajectoryStore:
                 periodic=tuple(map(bool, file.attrs["periodic"])),
                 source=file.attrs["source"],
                 checksum=file.attrs["checksum"],
+                notes=file.attrs["notes"].splitlines(),
                 _file=file,
             )
 

@@ -49,9 +49,11 @@ def ingest(files, store, trajectory):
                         bar.at(done_MB + source.fraction_read * size_MB, total_MB)
                         reading.add(source, frame)
                     checksums.append(source.checksum())
+                    reading.n_cut_off += source.n_cut_off
                 done_MB += size_MB
-        reading.finish(name)
+        notes = reading.finish(name)
         writer.finish(
+            notes="\n".join(notes),
             unwrapped=reading.unwrapped_how,
             largest_step=reading.unwrapper.largest,
             periodic=reading.periodic,
@@ -68,7 +70,7 @@ class _Reading:
         self.unwrapper = Unwrapper()
         self.periodic = self.unwrapped = None
         self.statics = None
-        self.n_frames = 0
+        self.n_frames = self.n_cut_off = 0
         self.block = []
         self.block_frames = max(1, BLOCK_BYTES // (12 * len(atoms)))
         self.told = set()
@@ -117,20 +119,21 @@ class _Reading:
             self.block = []
 
     def finish(self, name):
+        """Write the rest; return sentences about what is not as it should be."""
         self.flush()
-        self.timeline.finish(name)
+        notes = self.timeline.finish(name)
+        if self.n_cut_off:
+            notes.append(f"{name}: {self.n_cut_off} frames that are cut off were left out")
         if self.unwrapped_how == "no":
             number, atom = self.unwrapper.where
-            LOG.warning(
-                "%s: between two frames atom id %d (frame %d of the store) moves by %.2f of a lattice vector, over the "
-                "%.2f up to which the nearest image is sure: the trajectory cannot be unwrapped, so displacements "
-                "mean nothing; dump xu yu zu, or x y z ix iy iz, or more often",
-                name,
-                self.atoms.id[atom],
-                number,
-                self.unwrapper.largest,
-                LARGEST_STEP,
+            notes.append(
+                f"{name}: between two frames atom id {self.atoms.id[atom]} (frame {number} of the store) moves by "
+                f"{self.unwrapper.largest:.2f} of a lattice vector, over the {LARGEST_STEP} up to which the nearest "
+                f"image is sure: the trajectory cannot be unwrapped, so displacements mean nothing; dump xu yu zu, or "
+                f"x y z ix iy iz, or more often"
             )
+            LOG.warning("%s", notes[-1])
+        return notes
 
     @property
     def unwrapped_how(self):

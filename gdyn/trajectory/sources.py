@@ -131,6 +131,11 @@ class DumpSource:
             )
 
     @property
+    def n_cut_off(self):
+        """Frames that were cut off, and left out."""
+        return self._dump.n_cut_off
+
+    @property
     def fraction_read(self):
         return self._dump.raw_position / self._dump.raw_size
 
@@ -145,6 +150,7 @@ class MDAnalysisSource:
     """Any other format as a source of frames, see :class:`DumpSource`; whether it is unwrapped is not known."""
 
     unwrapped = False
+    n_cut_off = 0
 
     def __init__(self, path, trajectory, topology, must_name_atoms=True):
         import MDAnalysis

@@ -106,12 +106,13 @@ class Timeline:
         self._times = (step, time_ps)
 
     def finish(self, where):
-        """Sum up.
+        """Sum up: sentences about what is not as in one run without a break, which are warned of.
 
         Raises
         ------
         InputError : hardly any two frames are one interval apart.
         """
+        notes = []
         for count, what in (
             (self.passed, f"frames between multiples of {self.interval_ps:g} ps were passed over"),
             (self.repeated, "repeated frames were dropped"),
@@ -119,13 +120,15 @@ class Timeline:
             (self.restarts, "restarts divide the trajectory"),
         ):
             if count:
-                LOG.warning("%s: %d %s", where, count, what)
+                notes.append(f"{where}: {count} {what}")
+                LOG.warning("%s", notes[-1])
         if self._kept_frames > 1 and 2 * self._pairs < self._kept_frames - 1:
             raise InputError(
                 f"{where}: only {self._pairs} of {self._kept_frames} frames follow another one after "
                 f"{self.interval_ps:g} ps; trajectory.frame_interval_ps or trajectory.timestep is wrong, or the frames "
                 f"are not equally spaced"
             )
+        return notes
 
     def _begin(self, step, time_ps):
         self.segment += 1

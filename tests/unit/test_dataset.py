@@ -31,7 +31,7 @@ def trajectory(folder, number, n_atoms, n_frames=12, seed=0, segments=(0,), shar
     segment = np.sort(np.resize(segments, n_frames))
     with trajectory_store.write(folder / f"t{number}.h5", atoms, 0.5, "x") as writer:
         writer.append(unwrapped, np.tile(CELL, (n_frames, 1, 1)), range(n_frames), 0.5 * np.arange(n_frames), segment)
-        writer.finish(unwrapped="yes", periodic=(True, True, True), checksum="sha256:x", largest_step=0.0)
+        writer.finish(notes="", unwrapped="yes", periodic=(True, True, True), checksum="sha256:x", largest_step=0.0)
     settings = {
         "graphs": Graphs(neighbors=5, shards=shards),
         "targets": Targets(**{"selection": "element Li"} | targets),

@@ -80,7 +80,7 @@ def test_shards_cover_the_trajectory(tmp_path):
     with trajectory_store.write(tmp_path / "t.h5", ATOMS, 1.0, "x") as writer:
         frames = (np.repeat(POSITIONS[None], 7, 0), np.repeat(CELL[None], 7, 0))
         writer.append(*frames, range(7), np.arange(7.0), np.zeros(7))
-        writer.finish(unwrapped="yes", periodic=(True, True, True), checksum="sha256:x", largest_step=0.0)
+        writer.finish(notes="", unwrapped="yes", periodic=(True, True, True), checksum="sha256:x", largest_step=0.0)
     found = []
     for part in range(3):
         settings = {"graphs": Graphs(neighbors=3, shards=3), "targets": Targets(selection="element Li")}
