@@ -123,7 +123,7 @@ class _Reading:
         self.flush()
         notes = self.timeline.finish(name)
         if self.n_cut_off:
-            notes.append(f"{name}: {self.n_cut_off} frames that are cut off were left out")
+            notes.append(f"{name}: frames that are cut off, left out: {self.n_cut_off}")
         if self.unwrapped_how == "no":
             number, atom = self.unwrapper.where
             notes.append(

@@ -201,18 +201,18 @@ def _look_at_steps(facts):
     repeated, back = int((ahead == 0).sum()), int((ahead < 0).sum())
     other = int((forward != facts.interval).sum())
     if repeated:
-        facts.problems.append(f"{repeated} frames repeat the step of the one before: the copies are dropped")
+        facts.problems.append(f"frames that repeat the step of the one before, and are dropped: {repeated}")
     if back:
         at = int(np.flatnonzero(ahead < 0)[0])
         facts.problems.append(
-            f"the steps begin again {back} times, first after step {facts.steps[at]} with step {facts.steps[at + 1]}: "
-            f"the trajectory is divided there"
+            f"the steps begin again (times: {back}), first after step {facts.steps[at]} with step "
+            f"{facts.steps[at + 1]}: the trajectory is divided there"
         )
     if other:
         at = int(np.flatnonzero((ahead > 0) & (ahead != facts.interval))[0])
         facts.problems.append(
-            f"{other} times the interval is not {facts.interval} steps, first after step {facts.steps[at]}, which is "
-            f"followed by step {facts.steps[at + 1]}: the trajectory is divided there"
+            f"the interval is not always {facts.interval} steps (exceptions: {other}), first after step "
+            f"{facts.steps[at]}, which is followed by step {facts.steps[at + 1]}: the trajectory is divided there"
         )
 
 

@@ -114,13 +114,13 @@ class Timeline:
         """
         notes = []
         for count, what in (
-            (self.passed, f"frames between multiples of {self.interval_ps:g} ps were passed over"),
-            (self.repeated, "repeated frames were dropped"),
-            (self.gaps, "gaps divide the trajectory"),
-            (self.restarts, "restarts divide the trajectory"),
+            (self.passed, f"frames between multiples of {self.interval_ps:g} ps, passed over"),
+            (self.repeated, "repeated frames, dropped"),
+            (self.gaps, "gaps that divide the trajectory"),
+            (self.restarts, "restarts that divide the trajectory"),
         ):
             if count:
-                notes.append(f"{where}: {count} {what}")
+                notes.append(f"{where}: {what}: {count}")
                 LOG.warning("%s", notes[-1])
         if self._kept_frames > 1 and 2 * self._pairs < self._kept_frames - 1:
             raise InputError(

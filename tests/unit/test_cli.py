@@ -76,9 +76,12 @@ def test_inspect_finds_problems(tmp_path, capsys):
         file.write("ITEM: TIMESTEP\n300\nITEM: NUM")
     said = inspect(capsys, path)
     assert "frames     9, and 1 cut off, which will be left out" in said
-    assert "1 frames repeat the step of the one before" in said
-    assert "the steps begin again 1 times, first after step 600 with step 0" in said
-    assert "1 times the interval is not 100 steps, first after step 200, which is followed by step 500" in said
+    assert "frames that repeat the step of the one before, and are dropped: 1" in said
+    assert "the steps begin again (times: 1), first after step 600 with step 0" in said
+    assert (
+        "the interval is not always 100 steps (exceptions: 1), first after step 200, which is followed by step 500"
+        in said
+    )
     assert "elements   not in this dump: a type map or a data file is needed" in said
     assert "wrapped: will be unwrapped from frame to frame" in said
 

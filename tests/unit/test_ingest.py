@@ -157,7 +157,7 @@ def test_a_continued_run_repeats_frames(tmp_path, caplog):
     assert steps == [100 * t for t in range(8)]
     assert set(segment) == {0}
     np.testing.assert_allclose(positions[:, 0, 0], 1 + 0.1 * np.arange(8), atol=1e-5)
-    assert "2 repeated frames were dropped" in caplog.text
+    assert "repeated frames, dropped: 2" in caplog.text
 
 
 def test_a_run_continued_on_another_path_is_a_segment_of_its_own(tmp_path, caplog):
@@ -182,7 +182,7 @@ def test_a_multiple_of_the_interval_takes_every_nth_frame(tmp_path, caplog):
     steps, segment, *_ = contents(read(tmp_path, frames(9), frame_interval_ps=0.3))
     assert steps == [0, 300, 600]
     assert segment == [0, 0, 0]
-    assert "6 frames between multiples of 0.3 ps were passed over" in caplog.text
+    assert "frames between multiples of 0.3 ps, passed over: 6" in caplog.text
 
 
 def test_an_interval_that_changes_by_a_whole_factor_makes_segments(tmp_path):
