@@ -26,7 +26,12 @@ with job(snakemake):
 def start(tmp_path, body):
     lines = "".join(f"    {line}\n" for line in body.splitlines())
     return subprocess.Popen(
-        [sys.executable, "-c", JOB + lines, str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", JOB + lines, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Tests that run in the background of a shell would hand down that Ctrl-C is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
