@@ -101,6 +101,26 @@ def trial(wildcards):
     return system(wildcards.system).trials[wildcards.trial].model_dump()
 
 
+def warm_start(wildcards):
+    """Input: the model that the trainings of a system begin from, if there is one."""
+    return system(wildcards.system).training.warm_start or []
+
+
+def processes(wildcards):
+    """Resource: the GPUs of a training."""
+    return system(wildcards.system).training.processes
+
+
+def memory_mb(wildcards):
+    """Params: memory for graphs and what is computed from them."""
+    return system(wildcards.system).training.memory_mb
+
+
+def training_memory_mb(wildcards):
+    """Resource: that, beside what Python and torch need in every process."""
+    return processes(wildcards) * (memory_mb(wildcards) + 2000)
+
+
 def with_sites(path):
     """Input: a file about known sites, for a system that has them."""
     return lambda wildcards: [path] if system(wildcards.system).sites else []

@@ -1,6 +1,7 @@
 rule train:
     input:
         shards=of_system("results/{system}/graphs/{trajectory}-{shard}.h5", trajectory=trajectories, shard=shards),
+        warm=warm_start,
     output:
         model="results/{system}/trials/{trial}/seed~{seed}/model.pt",
         history="results/{system}/trials/{trial}/seed~{seed}/history.csv",
@@ -14,8 +15,8 @@ rule train:
         "../envs/train.yaml"
     threads: 1
     resources:
-        gpu=1,
-        mem_mb=8000,
+        gpu=processes,
+        mem_mb=training_memory_mb,
         runtime=1440,
     params:
         version=gdyn.__version__,
@@ -75,11 +76,12 @@ rule predict:
     threads: 1
     resources:
         gpu=1,
-        mem_mb=8000,
+        mem_mb=training_memory_mb,
         runtime=240,
     params:
         version=gdyn.__version__,
         settings=section("splits"),
+        memory_mb=memory_mb,
     message:
         "{wildcards.system}: states of all frames"
     script:

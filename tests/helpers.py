@@ -1,8 +1,12 @@
 """Data that tests make: Markov chains with known kinetics, and small dumps."""
 
 import numpy as np
+import torch
 
+from gdyn.graphs.loader import Loader
 from gdyn.store import States
+from gdyn.training.embed import embed
+from gdyn.training.processes import World
 
 
 def markov_chain(transition, n_frames, rng, n_targets=1):
@@ -33,6 +37,12 @@ def states_of(labels, n_states, lag_ps=1.0, frame_interval_ps=1.0, split="test")
         lag_ps=lag_ps,
         frame_interval_ps=frame_interval_ps,
     )
+
+
+def embed_all(network, data, memory_bytes=1e9):
+    """What a network says of all frames, on the CPU."""
+    cpu = torch.device("cpu")
+    return embed(network, data, Loader(cpu), World(cpu), memory_bytes)
 
 
 def dump_text(positions, cell=(6.5, 6.5, 6.5), step=0, columns="id type element xu yu zu", boundary="pp pp pp"):

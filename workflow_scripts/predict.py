@@ -9,5 +9,6 @@ with job(snakemake):
         outputs=dict(snakemake.output),
         threads=snakemake.threads,
         device=load_config(snakemake.config).device,
+        memory_mb=snakemake.params.memory_mb,
         **sections(snakemake.params.settings),
     )

@@ -5,6 +5,7 @@ from gdyn.training.loop import train
 with job(snakemake):
     train(
         shards=snakemake.input.shards,
+        warm=snakemake.input.get("warm") or None,
         **snakemake.output,
         resume=snakemake.params.resume,
         trial=Trial(**snakemake.params.trial),

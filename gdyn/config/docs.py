@@ -131,9 +131,15 @@ def _kind(annotation):
         return "[" + ", ".join(_kind(a) for a in arguments) + "]"
     if origin is dict:
         return f"{_kind(arguments[0])}: {_kind(arguments[1])}"
-    return {int: "integer", float: "number", str: "text", Path: "path", dict: "mapping", type(None): "nothing"}[
-        annotation
-    ]
+    return {
+        bool: "true or false",
+        int: "integer",
+        float: "number",
+        str: "text",
+        Path: "path",
+        dict: "mapping",
+        type(None): "nothing",
+    }[annotation]
 
 
 if __name__ == "__main__":

@@ -149,6 +149,9 @@ class Network(Section):
     """Centre of the last Gaussian of the radial basis, A."""
     radial_step_A: Positive = 0.2
     """Distance between the centres of two Gaussians, and their width, A."""
+    normalisation: Literal["layer", "batch"] = "layer"
+    """What the messages of a convolution are normalised over: the features of an atom, or, for each feature,
+    the atoms (by averages over past batches)."""
 
 
 class Search(Section):
@@ -188,17 +191,37 @@ class Trial(Section):
 class Training(Section):
     """How a network is trained."""
 
+    scheme: Literal["simplex", "vamp2", "three_stages", "crisp"] = "simplex"
+    """How pure states are reached: rotation to the simplex and a polish; VAMP-2 alone; VAMP-2, reversible
+    VAMP-1, VAMP-2 as in the paper's code; VAMP-2 with a crispness term from the beginning."""
     batch_samples: Annotated[Integer, Field(ge=16)] = 2048
     """Time-lagged pairs of a target's surroundings in one step. Below about 1000 the score itself
-    becomes biased."""
+    becomes biased. It costs no memory: the gradient of a large batch is put together from pieces."""
+    chain_frames: Annotated[Integer, Field(ge=2)] = 2
+    """Frames in a chain of pairs, a lag apart from each other. Longer chains embed fewer frames for as
+    many pairs, but their pairs know more of each other."""
     epoch_steps: Count = 25
     """Optimisation steps between two validations."""
     max_epochs: Count = 40
-    """Most epochs in each of the two stages."""
+    """Most epochs in each stage."""
     patience: Count = 4
-    """A stage ends when this many epochs in a row bring no better validation."""
+    """After this many epochs in a row without a better validation, the learning rate drops or the stage ends."""
+    learning_rate_drops: Annotated[Integer, Field(ge=0)] = 0
+    """How often the learning rate drops to 0.3 of what it was before a stage ends."""
     crispness: Annotated[Number, Field(ge=0)] = 0.1
-    """Weight of the crispness of the states beside the VAMP-2 score in the second stage."""
+    """Weight of the crispness of the states beside the VAMP-2 score, in the stages that have it."""
+    warm_start: str | None = None
+    """Model file whose weights, as far as they fit, are where training begins."""
+    memory_mb: Annotated[Integer, Field(ge=100)] = 4000
+    """Memory of a training for graphs and for what the network computes from them. Graphs that need more
+    are read from the shards over and over; batches that need more are embedded in pieces."""
+    processes: Count = 1
+    """Processes that train one network together, each on a GPU of its own where there are GPUs. The result
+    is the same."""
+    precision: Literal["float32", "tf32", "bfloat16"] = "float32"
+    """Arithmetic of the network on a GPU; statistics are always float64."""
+    tensorboard: bool = False
+    """Whether the history is also written for TensorBoard, to `tensorboard/` beside the model."""
 
 
 class Kinetics(Section):

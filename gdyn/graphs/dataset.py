@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from gdyn.errors import InputError
+from gdyn.graphs.gather import GraphBatch, as_signed, gather, gather_on_device, starts_of
 from gdyn.store import GraphShard
 from gdyn.store.graphs import trajectory_of
 from gdyn.trajectory.lag import split_frames
@@ -16,32 +17,25 @@ from gdyn.trajectory.targets import target_atoms
 SHUFFLE_SEED = 2019  # of the targets, where they are what is divided into splits
 
 
-class GraphBatch(NamedTuple):
-    """The receptive fields of some frames as one graph, the nodes ordered by their hops to the targets.
+class PairBatch(NamedTuple):
+    """The graphs of lagged pairs: targets ``first[i]`` and, a lag later, ``second[i]`` of the graph are a pair."""
 
-    species : (nodes,) int64, index of the element
-    neighbors : (rows, M) int32, indices of nodes; row ``i`` is node ``i``
-    distance_mA : (rows, M) int32
-    targets : (targets, k) int64, indices of nodes; -1 where a set has fewer than k atoms
-    counts : numbers of nodes within 0, 1 ... hops
-    """
+    graph: GraphBatch
+    first: torch.Tensor
+    second: torch.Tensor
 
-    species: torch.Tensor
-    neighbors: torch.Tensor
-    distance_mA: torch.Tensor
-    targets: torch.Tensor
-    counts: tuple
-
-    def to(self, device):
-        return GraphBatch(*(tensor.to(device, non_blocking=True) for tensor in self[:-1]), self.counts)
+    def on(self, move):
+        """The same with ``move`` applied to every tensor."""
+        return PairBatch(self.graph.on(move), move(self.first), move(self.second))
 
 
 @dataclass
 class GraphDataset:
-    """The frames of one split of all trajectories, in memory.
+    """The frames of one split of all trajectories, their graphs in memory or left in the shards.
 
-    counts : (frames, hops + 1); species : (all nodes,); neighbors, distance_mA : (all rows, M), frame after
-        frame as in the shards
+    parts : GraphShards in the order of the frames
+    species_of : for each part, the species of its atoms
+    counts : (frames, hops + 1), numbers of nodes within 0, 1 ... hops
     elements : names whose position is a species' index
     target_ids : (target sets, k) LAMMPS ids; trajectories with the same targets share them, others
         have sets of their own
@@ -51,10 +45,9 @@ class GraphDataset:
     checksum : of the shards that the frames came from
     """
 
+    parts: list
+    species_of: list
     counts: np.ndarray
-    species: np.ndarray
-    neighbors: np.ndarray
-    distance_mA: np.ndarray
     elements: list
     target_ids: np.ndarray
     target_nodes: np.ndarray
@@ -67,16 +60,21 @@ class GraphDataset:
     checksum: list
 
     def __post_init__(self):
-        self._node_start = np.concatenate([[0], np.cumsum(self.counts[:, -1], dtype=np.int64)])
-        self._row_start = np.concatenate([[0], np.cumsum(self.counts[:, -2], dtype=np.int64)])
+        lengths = [len(part.frame) for part in self.parts]
+        self._part = np.repeat(np.arange(len(lengths)), lengths)
+        self._in_part = np.concatenate([np.arange(length) for length in lengths])
+        self._starts_in_parts = [
+            tuple(np.concatenate([[0], np.cumsum(part.counts[:, place], dtype=np.int64)]) for place in (-1, -2))
+            for part in self.parts
+        ]
         sizes = self.present.sum(1)
         self._target_start = np.concatenate([[0], np.cumsum(sizes)])
         self._targets_in_frame = sizes[self.window]
-        self.always_present = bool(self.present[self.window].all())
+        self._graphs = None
 
     @classmethod
-    def load(cls, shards, splits, name, elements=None):
-        """Read a split of a system from its shards.
+    def load(cls, shards, splits, name, elements=None, memory_mb=np.inf):
+        """Open a split of a system, and read its graphs where they need no more than ``memory_mb``.
 
         Parameters
         ----------
@@ -84,6 +82,7 @@ class GraphDataset:
         splits : that section of a system.
         name : of the split.
         elements : names whose position is a species' index; by default those found, sorted.
+        memory_mb : graphs that need more memory are read from the shards whenever they are needed.
 
         Raises
         ------
@@ -102,7 +101,7 @@ class GraphDataset:
                 chosen = chosen[split_frames(n_trajectories, fractions)]
             return slice(0, len(frame) if trajectory in chosen else 0)
 
-        parts = [part for path in shards if len((part := GraphShard.read(path, choose)).frame)]
+        parts = [part for path in shards if len((part := GraphShard.open(path, choose)).frame)]
         parts.sort(key=lambda part: (part.trajectory, part.frame[0]))
         if not parts:
             raise InputError(f"splits.{name}: {list(fractions)} holds no frame; widen it")
@@ -116,11 +115,11 @@ class GraphDataset:
         trajectory = np.concatenate([np.full(len(part.frame), part.trajectory) for part in parts])
         inner = np.concatenate([part.segment for part in parts])
         changed = (np.diff(trajectory) != 0) | (np.diff(inner) != 0)
-        return cls(
+        species = np.uint8 if len(elements) < 256 else np.int32
+        data = cls(
+            parts=parts,
+            species_of=[np.array([elements.index(name) for name in part.elements], species) for part in parts],
             counts=np.concatenate([part.counts for part in parts]),
-            species=np.concatenate([_species(part, elements) for part in parts]),
-            neighbors=np.concatenate([part.neighbors for part in parts]),
-            distance_mA=np.concatenate([part.distance_mA for part in parts]),
             elements=elements,
             **_targets(parts, fractions if splits.by == "target" else None),
             time_ps=np.concatenate([part.time_ps for part in parts]),
@@ -129,6 +128,9 @@ class GraphDataset:
             frame_interval_ps=parts[0].frame_interval_ps,
             checksum=[part.checksum for part in parts],
         )
+        if data.nbytes <= memory_mb * 1e6:
+            data.read()
+        return data
 
     def __len__(self):
         return len(self.time_ps)
@@ -138,9 +140,37 @@ class GraphDataset:
         return len(self.target_ids)
 
     @property
+    def n_neighbors(self):
+        return self.parts[0].neighbors.shape[1]
+
+    @property
     def hops(self):
         """How many convolutions the graphs are good for."""
         return self.counts.shape[1] - 1
+
+    @property
+    def nbytes(self):
+        """Memory that the graphs need, or would need."""
+        return sum(part.nodes.nbytes + part.neighbors.nbytes + part.distance_mA.nbytes for part in self.parts)
+
+    @property
+    def in_memory(self):
+        return self._graphs is not None
+
+    def read(self, device="cpu"):
+        """Read all graphs, once, into the memory of ``device``."""
+        parts = self.parts
+        graphs = (
+            _joined([part.nodes for part in parts], self.species_of),
+            _joined([part.neighbors for part in parts]),
+            _joined([part.distance_mA for part in parts]),
+        )
+        if torch.device(device).type != "cpu":
+            graphs = torch.from_numpy(graphs[0]).to(device), *(as_signed(array).to(device) for array in graphs[1:])
+        self._graphs = graphs
+        self._starts = tuple(
+            np.concatenate([[0], np.cumsum(self.counts[:, place], dtype=np.int64)]) for place in (-1, -2)
+        )
 
     def batch(self, frames, hops):
         """Gather the graphs of ``frames`` (indices into this dataset) for a network of ``hops`` convolutions.
@@ -149,52 +179,54 @@ class GraphDataset:
         """
         frames = np.ascontiguousarray(frames, np.int64)
         counts = np.ascontiguousarray(self.counts[frames, : hops + 1], np.int64)
-        totals = counts.sum(0)
-        m, k = self.neighbors.shape[1], self.target_nodes.shape[1]
-        species = np.empty(totals[-1], np.int64)
-        neighbors = np.empty((totals[-2], m), np.int32)
-        distance_mA = np.empty((totals[-2], m), np.int32)
-        targets = np.empty((self._targets_in_frame[frames].sum(), k), np.int64)
-        _gather_nodes(self._node_start[frames], counts, self.species, species)
-        _gather_rows(self._row_start[frames], counts, self.neighbors, self.distance_mA, neighbors, distance_mA)
+        starts = starts_of(counts)
+        targets = np.empty((self._targets_in_frame[frames].sum(), self.target_nodes.shape[1]), np.int64)
         _gather_targets(self.window[frames], counts[:, 0], self._target_start, self.target_nodes, targets)
-        return GraphBatch(
-            species=torch.from_numpy(species),
-            neighbors=torch.from_numpy(neighbors),
-            distance_mA=torch.from_numpy(distance_mA),
-            targets=torch.from_numpy(targets),
-            counts=tuple(totals.tolist()),
-        )
+        targets = torch.from_numpy(targets)
+        if self.in_memory:
+            graphs, node_start, row_start = self._graphs, *(start[frames] for start in self._starts)
+        else:
+            graphs, node_start, row_start = self._fetch(frames, counts)
+        if isinstance(graphs[0], torch.Tensor):
+            found = gather_on_device(graphs, node_start, row_start, counts, starts)
+            return GraphBatch(*found, targets.to(graphs[0].device), starts)
+        return GraphBatch(*gather(graphs, node_start, row_start, counts, starts), targets, starts)
+
+    def _fetch(self, frames, counts):
+        """Read what ``counts`` needs of some frames from their shards."""
+        read = [], [], []
+        for frame, count in zip(frames, counts, strict=True):
+            part, of = self.parts[self._part[frame]], self.species_of[self._part[frame]]
+            node, row = (start[self._in_part[frame]] for start in self._starts_in_parts[self._part[frame]])
+            read[0].append(of[part.nodes.read(slice(node, node + count[-1]))])
+            read[1].append(part.neighbors.read(slice(row, row + count[-2])))
+            read[2].append(part.distance_mA.read(slice(row, row + count[-2])))
+        starts = (np.concatenate([[0], np.cumsum(counts[:-1, place])]) for place in (-1, -2))
+        return tuple(map(np.concatenate, read)), *starts
 
     def both_present(self, first, lag_frames):
         """Which target sets there are in a frame and a lag later: (frames, target sets) bool."""
         return self.present[self.window[first]] & self.present[self.window[first + lag_frames]]
 
-    def pairs(self, values, first, lag_frames):
-        """Divide what a network gives for a batch of ``first`` and of the frames a lag later into pairs.
-
-        Parameters
-        ----------
-        values : (targets of the batch, ...), of the frames ``first`` and then those a lag later.
-        first : (frames,); lag_frames : int
-
-        Returns
-        -------
-        two tensors (targets that are present in both, ...)
-        """
-        if self.always_present:
-            return values.chunk(2)
+    def pairs(self, first, lag_frames, hops):
+        """Gather the graphs of the frames ``first`` and of those a lag later, each frame once, as a PairBatch."""
+        frames, place = np.unique(np.concatenate([first, first + lag_frames]), return_inverse=True)
+        present = self.present[self.window[frames]]
+        row = np.cumsum(present).reshape(present.shape) - 1  # of each target among those of the batch
         both = self.both_present(first, lag_frames)
-        here, later = self.present[self.window[first]], self.present[self.window[first + lag_frames]]
-        x, y = values[: here.sum()], values[here.sum() :]
-        device = values.device
-        return x[torch.from_numpy(both[here]).to(device)], y[torch.from_numpy(both[later]).to(device)]
+        x, y = (torch.from_numpy(row[part][both]) for part in np.split(place, 2))
+        return PairBatch(self.batch(frames, hops), x, y)
 
 
-def _species(part, elements):
-    """The species of every node of a shard."""
-    lookup = np.array([elements.index(name) for name in part.elements], np.uint8 if len(elements) < 256 else np.int32)
-    return lookup[part.nodes]
+def _joined(stretches, lookups=None):
+    """The rows of all stretches as one array, or what ``lookups`` hold for them."""
+    ends = np.cumsum([0] + [rows.shape[0] for rows in stretches])
+    kind = np.result_type(*(rows.dtype for rows in (lookups or stretches)))
+    joined = np.empty((ends[-1], *stretches[0].shape[1:]), kind)
+    for i, rows in enumerate(stretches):
+        values = rows.read()
+        joined[ends[i] : ends[i + 1]] = lookups[i][values] if lookups else values
+    return joined
 
 
 def _targets(parts, fractions):
@@ -239,46 +271,6 @@ def _targets(parts, fractions):
         "present": np.array(windows)[:, kept],
         "window": np.concatenate([part.window + first_window[part.trajectory] for part in parts]),
     }
-
-
-@numba.njit(cache=True)
-def _gather_nodes(start, counts, species, out):
-    """Nodes of all frames: all targets first, then all nodes one hop away, and so on."""
-    at = 0
-    for hop in range(counts.shape[1]):
-        for i in range(len(start)):
-            begin = counts[i, hop - 1] if hop else 0
-            for j in range(begin, counts[i, hop]):
-                out[at] = species[start[i] + j]
-                at += 1
-
-
-@numba.njit(cache=True)
-def _gather_rows(start, counts, neighbors, distance_mA, out_neighbors, out_distance_mA):
-    """Neighbor lists in the order of :func:`_gather_nodes`, renumbered."""
-    n_hops = counts.shape[1]
-    shift = np.zeros(n_hops, np.int64)  # of the nodes of each hop, from their place in a frame to that in the batch
-    base = np.zeros(n_hops, np.int64)
-    for hop in range(1, n_hops):
-        base[hop] = counts[:, hop - 1].sum()
-    before = np.zeros(n_hops, np.int64)
-    for i in range(len(start)):
-        for hop in range(n_hops):
-            begin = counts[i, hop - 1] if hop else 0
-            shift[hop] = base[hop] + before[hop] - begin
-            before[hop] += counts[i, hop] - begin
-        hop = 0
-        for j in range(counts[i, n_hops - 2]):
-            while j >= counts[i, hop]:
-                hop += 1
-            row, into = start[i] + j, j + shift[hop]
-            for p in range(neighbors.shape[1]):
-                node = np.int64(neighbors[row, p])
-                away = 0
-                while node >= counts[i, away]:
-                    away += 1
-                out_neighbors[into, p] = node + shift[away]
-                out_distance_mA[into, p] = distance_mA[row, p]
 
 
 @numba.njit(cache=True)

@@ -67,7 +67,7 @@ def score(states):
     """VAMP-2 score and noise floor of a split."""
     c = Covariances.of(states.probabilities, states.segment, states.lag_frames)
     value = vamp2(c)
-    return {"score": value, "noise_floor": noise_floor(value, len(c.c00), c.samples, states.lag_frames)}
+    return {"score": value, "noise_floor": noise_floor(value, len(c.c00), c.samples, states.lag_frames, c.walkers)}
 
 
 def process_timescales(states, lag_frames, n_chunks):

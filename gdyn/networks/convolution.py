@@ -1,10 +1,13 @@
-"""The graph convolution of GDyNet and its radial functions."""
+"""The graph convolution of GDyNet, its radial functions and its normalisation."""
 
 import torch
 from torch import nn
-from torch.nn import functional
+
+from gdyn.networks.attention import attend
 
 ROWS_PER_A = 1000
+SMALLEST_VARIANCE = 1e-5
+NORM_MOMENTUM = 0.1
 
 
 def radial_basis(max_A, step_A):
@@ -22,6 +25,51 @@ def radial_basis(max_A, step_A):
     return table.float()
 
 
+class RunningNorm(nn.Module):
+    """Normalises every feature by its mean and variance over all nodes that the networks computes.
+
+    Mean and variance are averages over past batches and constants for the gradient, so what comes out for a
+    node does not depend on which others are in its batch, nor on how a batch is divided. They are of the
+    receptive fields: atoms nearer to targets count more often than in a whole frame.
+
+    Parameters
+    ----------
+    width : features of a node.
+    """
+
+    def __init__(self, width):
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(width))
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("variance", torch.ones(width))
+        self.sums = None  # while they are collected: (3, width) float64, numbers, sums and sums of squares
+
+    def forward(self, values):
+        if self.sums is not None:
+            seen = values.detach().double()
+            self.sums += torch.stack([torch.full_like(seen[0], len(seen)), seen.sum(0), seen.square().sum(0)])
+        return (values - self.mean) * (self.weight * torch.rsqrt(self.variance + SMALLEST_VARIANCE)) + self.bias
+
+    def collect(self):
+        """Begin to collect what passes through."""
+        self.sums = torch.zeros(3, len(self.mean), dtype=torch.float64, device=self.mean.device)
+
+    def collected(self):
+        """End it, and return the sums."""
+        sums, self.sums = self.sums, None
+        return sums
+
+    def update(self, sums, momentum=NORM_MOMENTUM):
+        """Move towards what ``sums`` say, by ``momentum``."""
+        number, total, squares = sums
+        mean = total / number
+        self.mean.lerp_(mean.to(self.mean), momentum)
+        self.variance.lerp_((squares / number - mean.square()).clamp_min(0.0).to(self.mean), momentum)
+
+
+NORMS = {"layer": nn.LayerNorm, "batch": RunningNorm}
+
+
 class GraphConvolution(nn.Module):
     """One round of messages from the neighbors, weighted by attention.
 
@@ -35,22 +83,24 @@ class GraphConvolution(nn.Module):
     ----------
     width : features of an atom.
     n_radial : number of radial functions.
+    normalisation : ``layer``, over the features of an atom, or ``batch``, over the atoms.
     """
 
-    def __init__(self, width, n_radial):
+    def __init__(self, width, n_radial, normalisation="layer"):
         super().__init__()
-        self.atom = nn.Linear(width, 1 + width)
-        self.neighbor = nn.Linear(width, 1 + width, bias=False)
-        self.distance = nn.Linear(n_radial, 1 + width, bias=False)
-        self.norm = nn.LayerNorm(width)
+        self.atom = nn.Linear(width, width + 1)
+        self.neighbor = nn.Linear(width, width + 1, bias=False)
+        self.distance = nn.Linear(n_radial, width + 1, bias=False)
+        self.norm = NORMS[normalisation](width)
 
-    def forward(self, features, neighbors, distance_rows, radial):
+    def forward(self, features, neighbors, rows, starts, radial):
         """Update the features of the first nodes, those whose neighbors are given.
 
         Parameters
         ----------
         features : (nodes, width)
-        neighbors, distance_rows : (updated, M) nodes, and rows of the radial table.
+        neighbors, rows : (updated, M) int32: nodes, and rows of the radial table.
+        starts : (shells, frames + 1) int64, of the updated nodes; see :class:`~gdyn.graphs.dataset.GraphBatch`.
         radial : (table rows, n_radial)
 
         Returns
@@ -58,9 +108,5 @@ class GraphConvolution(nn.Module):
         (updated, width)
         """
         own = features[: len(neighbors)]
-        z = functional.embedding(neighbors, self.neighbor(features))
-        z = z + functional.embedding(distance_rows, self.distance(radial))
-        z = z + self.atom(own).unsqueeze(1)
-        attention = torch.softmax(z[..., :1], dim=1)
-        message = (attention * torch.relu(z[..., 1:])).sum(1)
-        return own + self.norm(message)
+        table = self.distance(radial)
+        return own + self.norm(attend(self.atom(own), self.neighbor(features), table, neighbors, rows, starts))

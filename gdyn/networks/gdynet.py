@@ -2,8 +2,9 @@
 
 import torch
 from torch import nn
+from torch.nn import functional
 
-from gdyn.networks.convolution import GraphConvolution, radial_basis
+from gdyn.networks.convolution import GraphConvolution, RunningNorm, radial_basis
 
 SMALLEST_PROBABILITY = 1e-5
 
@@ -22,9 +23,10 @@ class GDyNet(nn.Module):
     width : features of an atom.
     convolutions : rounds of messages.
     radial_max_A, radial_step_A : centre of the last Gaussian and distance between two, A.
+    normalisation : ``layer`` or ``batch``, of :class:`~gdyn.networks.convolution.GraphConvolution`.
     """
 
-    def __init__(self, n_species, n_states, width, convolutions, radial_max_A, radial_step_A):
+    def __init__(self, n_species, n_states, width, convolutions, radial_max_A, radial_step_A, normalisation="layer"):
         super().__init__()
         self.arguments = {
             "n_species": n_species,
@@ -33,12 +35,13 @@ class GDyNet(nn.Module):
             "convolutions": convolutions,
             "radial_max_A": radial_max_A,
             "radial_step_A": radial_step_A,
+            "normalisation": normalisation,
         }
         self.register_buffer("radial", radial_basis(radial_max_A, radial_step_A), persistent=False)
         self.register_buffer("rotation", torch.eye(n_states))
         self.embedding = nn.Embedding(n_species, width)
         n_radial = self.radial.shape[1]
-        self.convolutions = nn.ModuleList(GraphConvolution(width, n_radial) for _ in range(convolutions))
+        self.convolutions = nn.ModuleList(GraphConvolution(width, n_radial, normalisation) for _ in range(convolutions))
         self.head = nn.Sequential(nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, n_states))
 
     def forward(self, graph):
@@ -55,12 +58,16 @@ class GDyNet(nn.Module):
     def pool(self, graph):
         """Mean of the features over the atoms of each target: (targets, width)."""
         n_hops = len(self.convolutions)
-        features = self.embedding(graph.species[: graph.counts[n_hops]])
-        distance_rows = graph.distance_mA.clamp_max(len(self.radial) - 1)
+        counts = graph.counts
+        # One number per species times a matrix, because its gradient is a matrix product too.
+        species = functional.one_hot(graph.species[: counts[n_hops]], self.embedding.num_embeddings)
+        features = species.to(self.embedding.weight.dtype) @ self.embedding.weight
         # Each convolution brings the features that matter one hop nearer to the targets.
         for hop, convolution in zip(reversed(range(n_hops)), self.convolutions, strict=True):
-            n = graph.counts[hop]
-            features = convolution(features, graph.neighbors[:n], distance_rows[:n], self.radial)
+            n = counts[hop]
+            features = convolution(
+                features, graph.neighbors[:n], graph.distance_mA[:n], graph.starts[: hop + 1], self.radial
+            )
         present = graph.targets >= 0
         atoms = graph.targets.clamp_min(0)
         features = features[atoms]
@@ -68,6 +75,10 @@ class GDyNet(nn.Module):
             return features.squeeze(1)
         weights = present.to(features.dtype)
         return (features * weights.unsqueeze(-1)).sum(1) / weights.sum(1, keepdim=True)
+
+    def running_norms(self):
+        """The norms, first layer first, that follow what they see."""
+        return [module for module in self.modules() if isinstance(module, RunningNorm)]
 
     @torch.no_grad()
     def rotate(self, matrix):

@@ -16,6 +16,7 @@ class Covariances:
     c00, c01, c11 : (states, states); ``c01[i, j] = <chi_i(t) chi_j(t + lag)>``
     mean0, mean1 : (states,) of the first and the second frames of the pairs
     samples : number of pairs times targets
+    walkers : number of targets that have any pair
     """
 
     c00: np.ndarray
@@ -24,6 +25,7 @@ class Covariances:
     mean0: np.ndarray
     mean1: np.ndarray
     samples: int
+    walkers: int = 1
 
     @classmethod
     def of(cls, probabilities, segment, lag_frames):
@@ -40,10 +42,11 @@ class Covariances:
         x = probabilities[pairs].reshape(-1, n_states).astype(np.float64)
         y = probabilities[pairs + lag_frames].reshape(-1, n_states).astype(np.float64)
         both = ~(np.isnan(x[:, 0]) | np.isnan(y[:, 0]))
+        walkers = int(both.reshape(-1, probabilities.shape[1]).any(0).sum())
         if not both.all():
             x, y = x[both], y[both]
         n = max(len(x), 1)
-        return cls(x.T @ x / n, x.T @ y / n, y.T @ y / n, x.sum(0) / n, y.sum(0) / n, len(x))
+        return cls(x.T @ x / n, x.T @ y / n, y.T @ y / n, x.sum(0) / n, y.sum(0) / n, len(x), walkers)
 
 
 def present_rows(probabilities):
@@ -87,20 +90,22 @@ def _root(covariance):
     return np.linalg.cholesky(covariance + (RIDGE * np.trace(covariance) / n + 1e-30) * np.eye(n))
 
 
-def effective_samples(score, samples, lag_frames):
-    """How many independent pairs ``samples`` correlated ones are worth.
+def effective_samples(score, samples, lag_frames, walkers=1):
+    """How many independent pairs ``samples`` correlated ones of ``walkers`` independent targets are worth.
 
     By Bartlett's formula for two signals that are both correlated over the slowest time that the
     score allows: ``samples (1 - rho^2) / (1 + rho^2)`` with ``rho^2 = min(score, 1)^(1 / lag_frames)``
-    (equation 9 of docs/theory.md).
+    (equation 9 of docs/theory.md), and at least one of each target.
     """
     rho2 = min(max(score, 0.0), 1.0 - 1e-12) ** (1.0 / lag_frames)
-    return max(1.0, samples * (1.0 - rho2) / (1.0 + rho2))
+    return max(1.0, walkers, samples * (1.0 - rho2) / (1.0 + rho2))
 
 
-def noise_floor(score, n_states, samples, lag_frames):
+def noise_floor(score, n_states, samples, lag_frames, walkers=1):
     """The VAMP-2 score that unrelated features would reach: ``(states - 1)^2 / (independent pairs - 1)``.
 
-    A score that is not well above it says nothing (equation 8 of docs/theory.md).
+    At most ``states - 1``, as any score. A score that is not well above it says nothing (equation 8 of
+    docs/theory.md).
     """
-    return (n_states - 1) ** 2 / max(effective_samples(score, samples, lag_frames) - 1.0, 1.0)
+    independent = effective_samples(score, samples, lag_frames, walkers)
+    return min((n_states - 1) ** 2 / max(independent - 1.0, 1.0), n_states - 1.0)

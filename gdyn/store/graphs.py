@@ -37,7 +37,7 @@ row per 0.001 A: exact for what is stored, half the size of float32, and off by 
 
 import hashlib
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -51,7 +51,10 @@ LARGEST_DISTANCE_A = 65.535
 
 @dataclass
 class GraphShard:
-    """The graphs of a stretch of frames, in memory; fields as in the format."""
+    """The graphs of a stretch of frames; fields as in the format.
+
+    ``nodes``, ``neighbors`` and ``distance_mA`` are arrays, or stay in the file as :class:`gdyn.store.hdf5.Rows`.
+    """
 
     counts: np.ndarray
     nodes: np.ndarray
@@ -72,8 +75,8 @@ class GraphShard:
     checksum: str = ""
 
     @classmethod
-    def read(cls, path, choose=None):
-        """Read the frames that ``choose`` picks, or all of them.
+    def open(cls, path, choose=None):
+        """Open the frames that ``choose`` picks, or all of them; the graphs themselves stay in the file.
 
         Parameters
         ----------
@@ -93,11 +96,12 @@ class GraphShard:
                 frames = choose(int(attrs["trajectory"]), numbers, int(attrs["trajectory_frames"]))
             counts = file["counts"][:]
             nodes, rows = (_slice(counts[:, place], frames) for place in (-1, -2))
+            descriptor = hdf5.Descriptor(path)
             return cls(
                 counts=counts[frames],
-                nodes=file["nodes"][nodes],
-                neighbors=file["neighbors"][rows],
-                distance_mA=file["distance_mA"][rows],
+                nodes=hdf5.Rows(file["nodes"], descriptor, nodes),
+                neighbors=hdf5.Rows(file["neighbors"], descriptor, rows),
+                distance_mA=hdf5.Rows(file["distance_mA"], descriptor, rows),
                 frame=numbers[frames],
                 time_ps=file["time_ps"][frames],
                 segment=file["segment"][frames],
@@ -112,6 +116,12 @@ class GraphShard:
                 source_checksum=attrs["source_checksum"],
                 checksum=attrs["checksum"],
             )
+
+    @classmethod
+    def read(cls, path, choose=None):
+        """The same as :meth:`open`, with the graphs in memory."""
+        shard = cls.open(path, choose)
+        return replace(shard, **{name: getattr(shard, name).read() for name in ("nodes", "neighbors", "distance_mA")})
 
 
 def trajectory_of(path):

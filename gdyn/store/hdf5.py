@@ -1,5 +1,6 @@
 """What the formats share: opening with a check, and datasets that grow frame by frame."""
 
+import os
 from contextlib import contextmanager
 from math import prod
 
@@ -63,3 +64,62 @@ def append(file, name, values):
     begin = len(dataset)
     dataset.resize(begin + len(values), axis=0)
     dataset[begin:] = values
+
+
+class Descriptor:
+    """A file opened for reading by several threads, closed when it is no longer needed."""
+
+    def __init__(self, path):
+        self.path, self.number = path, os.open(path, os.O_RDONLY)
+
+    def __del__(self):
+        os.close(self.number)
+
+
+class Rows:
+    """A stretch of rows of a dataset written by :func:`append`, read as they lie in the file when asked for.
+
+    Several threads may read at once, which HDF5 does not allow.
+
+    Parameters
+    ----------
+    dataset : h5py dataset.
+    file : Descriptor of its file.
+    rows : slice of it.
+    """
+
+    def __init__(self, dataset, file, rows):
+        self.file, self.begin, self.dtype = file, rows.start, dataset.dtype
+        self.shape = (max(0, rows.stop - rows.start), *dataset.shape[1:])
+        self.chunk = dataset.chunks[0]
+        self.row_bytes = prod(self.shape[1:]) * self.dtype.itemsize
+        self.offset = np.zeros(-(-len(dataset) // self.chunk), np.int64)
+
+        def note(stored):
+            self.offset[stored.chunk_offset[0] // self.chunk] = stored.byte_offset
+
+        dataset.id.chunk_iter(note)
+
+    @property
+    def nbytes(self):
+        return self.shape[0] * self.row_bytes
+
+    def read(self, rows=None):
+        """The rows of a slice, or all of them, as an array.
+
+        Raises
+        ------
+        InputError : the file has become shorter since it was opened.
+        """
+        begin, end, _ = (rows or slice(None)).indices(self.shape[0])
+        out = np.empty((end - begin, *self.shape[1:]), self.dtype)
+        left, at = memoryview(out.reshape(-1).view(np.uint8)), self.begin + begin
+        while len(left):
+            piece = min((self.chunk - at % self.chunk) * self.row_bytes, len(left))
+            offset = self.offset[at // self.chunk] + (at % self.chunk) * self.row_bytes
+            if os.preadv(self.file.number, [left[:piece]], offset) != piece:
+                raise InputError(
+                    f"{self.file.path}: ends before its last row; delete it and let the workflow remake it"
+                )
+            at, left = at + piece // self.row_bytes, left[piece:]
+        return out

@@ -4,6 +4,9 @@ Format ``gdyn-model``, version 1: a torch file that loads without executing pick
 dictionary with ``format``, ``version``, ``gdyn_version``, ``arguments`` (of the network),
 ``elements`` (whose order is a species' index), ``trial``, ``seed``, ``fingerprint`` (of the data and
 settings it was trained on) and ``weights``.
+
+Format ``gdyn-resume``, version 2: the same kind of file for a training that was interrupted, with ``format``,
+``version``, ``fingerprint`` and ``snapshot``. Others never read it, and other versions begin anew.
 """
 
 import pickle
@@ -13,10 +16,13 @@ import torch
 import gdyn
 from gdyn.errors import InputError
 from gdyn.files import whole_file
+from gdyn.logs import LOG
 from gdyn.networks import GDyNet
 
 FORMAT = "gdyn-model"
 VERSION = 1
+RESUME = "gdyn-resume"
+RESUME_VERSION = 2
 
 
 def save_model(path, network, **about):
@@ -50,6 +56,52 @@ def load_model(path, device="cpu"):
     network = GDyNet(**content["arguments"])
     network.load_state_dict(content["weights"])
     return network.to(device).eval(), content
+
+
+def begin_from(network, path, elements):
+    """Give a network the weights of a model file, wherever both have a tensor of the same name and shape.
+
+    Raises
+    ------
+    InputError : nothing fits, or the model is of other elements.
+    """
+    content = load_model(path)[1]
+    if content["elements"] != list(elements):
+        raise InputError(
+            f"training.warm_start: {path} was trained on {', '.join(content['elements'])}, "
+            f"but there are {', '.join(elements)} here"
+        )
+    own = network.state_dict()
+    fitting = {
+        name: tensor
+        for name, tensor in content["weights"].items()
+        if name != "rotation" and name in own and own[name].shape == tensor.shape
+    }
+    if "embedding.weight" not in fitting:
+        raise InputError(f"training.warm_start: {path} has another width than this trial; leave it out for this one")
+    network.load_state_dict({**own, **fitting})
+
+
+def save_resume(path, fingerprint, snapshot):
+    """Write what an interrupted training goes on from."""
+    save(path, {"format": RESUME, "version": RESUME_VERSION, "fingerprint": fingerprint, "snapshot": snapshot})
+
+
+def load_resume(path, fingerprint):
+    """What an interrupted training goes on from, or None where there is nothing that fits.
+
+    Raises
+    ------
+    InputError : the file cannot be read, or holds code.
+    """
+    if not path.exists():
+        return None
+    content = load(path)
+    found = [content.get(key) for key in ("format", "version", "fingerprint")] if isinstance(content, dict) else []
+    if found != [RESUME, RESUME_VERSION, fingerprint]:
+        LOG.info("%s belongs to other data, settings or another version: beginning anew", path)
+        return None
+    return content["snapshot"]
 
 
 def save(path, content):

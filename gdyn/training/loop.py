@@ -1,14 +1,15 @@
 """The training of one network, to be read from top to bottom.
 
-Two stages. The first, ``kinetics``, maximises the VAMP-2 score: it finds the slow processes, but
-leaves the states mixed, because the score does not change under a linear map of them. Then the
-states are rotated to the corners of their simplex (PCCA+), and the second stage, ``states``,
-maximises VAMP-2 plus the crispness of the states. See equation 14 of docs/theory.md.
-
-After every epoch the whole validation set is scored at once; the best epoch of each stage is kept,
-and everything needed to go on is written to an undeclared file that a killed job finds again.
+A training has stages (:mod:`gdyn.training.schemes`). In each, after every epoch the whole validation set is scored at
+once and the best epoch is kept. An epoch that brings no better one for a while lowers the learning rate, and in the
+end closes the stage. Everything needed to go on is written after every epoch to an undeclared file that a killed job
+finds again.
 """
 
+import contextlib
+import copy
+import resource
+import sys
 import time
 from pathlib import Path
 
@@ -22,23 +23,56 @@ from gdyn.graphs.dataset import GraphDataset
 from gdyn.logs import LOG, progress
 from gdyn.networks import GDyNet
 from gdyn.provenance import settings_checksum
-from gdyn.statistics import Covariances, noise_floor, present_rows, purity, simplex_rotation, vamp2
+from gdyn.statistics import present_rows, purity, simplex_rotation
 from gdyn.store import States
 from gdyn.training import checkpoint
-from gdyn.training.vamp import crispness
-from gdyn.training.vamp import vamp2 as vamp2_of_batch
+from gdyn.training.batches import PairStream, frames_at_once, in_chains
+from gdyn.training.embed import (
+    device_name,
+    embed,
+    loader_for,
+    pick_device,
+    whole_set_moments,
+    whole_set_score,
+)
+from gdyn.training.processes import World, launch
+from gdyn.training.schemes import SCHEMES
+from gdyn.training.vamp import moments, vamp2
 from gdyn.trajectory.lag import lagged_frames
 from gdyn.units import multiple
 
-STAGES = ("kinetics", "states")
-SLOWER_STEPS = {"kinetics": 1.0, "states": 0.2}  # of the learning rate
 LARGEST_GRADIENT = 1.0
 LEAST_IMPROVEMENT = 5e-4  # of the validation score, to count as one
-CHUNK_NODES = 40_000  # atoms embedded at once where no gradient is needed
+SLOWER = 0.3  # what a learning rate is lowered by
+MOST_RECOVERIES = 3  # from numbers that are none
+SMALLEST_POPULATION = 1e-3  # of a state that is one
+SHARES = {"train": 0.5, "validation": 0.25, "work": 0.25}  # of training.memory_mb
 
 
-def train(shards, model, history, states, numbers, resume, trial, seed, threads, device, splits, network, training):
+def train(*, threads, training, **arguments):
     """Train one network and write its model, its history, its validation states and its numbers.
+
+    Parameters
+    ----------
+    threads : CPU threads to use.
+    training : that section of the system.
+    arguments : all others of :func:`train_here`.
+
+    Raises
+    ------
+    InputError : the shards cannot be used, or the splits hold too few pairs of frames.
+    """
+    arguments = {"threads": max(1, threads // training.processes), "training": training, **arguments}
+    if training.processes > 1:
+        launch(train_here, training.processes, arguments)
+    else:
+        train_here(**arguments)
+
+
+def train_here(
+    shards, model, history, states, numbers, resume, trial, seed, threads, device, splits, network, training, warm=None
+):
+    """Train in this process, or as one of several that do the same.
 
     Parameters
     ----------
@@ -47,31 +81,41 @@ def train(shards, model, history, states, numbers, resume, trial, seed, threads,
         the states on the validation frames, and a JSON of scores and speeds.
     resume : path of the file that an interrupted training goes on from; removed at the end.
     trial, seed : the point of the search.
-    threads : CPU threads to use.
+    threads : CPU threads of each process.
     device : ``auto``, ``cpu`` or ``cuda``.
     splits, network, training : those sections of the system.
+    warm : path of a model to begin from, if any.
 
     Raises
     ------
-    InputError : the shards cannot be used, or the splits hold too few pairs of frames.
+    InputError : see :func:`train`.
     """
     torch.set_num_threads(threads)
     device = pick_device(device)
-    data = GraphDataset.load(shards, splits, "train")
-    validation = GraphDataset.load(shards, splits, "validation", data.elements)
-    settings = {"trial": trial, "seed": seed, "splits": splits, "network": network, "training": training}
+    world = World(device)
+    data = GraphDataset.load(shards, splits, "train", None, SHARES["train"] * training.memory_mb)
+    validation = GraphDataset.load(
+        shards, splits, "validation", data.elements, SHARES["validation"] * training.memory_mb
+    )
+    settings = {"trial": trial, "seed": seed, "splits": splits, "network": network, "training": training, "warm": warm}
     fingerprint = settings_checksum(
         {"shards": data.checksum, **{k: getattr(v, "model_dump", lambda v=v: v)() for k, v in settings.items()}}
     )
-    trainer = Trainer(data, validation, trial, seed, network, training, device, resume, fingerprint)
+    trainer = Trainer(data, validation, trial, seed, network, training, device, world, resume, fingerprint, warm)
     trainer.run()
+    if world.rank:
+        trainer.validate()  # the first process asks once more
+        return
 
-    net = trainer.network
-    probabilities = embed(net, validation, device)
-    net.rotate(np.eye(trial.n_states)[:, np.argsort(-present_rows(probabilities).mean(0))])
-    probabilities = embed(net, validation, device)
+    probabilities = trainer.validate()[2]
+    order = np.argsort(-present_rows(probabilities).mean(0))
+    net, probabilities = trainer.network, probabilities[..., order]
+    net.rotate(np.eye(trial.n_states)[:, order])
     score, floor = whole_set_score(probabilities, validation.segment, trainer.lag_frames)
-    LOG.info("%s", describe_end(score, floor, probabilities))
+    populations = present_rows(probabilities).mean(0, dtype=np.float64)
+    LOG.info("%s", describe_end(score, floor, populations, purity(probabilities)))
+    for problem in (problems := trainer.problems(score, floor, populations)):
+        LOG.warning("%s", problem)
     checkpoint.save_model(
         model, net, elements=data.elements, trial=trial.model_dump(), seed=seed, fingerprint=fingerprint
     )
@@ -94,21 +138,27 @@ def train(shards, model, history, states, numbers, resume, trial, seed, threads,
             "validation_vamp2": score,
             "noise_floor": floor,
             "purity": purity(probabilities),
-            "populations": present_rows(probabilities).mean(0, dtype=np.float64),
+            "populations": populations,
+            "problems": problems,
             "epochs": len(trainer.history) - 1,
             "wall_s": trainer.seconds,
             "frames_per_s": trainer.frames / trainer.seconds,
             "device": device_name(device),
+            "processes": world.size,
         },
     )
     Path(resume).unlink(missing_ok=True)
 
 
+class UnstableError(Exception):
+    """A score or a gradient is not a number."""
+
+
 class Trainer:
     """The state of a training between epochs: everything that a resumed one needs to be the same."""
 
-    def __init__(self, data, validation, trial, seed, network, training, device, resume, fingerprint):
-        self.data, self.validation, self.training, self.device = data, validation, training, device
+    def __init__(self, data, validation, trial, seed, network, training, device, world, resume, fingerprint, warm=None):
+        self.data, self.validation, self.training, self.device, self.world = data, validation, training, device, world
         self.lag_frames = multiple(trial.lag_ps, data.frame_interval_ps, "search.lag_ps", "the frame interval")
         self.learning_rate = trial.learning_rate
         self.resume, self.fingerprint = Path(resume), fingerprint
@@ -120,69 +170,155 @@ class Trainer:
             trial.convolutions,
             network.radial_max_A,
             network.radial_step_A,
-        ).to(device)
+            network.normalisation,
+        )
+        if warm is not None:
+            checkpoint.begin_from(self.network, warm, data.elements)
+        self.network.to(device)
+        self.autocast = contextlib.nullcontext
+        if device.type == "cuda":
+            torch.set_float32_matmul_precision("highest" if training.precision == "float32" else "high")
+            if training.precision == "bfloat16":
+                self.autocast = lambda: torch.autocast("cuda", torch.bfloat16)
         self.hops = trial.convolutions
-        self.pairs = PairStream(data, self.lag_frames, training.batch_samples, seed)
+        self.memory = 1e6 * training.memory_mb
+        if device.type == "cuda":
+            self.memory = torch.cuda.mem_get_info(device)[0]
+        self.loader = loader_for(data, device, SHARES["train"] * self.memory)
+        loader_for(validation, device, SHARES["validation"] * self.memory)
+        self.pairs = PairStream(data, self.lag_frames, training.batch_samples, training.chain_frames, seed)
+        # A frame may serve two pairs, but in the worst case each pair brings two of its own.
+        self.piece = max(1, frames_at_once(data, self.network, SHARES["work"] * self.memory, gradient=True) // 2)
         if len(lagged_frames(validation.segment, self.lag_frames)) < 2:
             raise InputError(
                 f"search.lag_ps: at a lag of {trial.lag_ps:g} ps the validation split has no pair of frames; "
                 f"shorten the lag or widen splits.validation"
             )
-        self.history, self.seconds, self.frames = [], 0.0, 0
+        self.stages = SCHEMES[training.scheme]
+        self.history, self.seconds, self.frames, self.recoveries, self.unconverged = [], 0.0, 0, 0, []
         self.begin_stage(0)
 
     def begin_stage(self, stage):
         self.stage = stage
-        self.stale = 0
-        self.stage_epochs = 0
+        self.stale, self.drops, self.stage_epochs = 0, 0, 0
         self.best = {"value": -np.inf, "weights": None}
-        if stage < len(STAGES):
-            self.optimiser = torch.optim.Adam(
-                self.network.parameters(), self.learning_rate * SLOWER_STEPS[STAGES[stage]]
-            )
+        if stage == len(self.stages):
+            return
+        self.optimiser = torch.optim.Adam(
+            self.network.parameters(), self.learning_rate * self.stages[stage].learning_rate
+        )
 
     def run(self):
         self.load()
         if not self.history:
-            self.note(None, 0.0, *self.validate())
-        while self.stage < len(STAGES):
-            self.epoch()
+            self.settle_norms()
+            self.note({}, *self.validate())
+        self.keep()
+        while self.stage < len(self.stages):
+            try:
+                self.epoch()
+            except UnstableError as error:
+                self.recover(error)
+                continue
             if self.stale >= self.training.patience or self.stage_epochs >= self.training.max_epochs:
-                self.end_stage()
+                self.slow_down()
+            self.keep()
             self.save()
 
     def epoch(self):
         """Some optimisation steps, then one score of the whole validation set."""
-        begin = time.monotonic()
-        stage = STAGES[self.stage]
-        weight = self.training.crispness if stage == "states" else 0.0
-        batch_scores = []
+        begin, frames, self.loader.waited_s = time.monotonic(), self.frames, 0.0
+        times = {"forward_s": 0.0, "backward_s": 0.0}
         self.network.train()
-        for _ in progress(range(self.training.epoch_steps), f"{stage}, epoch {len(self.history)}"):
-            first = next(self.pairs)
-            graph = self.data.batch(np.concatenate([first, first + self.lag_frames]), self.hops).to(self.device)
-            x, y = self.data.pairs(self.network(graph), first, self.lag_frames)
-            if not torch.isfinite(x).all():
-                raise InputError(
-                    f"the training became unstable in epoch {len(self.history)}: a probability is not a number; "
-                    f"lower search.learning_rate"
-                )
-            score = vamp2_of_batch(x, y)
-            objective = score + weight * 0.5 * (crispness(x) + crispness(y)) if weight else score
-            self.optimiser.zero_grad()
-            (-objective).backward()
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), LARGEST_GRADIENT)
-            self.optimiser.step()
-            batch_scores.append(float(score.detach()))
-            self.frames += 2 * len(first)
+        self.world.agree(self.network)
+        batches = [self.pieces(next(self.pairs)) for _ in range(self.training.epoch_steps)]
+        # A batch in several pieces is embedded twice: once for its moments, once for the gradient.
+        requests = [piece for pieces in batches for piece in (pieces if len(pieces) == 1 else pieces + pieces)]
+        ready = self.loader(lambda first: self.data.pairs(first, self.lag_frames, self.hops), requests)
+        scores = [
+            self.step([ready] * len(pieces), times)
+            for pieces in progress(batches, f"{self.stages[self.stage].name}, epoch {len(self.history)}")
+        ]
         seconds = time.monotonic() - begin
         self.seconds += seconds
-        self.judge(weight, float(np.mean(batch_scores)), seconds)
+        times = {"seconds": seconds, "load_s": self.loader.waited_s, **times}
+        self.judge({"batch_vamp2": float(np.mean(scores)), "frames_per_s": (self.frames - frames) / seconds, **times})
 
-    def judge(self, weight, batch_score, seconds):
+    def pieces(self, first):
+        """The share of this process in a batch of pairs, divided as memory allows."""
+        mine = self.world.share(in_chains(first, self.lag_frames))
+        return [mine[begin : begin + self.piece] for begin in range(0, len(mine), self.piece)]
+
+    def step(self, ready, times):
+        """One step of the optimiser, along the gradient of the whole batch (section "Batches" of docs/theory.md).
+
+        The objective depends on the batch by its moments alone, and those of all pieces add up. So their sum comes
+        first; the objective's slope with respect to it then goes back through every piece.
+        """
+        alone = len(ready) == 1  # then one pass does for both
+        norms = self.network.running_norms()
+        with self.timed("forward_s", times):
+            for norm in norms:
+                norm.collect()
+            with contextlib.nullcontext() if alone else torch.no_grad():
+                parts = [self.moments_of(next(batch)) for batch in ready]
+            seen = [norm.collected() for norm in norms]
+            size = 2 * self.network.arguments["n_states"] - 1
+            total = torch.zeros(size, size, dtype=torch.float64, device=self.device)
+            total += sum(part.detach() for part in parts)
+            self.world.sum(total, *seen)
+            if not torch.isfinite(total).all():
+                raise UnstableError("a probability is not a number")
+            objective = self.stages[self.stage].objective(total.requires_grad_(True), self.training.crispness)
+            (slope,) = torch.autograd.grad(objective, total)
+        with self.timed("backward_s", times):
+            parameters = list(self.network.parameters())
+            for parameter in parameters:
+                parameter.grad = torch.zeros_like(parameter)
+            for part in parts if alone else (self.moments_of(next(batch)) for batch in ready):
+                (-(slope * part).sum()).backward()
+            self.world.sum(*(parameter.grad for parameter in parameters))
+            if not torch.isfinite(torch.nn.utils.clip_grad_norm_(parameters, LARGEST_GRADIENT)):
+                raise UnstableError("a gradient is not a number")
+            self.optimiser.step()
+            for norm, sums in zip(norms, seen, strict=True):
+                norm.update(sums)
+        return float(vamp2(total.detach()))
+
+    def moments_of(self, batch):
+        """The moments of a PairBatch."""
+        self.frames += batch.graph.starts.shape[1] - 1
+        with self.autocast():
+            probabilities = self.network(batch.graph).float()
+        return moments(probabilities[batch.first], probabilities[batch.second])
+
+    @contextlib.contextmanager
+    def timed(self, name, times):
+        """Add the time inside, less what was spent waiting for batches, to ``times[name]``."""
+        begin, waited = time.monotonic(), self.loader.waited_s
+        yield
+        times[name] += time.monotonic() - begin - (self.loader.waited_s - waited)
+
+    def settle_norms(self):
+        """Before the first step: let every running norm see evenly spaced pairs, layer after layer."""
+        every = max(1, len(self.pairs.pairs) // self.pairs.size)
+        pieces = self.pieces(np.sort(self.pairs.pairs)[::every][: self.pairs.size])
+        for norm in self.network.running_norms():
+            norm.collect()
+            with torch.no_grad():
+                for batch in self.loader(lambda first: self.data.pairs(first, self.lag_frames, self.hops), pieces):
+                    self.network(batch.graph)
+            sums = norm.collected()
+            self.world.sum(sums)
+            norm.update(sums, momentum=1.0)
+
+    def judge(self, epoch):
         """Score the validation set, and keep the weights if they are the best."""
         score, floor, probabilities = self.validate()
-        value = score + weight * float(crispness(torch.from_numpy(present_rows(probabilities))))
+        sums = whole_set_moments(probabilities, self.validation.segment, self.lag_frames)
+        value = float(self.stages[self.stage].objective(sums, self.training.crispness))
+        if not np.isfinite(value):
+            raise UnstableError("the validation score is not a number")
         self.stale = 0 if value > self.best["value"] + LEAST_IMPROVEMENT else self.stale + 1
         if value > self.best["value"]:
             self.best = {
@@ -190,25 +326,32 @@ class Trainer:
                 "weights": {name: tensor.detach().cpu().clone() for name, tensor in self.network.state_dict().items()},
             }
         self.stage_epochs += 1
-        self.note(batch_score, seconds, score, floor, probabilities)
+        self.note(epoch, score, floor, probabilities)
 
     def validate(self):
-        probabilities = embed(self.network, self.validation, self.device)
+        """The score of the whole validation set, its noise floor, and the probabilities."""
+        probabilities = self.embed(self.validation)
         return *whole_set_score(probabilities, self.validation.segment, self.lag_frames), probabilities
 
-    def note(self, batch_score, seconds, score, floor, probabilities):
+    def embed(self, data):
+        self.network.eval()
+        with self.autocast():
+            return embed(self.network, data, self.loader, self.world, SHARES["work"] * self.memory)
+
+    def note(self, epoch, score, floor, probabilities):
         """Add an epoch to the history; epoch 0 is the network before its training."""
         row = {
             "epoch": len(self.history),
-            "stage": STAGES[self.stage],
-            "batch_vamp2": batch_score,
+            "stage": self.stages[self.stage].name,
             "validation_vamp2": score,
             "noise_floor": floor,
             "validation_purity": purity(probabilities),
-            "seconds": seconds,
+            "smallest_population": float(present_rows(probabilities).mean(0).min()),
+            "learning_rate": self.optimiser.param_groups[0]["lr"],
+            "memory_mb": peak_memory_mb(self.device),
+            **epoch,
         }
         self.history.append(row)
-        speed = f", {2 * self.pairs.size * self.training.epoch_steps / seconds:.0f} frames/s" if seconds else ""
         LOG.info(
             "epoch %d (%s): validation VAMP-2 %.4f, noise floor %.4f, purity %.3f%s",
             row["epoch"],
@@ -216,147 +359,122 @@ class Trainer:
             score,
             floor,
             row["validation_purity"],
-            speed,
+            f", {row['frames_per_s']:.0f} frames/s, at most {self.seconds_left():.0f} s to go" if epoch else "",
         )
 
-    def end_stage(self):
-        """Go back to the best epoch; after the first stage, rotate the states to their simplex."""
+    def seconds_left(self):
+        """Until the end, if no stage ends before its time."""
+        epochs = (len(self.stages) - self.stage) * self.training.max_epochs - self.stage_epochs
+        return epochs * self.seconds / max(1, len(self.history) - 1)
+
+    def slow_down(self):
+        """Go back to the best epoch of the stage, and on from there in smaller steps or with the next stage."""
         self.network.load_state_dict(self.best["weights"])
-        if STAGES[self.stage] == "kinetics":
-            rotation = simplex_rotation(embed(self.network, self.data, self.device), self.data.segment, self.lag_frames)
+        ended = self.stage_epochs >= self.training.max_epochs
+        if not ended and self.drops < self.training.learning_rate_drops:
+            self.drops, self.stale = self.drops + 1, 0
+            rate = SLOWER * self.optimiser.param_groups[0]["lr"]
+            self.optimiser = torch.optim.Adam(self.network.parameters(), rate)
+            return
+        if ended and self.stale < self.training.patience:
+            self.unconverged.append(self.stages[self.stage].name)
+        self.begin_stage(self.stage + 1)
+        if self.stage < len(self.stages) and self.stages[self.stage].rotated:
+            rotation = simplex_rotation(self.embed(self.data), self.data.segment, self.lag_frames)
             if rotation is None:
                 LOG.warning("the states are linearly dependent: fewer processes were found than there are states")
             else:
                 self.network.rotate(rotation)
-        self.begin_stage(self.stage + 1)
+
+    def problems(self, score, floor, populations):
+        """What a reader of the results should know, in sentences."""
+        found = [
+            f"the stage '{name}' was still improving at its end; raise training.max_epochs" for name in self.unconverged
+        ]
+        if score <= 3.0 * floor:
+            found.append("the validation score is hardly above its noise floor; do not trust these states")
+        empty = int((populations < SMALLEST_POPULATION).sum())
+        if empty:
+            found.append(f"{empty} of {len(populations)} states hold nearly nothing; ask for fewer states")
+        if self.recoveries:
+            found.append(f"the training became unstable {self.recoveries} times and went on in smaller steps")
+        return found
+
+    def recover(self, error):
+        """Go back to the last whole epoch, and on from there in smaller steps.
+
+        Raises
+        ------
+        InputError : it did not help.
+        """
+        if self.recoveries == MOST_RECOVERIES:
+            raise InputError(
+                f"the training became unstable in epoch {len(self.history)}: {error}; lower search.learning_rate"
+            )
+        LOG.warning("epoch %d: %s; going back an epoch, and on in smaller steps", len(self.history), error)
+        recoveries = self.recoveries + 1
+        self.restore(self.good)
+        self.recoveries, self.learning_rate = recoveries, SLOWER * self.learning_rate
+        for group in self.optimiser.param_groups:
+            group["lr"] *= SLOWER
+        self.keep()
+
+    def snapshot(self):
+        """Everything that changes in a training."""
+        return {
+            "weights": self.network.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "pairs": self.pairs.state(),
+            **{name: getattr(self, name) for name in self.COUNTERS},
+        }
+
+    COUNTERS = (
+        "stage",
+        "stage_epochs",
+        "stale",
+        "drops",
+        "best",
+        "history",
+        "seconds",
+        "frames",
+        "learning_rate",
+        "recoveries",
+        "unconverged",
+    )
+
+    def restore(self, snapshot):
+        snapshot = copy.deepcopy(snapshot)
+        self.begin_stage(snapshot["stage"])
+        self.network.load_state_dict(snapshot["weights"])
+        self.optimiser.load_state_dict(snapshot["optimiser"])
+        self.pairs.restore(snapshot["pairs"])
+        for name in self.COUNTERS:
+            setattr(self, name, snapshot[name])
+
+    def keep(self):
+        """Remember this epoch as one that is sound."""
+        self.good = copy.deepcopy(self.snapshot())
 
     def save(self):
-        checkpoint.save(
-            self.resume,
-            {
-                "fingerprint": self.fingerprint,
-                "stage": self.stage,
-                "stage_epochs": self.stage_epochs,
-                "stale": self.stale,
-                "best": self.best,
-                "weights": self.network.state_dict(),
-                "optimiser": self.optimiser.state_dict(),
-                "pairs": self.pairs.state(),
-                "history": self.history,
-                "seconds": self.seconds,
-                "frames": self.frames,
-            },
-        )
+        if not self.world.rank:
+            checkpoint.save_resume(self.resume, self.fingerprint, self.good)
 
     def load(self):
         """Go on from an interrupted training of the same data and settings, if there is one."""
-        if not self.resume.exists():
-            return
-        saved = checkpoint.load(self.resume)
-        if saved["fingerprint"] != self.fingerprint:
-            LOG.info("%s belongs to other data or settings: beginning anew", self.resume)
-            return
-        self.begin_stage(saved["stage"])
-        self.network.load_state_dict(saved["weights"])
-        self.optimiser.load_state_dict(saved["optimiser"])
-        self.pairs.restore(saved["pairs"])
-        for name in ("stage_epochs", "stale", "best", "history", "seconds", "frames"):
-            setattr(self, name, saved[name])
-        LOG.info("going on after epoch %d", len(self.history) - 1)
+        snapshot = checkpoint.load_resume(self.resume, self.fingerprint)
+        if snapshot is not None:
+            self.restore(snapshot)
+            LOG.info("going on after epoch %d", len(self.history) - 1)
 
 
-class PairStream:
-    """Endless batches of first frames of lagged pairs, every pair once before any comes again.
-
-    Parameters
-    ----------
-    data : GraphDataset
-    lag_frames : int
-    samples : pairs of target surroundings in a batch; a frame brings one for each target.
-    seed : int
-    """
-
-    def __init__(self, data, lag_frames, samples, seed):
-        pairs = lagged_frames(data.segment, lag_frames)
-        targets = data.both_present(pairs, lag_frames).sum(1)
-        self.pairs = torch.from_numpy(pairs[targets > 0])
-        if len(self.pairs) < 2:
-            raise InputError(
-                f"search.lag_ps: at a lag of {lag_frames} frames the train split has no pair of frames; "
-                f"shorten the lag or widen splits.train"
-            )
-        per_frame = targets[targets > 0].mean()
-        self.size = min(max(2, int(np.ceil(samples / per_frame))), len(self.pairs))
-        if self.size * per_frame < 1000:
-            LOG.warning(
-                "there are only %d pairs of surroundings to train on: scores of so few are biased upwards",
-                self.size * per_frame,
-            )
-        self.generator = torch.Generator().manual_seed(seed)
-        self.order = torch.empty(0, dtype=torch.int64)
-
-    def __next__(self):
-        if len(self.order) < self.size:
-            self.order = self.pairs[torch.randperm(len(self.pairs), generator=self.generator)]
-        batch, self.order = self.order[: self.size], self.order[self.size :]
-        return batch.numpy()
-
-    def state(self):
-        return {"generator": self.generator.get_state(), "order": self.order.clone()}
-
-    def restore(self, state):
-        self.generator.set_state(state["generator"])
-        self.order = state["order"]
+def peak_memory_mb(device):
+    """Most memory that was in use so far, of the GPU or of this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
-@torch.no_grad()
-def embed(network, data, device):
-    """State probabilities of every target: (frames, target sets, states) float32, NaN where a set is not present."""
-    network.eval()
-    hops = len(network.convolutions)
-    chunk = max(1, int(CHUNK_NODES / max(1.0, data.counts[:, hops].mean())))
-    found = None
-    for begin in range(0, len(data), chunk):
-        frames = np.arange(begin, min(begin + chunk, len(data)))
-        present = data.present[data.window[frames]]
-        if not present.any():
-            continue
-        part = network(data.batch(frames, hops).to(device)).cpu().numpy()
-        if found is None:
-            found = np.full((len(data), data.n_targets, part.shape[1]), np.nan, np.float32)
-        found[frames[0] : frames[-1] + 1][present] = part
-    if found is None:
-        raise InputError("targets: no target is present in any frame of a split; widen it under splits")
-    return found
-
-
-def whole_set_score(probabilities, segment, lag_frames):
-    """VAMP-2 score of a whole set, from float64 covariances, and its noise floor."""
-    covariances = Covariances.of(probabilities, segment, lag_frames)
-    score = vamp2(covariances)
-    return score, noise_floor(score, probabilities.shape[-1], covariances.samples, lag_frames)
-
-
-def describe_end(score, floor, probabilities):
-    populations = " ".join(f"{p:.3f}" for p in present_rows(probabilities).mean(0))
-    verdict = "" if score > 3 * floor else "; the score is hardly above its noise floor: do not trust these states"
-    return (
-        f"validation VAMP-2 {score:.4f} (noise floor {floor:.4f}), populations {populations}, "
-        f"purity {purity(probabilities):.3f}{verdict}"
-    )
-
-
-def pick_device(name):
-    """The torch device for ``auto``, ``cpu`` or ``cuda``.
-
-    Raises
-    ------
-    InputError : a GPU is asked for and torch finds none.
-    """
-    if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("device: cuda is asked for, but torch finds no GPU here; set it to auto or cpu")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
-
-
-def device_name(device):
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+def describe_end(score, floor, populations, pure):
+    populations = " ".join(f"{p:.3f}" for p in populations)
+    return f"validation VAMP-2 {score:.4f} (noise floor {floor:.4f}), populations {populations}, purity {pure:.3f}"

@@ -6,14 +6,16 @@ import numpy as np
 import torch
 
 from gdyn.graphs.dataset import GraphDataset
+from gdyn.graphs.loader import Loader
 from gdyn.logs import LOG
 from gdyn.statistics import present_rows
 from gdyn.store import States
 from gdyn.training.checkpoint import load_model
-from gdyn.training.loop import embed, pick_device
+from gdyn.training.embed import embed, pick_device
+from gdyn.training.processes import World
 
 
-def predict(shards, model, outputs, threads, device, splits):
+def predict(shards, model, outputs, threads, device, splits, memory_mb):
     """Write the state probabilities of every split, the most populated state (of the test frames) first.
 
     Parameters
@@ -24,6 +26,7 @@ def predict(shards, model, outputs, threads, device, splits):
     threads : CPU threads to use.
     device : ``auto``, ``cpu`` or ``cuda``.
     splits : that section of the system.
+    memory_mb : to embed frames in.
 
     Raises
     ------
@@ -31,13 +34,14 @@ def predict(shards, model, outputs, threads, device, splits):
     """
     torch.set_num_threads(threads)
     device = pick_device(device)
+    world, loader = World(device), Loader(device, threads)
     network, about = load_model(model, device)
     states = {}
     for name in splits.as_dict():
-        data = GraphDataset.load(shards, splits, name, about["elements"])
+        data = GraphDataset.load(shards, splits, name, about["elements"], memory_mb=0)
         LOG.info("%s: %d frames of %d targets", name, len(data), data.n_targets)
         states[name] = States(
-            probabilities=embed(network, data, device),
+            probabilities=embed(network, data, loader, world, 1e6 * memory_mb, f"states, {name}"),
             time_ps=data.time_ps,
             trajectory=data.trajectory,
             segment=data.segment,

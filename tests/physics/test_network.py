@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from gdyn.graphs.dataset import GraphBatch
+from gdyn.graphs.gather import GraphBatch, starts_of
 from gdyn.graphs.neighbors import nearest_neighbors, receptive_field
-from gdyn.networks import GDyNet
+from gdyn.networks import GDyNet, attention
+from gdyn.networks.attention import attend, attend_plain
 from gdyn.networks.convolution import GraphConvolution, radial_basis
 
 CELL = np.array([[9.0, 0, 0], [2.0, 8.0, 0], [-1.0, 3.0, 7.0]])
@@ -41,7 +42,7 @@ def graph(positions, cell=CELL, species=SPECIES, targets=((0,), (4,)), m=6):
         torch.as_tensor(neighbors, dtype=torch.int32),
         whole(distances),
         torch.as_tensor(targets, dtype=torch.int64),
-        (len(species),) * 4,
+        starts_of(np.full((1, 4), len(species))),
     )
 
 
@@ -53,7 +54,7 @@ def field(positions, targets, hops, cell=CELL, species=SPECIES, m=6):
         torch.as_tensor(neighbors, dtype=torch.int32),
         whole(distances),
         torch.arange(len(targets))[:, None],
-        tuple(counts.tolist()),
+        starts_of(counts[None]),
     )
 
 
@@ -114,7 +115,8 @@ def test_frames_in_one_batch_do_not_see_each_other(network, positions):
     one, two = graph(positions), graph(other)
     n = len(SPECIES)
     two_moved = two._replace(neighbors=two.neighbors + n, targets=two.targets + n)
-    both = GraphBatch(*(torch.cat(pair) for pair in zip(one[:-1], two_moved[:-1], strict=True)), (2 * n,) * 4)
+    starts = starts_of(np.full((2, 4), n))
+    both = GraphBatch(*(torch.cat(pair) for pair in zip(one[:-1], two_moved[:-1], strict=True)), starts)
     torch.testing.assert_close(network(both), torch.cat([network(one), network(two)]), atol=1e-6, rtol=1e-5)
 
 
@@ -149,13 +151,76 @@ def test_convolution_is_the_concatenated_form(positions):
     )
     weight = torch.cat([convolution.atom.weight, convolution.neighbor.weight, convolution.distance.weight], dim=1)
     z = z @ weight.T + convolution.atom.bias
-    alpha = torch.softmax(z[..., 0], dim=1)
-    message = (alpha[..., None] * torch.relu(z[..., 1:])).sum(1)
+    alpha = torch.softmax(z[..., -1], dim=1)
+    message = (alpha[..., None] * torch.relu(z[..., :-1])).sum(1)
     expected = v + torch.nn.functional.layer_norm(message, (width,), convolution.norm.weight, convolution.norm.bias)
-    found = convolution(v, data.neighbors, data.distance_mA.clamp_max(len(radial) - 1), radial)
+    found = convolution(v, data.neighbors, data.distance_mA, data.starts, radial)
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
-    rows = data.distance_mA.clamp_max(len(radial) - 1)[:4]
-    torch.testing.assert_close(convolution(v, data.neighbors[:4], rows, radial), expected[:4], atol=1e-6, rtol=1e-5)
+    first = convolution(v, data.neighbors[:4], data.distance_mA[:4], np.array([[0, 4]]), radial)
+    torch.testing.assert_close(first, expected[:4], atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("width", [1, 8, 16, 17])
+def test_attention_in_one_pass_is_attention_step_by_step(width, threads):
+    """Values and gradients of the compiled pass, for several frames in several threads."""
+    rng = np.random.default_rng(7)
+    counts = np.array([[2, 5, 9], [1, 6, 7], [3, 3, 8], [2, 4, 4], [1, 2, 3]])
+    starts = starts_of(counts)
+    n_nodes, n_rows = starts[-1, -1], starts[-2, -1]
+    frame = np.concatenate([np.repeat(np.arange(5), np.diff(shell)) for shell in starts])
+    neighbors = np.stack([rng.choice(np.flatnonzero(frame == frame[row]), 6) for row in range(n_rows)])
+    neighbors = torch.from_numpy(neighbors.astype(np.int32))
+    rows = torch.from_numpy(rng.integers(0, 60, (n_rows, 6)).astype(np.int32))  # some beyond the table's end
+    inputs = [torch.randn(n, width + 1, dtype=torch.float64, requires_grad=True) for n in (n_rows, n_nodes, 50)]
+    weights = torch.randn(n_rows, width, dtype=torch.float64)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        found = attend(*inputs, neighbors, rows, starts[:2])
+        gradients = torch.autograd.grad((found * weights).sum(), inputs)
+    finally:
+        torch.set_num_threads(before)
+    expected = attend_plain(*inputs, neighbors, rows)
+    torch.testing.assert_close(found, expected)
+    for got, true in zip(gradients, torch.autograd.grad((expected * weights).sum(), inputs), strict=True):
+        torch.testing.assert_close(got, true)
+
+
+def test_attention_without_a_compiler(monkeypatch, caplog):
+    def broken(*arguments, **options):
+        raise RuntimeError("no compiler found\nand more")
+
+    monkeypatch.setattr(torch, "compile", broken)
+    caplog.set_level("INFO")
+    compiled = attention._Compiler(attend_plain)
+    inputs = torch.randn(4, 3), torch.randn(5, 3), torch.randn(9, 3)
+    indices = torch.randint(0, 5, (4, 6)), torch.randint(0, 9, (4, 6))
+    for _ in range(2):
+        torch.testing.assert_close(compiled(*inputs, *indices), attend_plain(*inputs, *indices))
+    assert caplog.text.count("torch.compile is not to be had (no compiler found)") == 1
+
+
+def test_a_running_norm_does_not_depend_on_the_batch(positions):
+    torch.manual_seed(4)
+    net = GDyNet(3, 3, 8, 3, 7.0, 0.2, normalisation="batch")
+    whole_graph = graph(positions)
+    for norm in net.running_norms():
+        norm.collect()
+        net(whole_graph)
+        sums = norm.collected()
+        norm.update(sums, momentum=1.0)
+    first = net.running_norms()[0]
+    assert sums[0].tolist() == [len(SPECIES)] * 8
+    out = net(whole_graph)
+    part = field(positions, [0, 4], 3)
+    torch.testing.assert_close(net(part), out, atol=1e-6, rtol=1e-5)
+    # What has passed through has mean 0 and variance 1 in every feature.
+    seen = []
+    first.register_forward_hook(lambda module, inputs, output: seen.append((output - module.bias) / module.weight))
+    net(whole_graph)
+    torch.testing.assert_close(seen[0].mean(0), torch.zeros(8), atol=1e-4, rtol=0)
+    torch.testing.assert_close(seen[0].var(0, correction=0), torch.ones(8), atol=1e-2, rtol=0)
 
 
 def test_rotation_of_the_states_is_a_linear_map_of_the_probabilities(network, positions):

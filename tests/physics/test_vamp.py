@@ -7,8 +7,16 @@ from deeptime.decomposition.deep import vamp_score
 from helpers import markov_chain
 
 from gdyn.statistics import Covariances, noise_floor, vamp2
-from gdyn.training.vamp import crispness
-from gdyn.training.vamp import vamp2 as vamp2_torch
+from gdyn.training import vamp
+from gdyn.training.vamp import moments, reversible_vamp1
+
+
+def vamp2_torch(x, y):
+    return vamp.vamp2(moments(x, y))
+
+
+def crispness(chi):
+    return vamp.crispness(moments(chi, chi))
 
 
 def pairs(n_states, n=4000, seed=0, sharp=2.0):
@@ -137,6 +145,43 @@ def test_noise_floor_of_correlated_features():
         scores.append(vamp2(Covariances.of(both, np.zeros(2 * n), n)))
     # The score at the lag of one frame that such a chain has is 0.9^2.
     assert np.mean(scores) == pytest.approx(noise_floor(0.81, 2, n, 1), rel=0.15)
+
+
+def test_moments_of_pieces_add_up():
+    x, y = pairs(4)
+    whole = moments(x, y)
+    pieces = sum(moments(a, b) for a, b in zip(x.split(700), y.split(700), strict=True))
+    torch.testing.assert_close(pieces, whole, rtol=1e-13, atol=1e-9)
+    assert whole[0, 0] == len(x)
+
+
+def test_noise_floor_of_targets_that_never_change():
+    """Unrelated labels of targets that keep them: the targets alone are independent."""
+    rng = np.random.default_rng(4)
+    scores = []
+    for _ in range(300):
+        both = np.eye(3)[rng.integers(0, 3, (2, 60))]
+        c = Covariances.of(np.repeat(both, 50, axis=0), np.zeros(100), 50)
+        scores.append(vamp2(c))
+    assert c.walkers == 60
+    assert np.mean(scores) == pytest.approx(noise_floor(2.0, 3, c.samples, 50, c.walkers), rel=0.15)
+
+
+@pytest.mark.parametrize("n_states", [2, 4])
+def test_crispness_is_what_its_equation_says(n_states):
+    x, y = pairs(n_states)
+    expected = 0.5 * sum(float((z.square().mean(0) / z.mean(0)).sum()) for z in (x, y))
+    assert float(vamp.crispness(moments(x, y))) == pytest.approx(expected, rel=1e-12)
+
+
+def test_reversible_score_is_the_sum_of_eigenvalues():
+    transition = np.array([[0.90, 0.08, 0.02], [0.04, 0.90, 0.06], [0.01, 0.06, 0.93]])
+    labels = markov_chain(transition, 5000, np.random.default_rng(5))[:, 0]
+    x, y = torch.eye(3, dtype=torch.float64)[labels[:-1]], torch.eye(3, dtype=torch.float64)[labels[1:]]
+    counts = (x.T @ y + y.T @ x).numpy()
+    eigenvalues = np.linalg.eigvals(counts / counts.sum(1, keepdims=True))
+    # The largest, 1, belongs to the mean.
+    assert float(reversible_vamp1(moments(x, y))) == pytest.approx(eigenvalues.real.sum() - 1.0, rel=1e-5)
 
 
 def test_crispness_bounds():

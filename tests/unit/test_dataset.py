@@ -3,16 +3,18 @@
 import numpy as np
 import pytest
 import torch
+from helpers import embed_all
 
 from gdyn.config.models import Graphs, Splits, Targets
 from gdyn.errors import InputError
 from gdyn.graphs.build import build_shard
 from gdyn.graphs.dataset import GraphDataset
+from gdyn.graphs.gather import as_signed
+from gdyn.graphs.loader import AHEAD, Loader
 from gdyn.networks import GDyNet
 from gdyn.statistics import Covariances
 from gdyn.store import trajectory as trajectory_store
 from gdyn.store.trajectory import Atoms
-from gdyn.training.loop import embed
 
 CELL = np.array([[12.0, 0, 0], [3.0, 11.0, 0], [-2.0, 1.0, 13.0]])
 
@@ -78,6 +80,51 @@ def test_a_batch_is_its_frames_one_by_one(tmp_path, network):
     assert shallow.neighbors.max() < shallow.counts[1]
 
 
+@pytest.mark.parametrize("hops", [1, 2])
+def test_graphs_left_in_the_shards_are_the_same(tmp_path, hops):
+    shards = trajectory(tmp_path, 0, 30, seed=1)[1] + trajectory(tmp_path, 1, 45, seed=2, shards=3)[1]
+    splits = Splits(train=(0.2, 0.9), validation=(0.91, 0.95), test=(0.96, 1))
+    in_memory, on_disk = (GraphDataset.load(shards, splits, "train", memory_mb=mb) for mb in (1, 0))
+    assert (in_memory.in_memory, on_disk.in_memory) == (True, False)
+    assert on_disk.nbytes == in_memory.nbytes > 0
+    frames = np.array([9, 3, 0, 11, 3])
+    for one, two in zip(in_memory.batch(frames, hops), on_disk.batch(frames, hops), strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("hops", [1, 2])
+def test_graphs_are_gathered_on_a_device_as_on_the_host(tmp_path, hops):
+    shards = trajectory(tmp_path, 0, 30, seed=1)[1] + trajectory(tmp_path, 1, 45, seed=2)[1]
+    data = GraphDataset.load(shards, Splits(), "test")
+    frames = np.array([4, 0, 7, 2])
+    expected = data.batch(frames, hops)
+    data._graphs = torch.from_numpy(data._graphs[0]), *(as_signed(array) for array in data._graphs[1:])
+    for one, two in zip(expected, data.batch(frames, hops), strict=True):
+        np.testing.assert_array_equal(one, two)
+        assert getattr(one, "dtype", None) == getattr(two, "dtype", None)
+
+
+def test_batches_are_prepared_ahead_and_in_order():
+    class Batch(int):
+        def on(self, move):
+            return self
+
+    prepared = []
+
+    def prepare(number):
+        prepared.append(number)
+        if number == 7:
+            raise InputError("the disk is gone")
+        return Batch(number)
+
+    seen = []
+    with pytest.raises(InputError, match="the disk is gone"):  # noqa: PT012
+        for batch in Loader(torch.device("cpu"), 2)(prepare, iter(range(100))):
+            seen.append(batch)
+            assert max(prepared) <= batch + AHEAD
+    assert seen == list(range(7))
+
+
 def test_trajectories_of_different_atoms(tmp_path, network):
     _, first = trajectory(tmp_path, 0, 30, seed=1)
     _, second = trajectory(tmp_path, 1, 45, seed=2)
@@ -85,14 +132,14 @@ def test_trajectories_of_different_atoms(tmp_path, network):
     both = GraphDataset.load(first + second, whole, "train")
     apart = [GraphDataset.load(shards, whole, "train") for shards in (first, second)]
     assert both.n_targets == 10 + 15
-    found = embed(network, both, torch.device("cpu"))
-    np.testing.assert_allclose(found[:12, :10], embed(network, apart[0], torch.device("cpu")), atol=1e-6)
-    np.testing.assert_allclose(found[12:, 10:], embed(network, apart[1], torch.device("cpu")), atol=1e-6)
+    found = embed_all(network, both)
+    np.testing.assert_allclose(found[:12, :10], embed_all(network, apart[0]), atol=1e-6)
+    np.testing.assert_allclose(found[12:, 10:], embed_all(network, apart[1]), atol=1e-6)
     assert np.isnan(found[:12, 10:]).all()
     assert np.isnan(found[12:, :10]).all()
     # Covariances take pairs of targets that are there, and none across the trajectories.
     pooled = Covariances.of(found, both.segment, 2)
-    parts = [Covariances.of(embed(network, d, torch.device("cpu")), d.segment, 2) for d in apart]
+    parts = [Covariances.of(embed_all(network, d), d.segment, 2) for d in apart]
     assert pooled.samples == sum(part.samples for part in parts) == 10 * 10 + 10 * 15
     np.testing.assert_allclose(pooled.c01, sum(p.c01 * p.samples for p in parts) / pooled.samples, atol=1e-6)
 
@@ -101,7 +148,7 @@ def test_trajectories_of_the_same_atoms_share_their_targets(tmp_path):
     shards = trajectory(tmp_path, 0, 30, seed=1)[1] + trajectory(tmp_path, 1, 30, seed=2)[1]
     data = GraphDataset.load(shards, Splits(), "train")
     assert data.n_targets == 10
-    assert data.always_present
+    assert data.present.all()
     assert data.segment.tolist() == [0] * 5 + [1] * 5
 
 
@@ -126,11 +173,11 @@ def test_splits_by_target(tmp_path, network):
     assert sorted(np.concatenate(ids).tolist()) == list(range(10, 70, 3))
     assert ids[0] != list(range(10, 70, 3))[:8]
     whole = GraphDataset.load(shards, Splits(train=(0, 0.999), validation=(0.9991, 0.9995), test=(0.9995, 1)), "train")
-    everything = embed(network, whole, torch.device("cpu"))
+    everything = embed_all(network, whole)
     for part in parts.values():
         assert len(part) == 12
         mine = np.isin(whole.target_ids[:, 0], part.target_ids[:, 0])
-        np.testing.assert_allclose(embed(network, part, torch.device("cpu")), everything[:, mine], atol=1e-6)
+        np.testing.assert_allclose(embed_all(network, part), everything[:, mine], atol=1e-6)
 
 
 def test_a_selection_that_changes_in_time(tmp_path, network):
@@ -138,7 +185,7 @@ def test_a_selection_that_changes_in_time(tmp_path, network):
     positions, shards = trajectory(tmp_path, 0, 60, **selection)
     whole = Splits(train=(0, 0.999), validation=(0.9991, 0.9995), test=(0.9995, 1))
     data = GraphDataset.load(shards, whole, "train")
-    found = embed(network, data, torch.device("cpu"))
+    found = embed_all(network, data)
     for frame in range(12):
         chosen_at = None if frame < 2 else 2 if frame < 6 else 6
         expected = [i + 10 for i in range(0, 60, 3) if chosen_at is not None and positions[chosen_at, i, 0] < 6]
@@ -146,9 +193,11 @@ def test_a_selection_that_changes_in_time(tmp_path, network):
         assert data.target_ids[present, 0].tolist() == expected
     # Pairs hold the targets that are there at both times, in the same order.
     first = np.array([3, 4, 5])
-    batch = data.batch(np.concatenate([first, first + 3]), 2)
+    batch = data.pairs(first, 3, 2)
+    assert batch.graph.starts.shape[1] - 1 == len({3, 4, 5, 6, 7, 8})
     with torch.no_grad():
-        x, y = data.pairs(network(batch), first, 3)
+        values = network(batch.graph)
+    x, y = values[batch.first], values[batch.second]
     both = data.both_present(first, 3)
     assert 0 < both.sum() < data.present[data.window[first]].sum()
     np.testing.assert_allclose(x, found[first][both], atol=1e-6)

@@ -13,7 +13,9 @@ from gdyn.files import read_json
 from gdyn.graphs.dataset import GraphDataset
 from gdyn.store import States
 from gdyn.training import checkpoint, loop
-from gdyn.training.loop import PairStream, Trainer, pick_device, train
+from gdyn.training.batches import PairStream, in_chains
+from gdyn.training.embed import pick_device
+from gdyn.training.loop import Trainer, train
 from gdyn.training.predict import predict
 
 TRIAL = Trial(n_states=2, lag_ps=5.0, width=8, convolutions=2, learning_rate=0.01)
@@ -26,7 +28,8 @@ def run(shards, folder, seed=1, trial=TRIAL, training=TRAINING):
     outputs = {"model": "model.pt", "history": "history.csv", "states": "validation.h5", "numbers": "numbers.json"}
     paths = {name: folder / file for name, file in outputs.items()}
     sections = {"splits": SPLITS, "network": Network(), "training": training}
-    train(shards, **paths, resume=folder / "resume.pt", trial=trial, seed=seed, threads=1, device="cpu", **sections)
+    job = {"resume": folder / "resume.pt", "trial": trial, "seed": seed, "threads": 1, "device": "cpu"}
+    train(shards=shards, **paths, **job, **sections)
     return paths
 
 
@@ -34,7 +37,7 @@ def test_training_finds_the_states_and_makes_them_pure(two_state_shards, tmp_pat
     labels, shards = two_state_shards
     paths = run(shards, tmp_path / "run")
     outputs = {name: tmp_path / f"{name}.h5" for name in ("train", "validation", "test")}
-    predict(shards, paths["model"], outputs, 1, "cpu", SPLITS)
+    predict(shards, paths["model"], outputs, 1, "cpu", SPLITS, 1000)
     for name, part in (("train", slice(0, 2400)), ("validation", slice(2400, 3000)), ("test", slice(3000, 6000))):
         states = States.read(outputs[name])
         found = states.probabilities[:, 0]
@@ -100,7 +103,7 @@ def test_an_old_interruption_of_another_training_is_not_gone_on_from(two_state_s
     monkeypatch.setattr(Trainer, "save", save)
     caplog.set_level("INFO")
     other = run(shards, tmp_path / "other", seed=2)
-    assert "belongs to other data or settings" in caplog.text
+    assert "belongs to other data, settings or another version" in caplog.text
     assert all(torch.equal(v, weights(other["model"])[n]) for n, v in weights(whole["model"]).items())
 
 
@@ -123,7 +126,7 @@ def test_lag_that_does_not_fit_into_a_split(two_state_shards, tmp_path):
 def test_every_pair_comes_once_before_any_comes_again(two_state_shards):
     _, shards = two_state_shards
     data = GraphDataset.load(shards, Splits(train=(0.0, 0.05)), "train")
-    stream = PairStream(data, 5, 100, seed=1)
+    stream = PairStream(data, 5, 100, 2, seed=1)
     drawn = np.concatenate([next(stream) for _ in range(2)])
     assert len(set(drawn.tolist())) == 200
     assert drawn.max() < 295
@@ -134,9 +137,25 @@ def test_every_pair_comes_once_before_any_comes_again(two_state_shards):
         np.testing.assert_array_equal(next(stream), expected)
 
 
+@pytest.mark.parametrize("chain_frames", [2, 3, 6])
+def test_pairs_come_in_chains(two_state_shards, chain_frames):
+    _, shards = two_state_shards
+    data = GraphDataset.load(shards, SPLITS, "train")
+    stream = PairStream(data, 5, 1000, chain_frames, seed=1)
+    drawn = np.concatenate([next(stream), next(stream)])
+    assert len(set(drawn.tolist())) == 2000
+    links = (np.diff(drawn) == 5).mean()
+    assert links == pytest.approx(1 - 1 / (chain_frames - 1), abs=0.02)
+    # Ordered in chains, a batch embeds as few frames as it has different ones.
+    ordered = in_chains(drawn[:1000], 5)
+    assert sorted(ordered) == sorted(drawn[:1000])
+    n_frames = data.pairs(ordered, 5, 2).graph.starts.shape[1] - 1
+    assert n_frames == len({*drawn[:1000].tolist(), *(drawn[:1000] + 5).tolist()})
+
+
 def test_few_pairs_are_warned_of(two_state_shards, caplog):
     _, shards = two_state_shards
-    PairStream(GraphDataset.load(shards, Splits(train=(0.0, 0.05)), "train"), 5, 2048, seed=1)
+    PairStream(GraphDataset.load(shards, Splits(train=(0.0, 0.05)), "train"), 5, 2048, 2, seed=1)
     assert "there are only 295 pairs of surroundings to train on" in caplog.text
 
 

@@ -1,0 +1,197 @@
+"""Attention over the neighbors of every atom, in one pass and without anything the size of the edges.
+
+:func:`attend` is all that a convolution does with its edges. On a CPU it is a compiled pass over the neighbor lists
+that keeps one number per edge for the gradient; elsewhere it is :func:`attend_plain`, which torch compiles where it
+can.
+"""
+
+import functools
+from concurrent.futures import ThreadPoolExecutor
+
+import numba
+import numpy as np
+import torch
+from torch.nn import functional
+
+from gdyn.logs import LOG
+
+# Sums may be reordered, but what is not a number stays so and is noticed.
+COMPILED = {
+    "nogil": True,
+    "cache": True,
+    "error_model": "numpy",
+    "fastmath": {"reassoc", "contract", "arcp", "afn", "nsz"},
+}
+
+
+def attend(own, other, table, neighbors, rows, starts):
+    """Messages from the neighbors of some atoms, weighted by attention (equations 2, 3 and 6 of docs/theory.md).
+
+    With ``z_ij = own_i + other_j + table[d_ij]``, whose last entry is the logit of the attention and whose others are
+    the message before its ReLU: ``m_i = sum_j softmax_j(z_ij[-1]) ReLU(z_ij[:-1])``.
+
+    Parameters
+    ----------
+    own : (updated, width + 1), of the atoms that receive messages, the first ones of all.
+    other : (nodes, width + 1), of all atoms.
+    table : (table rows, width + 1), of the distances.
+    neighbors, rows : (updated, M) int32: a node, and a row of the table; rows beyond its end mean its last.
+    starts : (shells, frames + 1) int64: where the nodes of each frame begin in each shell of hops; nodes of
+        different frames are never neighbors.
+
+    Returns
+    -------
+    (updated, width)
+    """
+    if own.device.type == "cpu":
+        return _Attend.apply(own, other, table, neighbors, rows, starts)
+    return _compiled(own, other, table, neighbors, rows)
+
+
+def attend_plain(own, other, table, neighbors, rows):
+    """The same as :func:`attend`, operation by operation, for any device and any derivative."""
+    rows = rows.clamp_max(len(table) - 1)
+    z = functional.embedding(neighbors, other) + functional.embedding(rows, table) + own.unsqueeze(1)
+    attention = torch.softmax(z[..., -1:], dim=1)
+    return (attention * torch.relu(z[..., :-1])).sum(1)
+
+
+class _Compiler:
+    """Compiles at the first call; where that fails, says so once and goes on without."""
+
+    def __init__(self, function):
+        self.function, self.compiled = function, None
+
+    def __call__(self, *arguments):
+        if self.compiled is None:
+            try:
+                self.compiled = torch.compile(self.function, dynamic=True)
+                return self.compiled(*arguments)
+            except Exception as error:
+                LOG.info("torch.compile is not to be had (%s); going on without", str(error).splitlines()[0])
+                self.compiled = self.function
+        return self.compiled(*arguments)
+
+
+_compiled = _Compiler(attend_plain)
+
+
+class _Attend(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, own, other, table, neighbors, rows, starts):
+        own, other, table = own.contiguous(), other.contiguous(), table.contiguous()
+        attention = own.new_empty(neighbors.shape)
+        messages = own.new_empty(len(neighbors), own.shape[1] - 1)
+        arrays = [tensor.detach().numpy() for tensor in (own, other, table, neighbors, rows)]
+        forward, _ = _kernels(messages.shape[1])
+        results = attention.numpy(), messages.numpy()
+        _in_threads(lambda thread, begins, ends: forward(begins, ends, *arrays, *results), starts)
+        ctx.save_for_backward(own, other, table, neighbors, rows, attention, messages)
+        ctx.starts = starts
+        return messages
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, gradient):
+        arrays = [tensor.detach().numpy() for tensor in (*ctx.saved_tensors, gradient.contiguous())]
+        own, other, table = ctx.saved_tensors[:3]
+        of_own, of_other = torch.empty_like(own), torch.zeros_like(other)
+        # Frames share nothing but the table: each thread has its own gradient of that.
+        of_table = table.new_zeros(torch.get_num_threads(), *table.shape)
+        results = of_own.numpy(), of_other.numpy()
+        _, backward = _kernels(gradient.shape[1])
+        _in_threads(
+            lambda thread, begins, ends: backward(begins, ends, *arrays, *results, of_table[thread].numpy()), ctx.starts
+        )
+        return of_own, of_other, of_table.sum(0), None, None, None
+
+
+@functools.cache
+def _pool(threads):
+    return ThreadPoolExecutor(threads)
+
+
+def _in_threads(work, starts):
+    """Call ``work(thread, begins, ends)`` for the frames of each thread: its stretch of nodes in every shell."""
+    threads = torch.get_num_threads()
+    n_frames = starts.shape[1] - 1
+    edges = [n_frames * thread // threads for thread in range(threads + 1)]
+    jobs = [(thread, starts[:, edges[thread]], starts[:, edges[thread + 1]]) for thread in range(threads)]
+    if threads == 1:
+        work(*jobs[0])
+    else:
+        list(_pool(threads).map(lambda job: work(*job), jobs))
+
+
+@functools.cache
+def _kernels(width):
+    """The two passes for messages of ``width``: a constant, so that the compiler can unroll its loops."""
+
+    @numba.njit(**COMPILED)
+    def forward(begins, ends, own, other, table, neighbors, rows, attention, messages):
+        zero = own.dtype.type(0)
+        n_neighbors, last = neighbors.shape[1], len(table) - 1
+        for shell in range(len(begins)):
+            for i in range(begins[shell], ends[shell]):
+                top = own.dtype.type(-np.inf)
+                for p in range(n_neighbors):
+                    z = own[i, width] + other[neighbors[i, p], width] + table[min(rows[i, p], last), width]
+                    attention[i, p] = z
+                    top = max(top, z)
+                total = zero
+                for p in range(n_neighbors):
+                    e = np.exp(attention[i, p] - top)
+                    attention[i, p] = e
+                    total += e
+                for f in range(width):
+                    messages[i, f] = zero
+                for p in range(n_neighbors):
+                    weight = attention[i, p] / total
+                    attention[i, p] = weight
+                    j, d = neighbors[i, p], min(rows[i, p], last)
+                    for f in range(width):
+                        messages[i, f] += weight * max(own[i, f] + other[j, f] + table[d, f], zero)
+
+    @numba.njit(**COMPILED)
+    def backward(
+        begins,
+        ends,
+        own,
+        other,
+        table,
+        neighbors,
+        rows,
+        attention,
+        messages,
+        gradient,
+        of_own,
+        of_other,
+        of_table,
+    ):
+        zero = own.dtype.type(0)
+        last = len(table) - 1
+        for shell in range(len(begins)):
+            for i in range(begins[shell], ends[shell]):
+                mean = zero
+                for f in range(width):
+                    mean += gradient[i, f] * messages[i, f]
+                    of_own[i, f] = zero
+                of_own[i, width] = zero
+                for p in range(neighbors.shape[1]):
+                    weight = attention[i, p]
+                    j, d = neighbors[i, p], min(rows[i, p], last)
+                    along = zero
+                    for f in range(width):
+                        z = own[i, f] + other[j, f] + table[d, f]
+                        g = gradient[i, f] if z > zero else zero
+                        along += g * z
+                        g *= weight
+                        of_own[i, f] += g
+                        of_other[j, f] += g
+                        of_table[d, f] += g
+                    of_logit = weight * (along - mean)
+                    of_own[i, width] += of_logit
+                    of_other[j, width] += of_logit
+                    of_table[d, width] += of_logit
+
+    return forward, backward
