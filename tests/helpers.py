@@ -57,3 +57,21 @@ def dump_text(positions, cell=(6.5, 6.5, 6.5), step=0, columns="id type element 
         f"ITEM: TIMESTEP\n{step}\nITEM: NUMBER OF ATOMS\n{len(positions)}\nITEM: BOX BOUNDS {boundary}\n{bounds}\n"
         f"ITEM: ATOMS {columns}\n" + "\n".join(rows) + "\n"
     )
+
+
+def train_an_epoch(shards, weights, splits, network, training, trial):
+    """One epoch in float64, in this process or as one of several; the weights that it ends with are written."""
+    from gdyn.graphs.dataset import GraphDataset
+    from gdyn.training.loop import Trainer
+
+    cpu = torch.device("cpu")
+    data = [GraphDataset.load(shards, splits, name) for name in ("train", "validation")]
+    world = World(cpu)
+    trainer = Trainer(*data, trial, 1, network, training, cpu, world, "no resume", "fingerprint")
+    trainer.network.double()
+    # Adam divides by the size of a gradient and would make much of the rounding of one that is zero.
+    trainer.optimiser = torch.optim.SGD(trainer.network.parameters(), lr=0.01)
+    trainer.settle_norms()
+    trainer.epoch()
+    if world.rank == 0:
+        torch.save(trainer.network.state_dict(), weights)

@@ -18,15 +18,19 @@ SHUFFLE_SEED = 2019  # of the targets, where they are what is divided into split
 
 
 class PairBatch(NamedTuple):
-    """The graphs of lagged pairs: targets ``first[i]`` and, a lag later, ``second[i]`` of the graph are a pair."""
+    """The graphs of lagged pairs: targets ``first[i]`` and, a lag later, ``second[i]`` of the graph are a pair.
+
+    ``uses`` (nodes,) is in how many pairs of frames the frame of each node is.
+    """
 
     graph: GraphBatch
     first: torch.Tensor
     second: torch.Tensor
+    uses: torch.Tensor
 
     def on(self, move):
         """The same with ``move`` applied to every tensor."""
-        return PairBatch(self.graph.on(move), move(self.first), move(self.second))
+        return PairBatch(self.graph.on(move), *(move(tensor) for tensor in self[1:]))
 
 
 @dataclass
@@ -215,7 +219,9 @@ class GraphDataset:
         row = np.cumsum(present).reshape(present.shape) - 1  # of each target among those of the batch
         both = self.both_present(first, lag_frames)
         x, y = (torch.from_numpy(row[part][both]) for part in np.split(place, 2))
-        return PairBatch(self.batch(frames, hops), x, y)
+        graph = self.batch(frames, hops)
+        uses = np.tile(np.bincount(place), len(graph.starts)).repeat(np.diff(graph.starts).ravel())
+        return PairBatch(graph, x, y, torch.from_numpy(uses))
 
 
 def _joined(stretches, lookups=None):

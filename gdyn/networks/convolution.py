@@ -26,7 +26,7 @@ def radial_basis(max_A, step_A):
 
 
 class RunningNorm(nn.Module):
-    """Normalises every feature by its mean and variance over all nodes that the networks computes.
+    """Normalises every feature by its mean and variance over all nodes that the network computes.
 
     Mean and variance are averages over past batches and constants for the gradient, so what comes out for a
     node does not depend on which others are in its batch, nor on how a batch is divided. They are of the
@@ -42,22 +42,28 @@ class RunningNorm(nn.Module):
         self.weight, self.bias = nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(width))
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("variance", torch.ones(width))
-        self.sums = None  # while they are collected: (3, width) float64, numbers, sums and sums of squares
+        self.sums = self.weights = None
 
     def forward(self, values):
         if self.sums is not None:
-            seen = values.detach().double()
-            self.sums += torch.stack([torch.full_like(seen[0], len(seen)), seen.sum(0), seen.square().sum(0)])
+            seen, weights = values.detach().double(), self.weights[: len(values)].unsqueeze(1)
+            seen = torch.stack([torch.ones_like(seen), seen, seen.square()])
+            self.sums += (weights * seen).sum(1)
         return (values - self.mean) * (self.weight * torch.rsqrt(self.variance + SMALLEST_VARIANCE)) + self.bias
 
-    def collect(self):
-        """Begin to collect what passes through."""
-        self.sums = torch.zeros(3, len(self.mean), dtype=torch.float64, device=self.mean.device)
+    def collect(self, sums, weights):
+        """From now on, add what passes through to ``sums``.
 
-    def collected(self):
-        """End it, and return the sums."""
-        sums, self.sums = self.sums, None
-        return sums
+        Parameters
+        ----------
+        sums : (3, width) float64: weights, values and squares; None to end it.
+        weights : (nodes,) at least as many as come, in their order.
+        """
+        self.sums, self.weights = sums, weights
+
+    def no_sums(self):
+        """Sums of nothing."""
+        return torch.zeros(3, len(self.mean), dtype=torch.float64, device=self.mean.device)
 
     def update(self, sums, momentum=NORM_MOMENTUM):
         """Move towards what ``sums`` say, by ``momentum``."""

@@ -258,18 +258,16 @@ class Trainer:
         alone = len(ready) == 1  # then one pass does for both
         norms = self.network.running_norms()
         with self.timed("forward_s", times):
-            for norm in norms:
-                norm.collect()
+            seen = [norm.no_sums() for norm in norms]
             with contextlib.nullcontext() if alone else torch.no_grad():
-                parts = [self.moments_of(next(batch)) for batch in ready]
-            seen = [norm.collected() for norm in norms]
+                parts = [self.moments_of(next(batch), norms, seen) for batch in ready]
             size = 2 * self.network.arguments["n_states"] - 1
             total = torch.zeros(size, size, dtype=torch.float64, device=self.device)
             total += sum(part.detach() for part in parts)
             self.world.sum(total, *seen)
             if not torch.isfinite(total).all():
                 raise UnstableError("a probability is not a number")
-            objective = self.stages[self.stage].objective(total.requires_grad_(True), self.training.crispness)
+            objective = self.objective(total.requires_grad_(True))
             (slope,) = torch.autograd.grad(objective, total)
         with self.timed("backward_s", times):
             parameters = list(self.network.parameters())
@@ -285,11 +283,22 @@ class Trainer:
                 norm.update(sums)
         return float(vamp2(total.detach()))
 
-    def moments_of(self, batch):
-        """The moments of a PairBatch."""
+    def objective(self, sums):
+        """What the present stage maximises."""
+        try:
+            return self.stages[self.stage].objective(sums, self.training.crispness)
+        except torch.linalg.LinAlgError:
+            raise UnstableError("all targets look alike: the states have collapsed") from None
+
+    def moments_of(self, batch, norms=(), seen=()):
+        """The moments of a PairBatch; what passes some norms is added to what they have ``seen``."""
         self.frames += batch.graph.starts.shape[1] - 1
+        for norm, sums in zip(norms, seen, strict=True):
+            norm.collect(sums, batch.uses)
         with self.autocast():
-            probabilities = self.network(batch.graph).float()
+            probabilities = self.network(batch.graph)
+        for norm in norms:
+            norm.collect(None, None)
         return moments(probabilities[batch.first], probabilities[batch.second])
 
     @contextlib.contextmanager
@@ -304,21 +313,20 @@ class Trainer:
         every = max(1, len(self.pairs.pairs) // self.pairs.size)
         pieces = self.pieces(np.sort(self.pairs.pairs)[::every][: self.pairs.size])
         for norm in self.network.running_norms():
-            norm.collect()
+            sums = norm.no_sums()
             with torch.no_grad():
                 for batch in self.loader(lambda first: self.data.pairs(first, self.lag_frames, self.hops), pieces):
-                    self.network(batch.graph)
-            sums = norm.collected()
+                    self.moments_of(batch, [norm], [sums])
             self.world.sum(sums)
             norm.update(sums, momentum=1.0)
 
     def judge(self, epoch):
         """Score the validation set, and keep the weights if they are the best."""
-        score, floor, probabilities = self.validate()
-        sums = whole_set_moments(probabilities, self.validation.segment, self.lag_frames)
-        value = float(self.stages[self.stage].objective(sums, self.training.crispness))
+        probabilities = self.embed(self.validation)
+        value = float(self.objective(whole_set_moments(probabilities, self.validation.segment, self.lag_frames)))
         if not np.isfinite(value):
             raise UnstableError("the validation score is not a number")
+        score, floor = whole_set_score(probabilities, self.validation.segment, self.lag_frames)
         self.stale = 0 if value > self.best["value"] + LEAST_IMPROVEMENT else self.stale + 1
         if value > self.best["value"]:
             self.best = {

@@ -61,9 +61,7 @@ def main():
     parser.add_argument("--variants", nargs="+", default=["scheme=simplex"])
     parser.add_argument("--jobs", type=int, default=2)
     given = parser.parse_args()
-    print(
-        f"{'states':>6} {'score':>7} {'purity':>7} {'largest state':>14} {'slowest, ps':>17} {'agree':>6} {'s':>6}  variant"
-    )
+    print("states   score  purity  largest state       slowest, ps  agree      s  variant")
     with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(given.jobs) as pool:
         for variant in given.variants:
             keys = {k: yaml.safe_load(v) for k, v in (pair.split("=") for pair in variant.split(","))}

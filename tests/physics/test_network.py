@@ -206,9 +206,10 @@ def test_a_running_norm_does_not_depend_on_the_batch(positions):
     net = GDyNet(3, 3, 8, 3, 7.0, 0.2, normalisation="batch")
     whole_graph = graph(positions)
     for norm in net.running_norms():
-        norm.collect()
+        sums = norm.no_sums()
+        norm.collect(sums, torch.ones(len(SPECIES)))
         net(whole_graph)
-        sums = norm.collected()
+        norm.collect(None, None)
         norm.update(sums, momentum=1.0)
     first = net.running_norms()[0]
     assert sums[0].tolist() == [len(SPECIES)] * 8

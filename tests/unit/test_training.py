@@ -1,34 +1,42 @@
 """Training from end to end on a made-up system whose states are known."""
 
+import copy
 import json
+import multiprocessing
+import time
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from helpers import train_an_epoch
 
 from gdyn.config.models import Network, Splits, Training, Trial
 from gdyn.errors import InputError
 from gdyn.files import read_json
 from gdyn.graphs.dataset import GraphDataset
+from gdyn.networks import GDyNet
 from gdyn.store import States
 from gdyn.training import checkpoint, loop
-from gdyn.training.batches import PairStream, in_chains
+from gdyn.training.batches import PairStream, frames_at_once, in_chains
 from gdyn.training.embed import pick_device
 from gdyn.training.loop import Trainer, train
 from gdyn.training.predict import predict
+from gdyn.training.processes import World, launch
+from gdyn.training.schemes import SCHEMES
+from gdyn.training.vamp import moments
 
 TRIAL = Trial(n_states=2, lag_ps=5.0, width=8, convolutions=2, learning_rate=0.01)
 TRAINING = Training(batch_samples=1024, epoch_steps=8, max_epochs=4, patience=4)
 SPLITS = Splits()
 
 
-def run(shards, folder, seed=1, trial=TRIAL, training=TRAINING):
+def run(shards, folder, seed=1, trial=TRIAL, training=TRAINING, network=None, warm=None):
     folder.mkdir(exist_ok=True)
     outputs = {"model": "model.pt", "history": "history.csv", "states": "validation.h5", "numbers": "numbers.json"}
     paths = {name: folder / file for name, file in outputs.items()}
-    sections = {"splits": SPLITS, "network": Network(), "training": training}
-    job = {"resume": folder / "resume.pt", "trial": trial, "seed": seed, "threads": 1, "device": "cpu"}
+    sections = {"splits": SPLITS, "network": network or Network(), "training": training}
+    job = {"warm": warm, "resume": folder / "resume.pt", "trial": trial, "seed": seed, "threads": 1, "device": "cpu"}
     train(shards=shards, **paths, **job, **sections)
     return paths
 
@@ -199,3 +207,208 @@ def test_numbers_are_json(two_state_shards, tmp_path):
     assert numbers["trial"] == TRIAL.model_dump()
     assert numbers["frames_per_s"] > 0
     assert sum(numbers["populations"]) == pytest.approx(1.0)
+
+
+def trainer_of(shards, folder, world=None, network=None, trial=TRIAL, **training):
+    """A Trainer at its beginning."""
+    data, validation = (GraphDataset.load(shards, SPLITS, name) for name in ("train", "validation"))
+    cpu = torch.device("cpu")
+    settings = TRAINING.model_copy(update=training)
+    network = network or Network()
+    return Trainer(data, validation, trial, 1, network, settings, cpu, World(cpu), folder / "resume.pt", "print")
+
+
+@pytest.mark.parametrize("normalisation", ["layer", "batch"])
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_the_gradient_of_a_batch_is_the_same_in_any_pieces(two_state_shards, tmp_path, scheme, normalisation):
+    """Equal to the gradient of the objective of the whole batch, by automatic differentiation in one piece."""
+    _, shards = two_state_shards
+    trial = TRIAL.model_copy(update={"n_states": 3})
+    trainer = trainer_of(shards, tmp_path, None, Network(normalisation=normalisation), trial, scheme=scheme)
+    trainer.network.double()
+    trainer.settle_norms()
+    trainer.begin_stage(len(trainer.stages) - 1)
+    first = next(trainer.pairs)
+    assert len(first) == 1024
+    batch = trainer.data.pairs(first, trainer.lag_frames, trainer.hops)
+    probabilities = trainer.network(batch.graph)
+    value = trainer.objective(moments(probabilities[batch.first], probabilities[batch.second]))
+    expected = torch.autograd.grad(-value, list(trainer.network.parameters()))
+    trainer.optimiser = torch.optim.SGD(trainer.network.parameters(), lr=0.0)
+    state = copy.deepcopy(trainer.network.state_dict())
+    scores = []
+    for piece in (1024, 300, 37):
+        trainer.network.load_state_dict(state)
+        trainer.piece = piece
+        pieces = trainer.pieces(first)
+        assert len(pieces) == -(-1024 // piece)
+        ready = iter([trainer.data.pairs(p, trainer.lag_frames, trainer.hops) for p in pieces] * 2)
+        monkey, loop.LARGEST_GRADIENT = loop.LARGEST_GRADIENT, 1e9
+        scores.append(trainer.step([ready] * len(pieces), {"forward_s": 0.0, "backward_s": 0.0}))
+        loop.LARGEST_GRADIENT = monkey
+        for parameter, true in zip(trainer.network.parameters(), expected, strict=True):
+            torch.testing.assert_close(parameter.grad, true, rtol=1e-8, atol=1e-12)
+        for name, norm in enumerate(trainer.network.running_norms()):
+            assert (norm.mean - state[f"convolutions.{name}.norm.mean"]).abs().max() < 1.0
+    assert scores == pytest.approx([scores[0]] * 3, rel=1e-10)
+
+
+@pytest.mark.parametrize("normalisation", ["layer", "batch"])
+def test_two_processes_take_the_steps_of_one(two_state_shards, tmp_path, normalisation, monkeypatch, root):
+    _, shards = two_state_shards
+    monkeypatch.setenv("PYTHONPATH", str(root / "tests"))
+    settings = {
+        "shards": shards,
+        "splits": SPLITS,
+        "network": Network(normalisation=normalisation),
+        "training": TRAINING.model_copy(update={"chain_frames": 3, "epoch_steps": 2}),
+        "trial": TRIAL.model_copy(update={"n_states": 3}),
+    }
+    train_an_epoch(weights=tmp_path / "one.pt", **settings)
+    launch(train_an_epoch, 2, {"weights": tmp_path / "two.pt", **settings})
+    one, two = (torch.load(tmp_path / f"{name}.pt") for name in ("one", "two"))
+    for name, value in one.items():
+        torch.testing.assert_close(two[name], value, rtol=1e-8, atol=1e-10)
+
+
+def test_two_processes_end_with_the_states_of_one(two_state_shards, tmp_path, caplog):
+    _, shards = two_state_shards
+    caplog.set_level("INFO")
+    short = TRAINING.model_copy(update={"max_epochs": 2})
+    one = run(shards, tmp_path / "one", training=short)
+    caplog.clear()
+    two = run(shards, tmp_path / "two", training=short.model_copy(update={"processes": 2}))
+    assert "epoch 4 (states): validation VAMP-2" in caplog.text
+    labels = [States.read(paths["states"]).probabilities.argmax(2) for paths in (one, two)]
+    assert (labels[0] == labels[1]).mean() > 0.995
+    assert read_json(two["numbers"])["processes"] == 2
+    assert sorted(path.name for path in (tmp_path / "two").iterdir()) == sorted(path.name for path in two.values())
+
+
+def test_a_mistake_in_one_of_several_processes_is_one_sentence(two_state_shards, tmp_path):
+    _, shards = two_state_shards
+    trial = TRIAL.model_copy(update={"lag_ps": 2500.0})
+    with pytest.raises(InputError, match=r"^search\.lag_ps: at a lag of .* frames the train split has no pair"):
+        run(shards, tmp_path, trial=trial, training=TRAINING.model_copy(update={"processes": 2}))
+
+
+def test_memory_decides_where_graphs_stay_and_not_what_is_learned(two_state_shards, tmp_path, monkeypatch):
+    _, shards = two_state_shards
+    short = TRAINING.model_copy(update={"max_epochs": 1})
+    whole = run(shards, tmp_path / "whole", training=short)
+    monkeypatch.setattr(loop, "SHARES", {"train": 0.0, "validation": 0.0, "work": 0.002})
+    pieces = run(shards, tmp_path / "pieces", training=short.model_copy(update={"memory_mb": 100}))
+    np.testing.assert_allclose(*(States.read(paths["states"]).probabilities for paths in (whole, pieces)), atol=2e-3)
+
+
+def test_a_training_that_becomes_unstable_goes_on_from_its_last_epoch(two_state_shards, tmp_path, monkeypatch, caplog):
+    _, shards = two_state_shards
+    epoch, failures = Trainer.epoch, []
+
+    def epoch_with_accidents(self):
+        if len(self.history) == 3 and len(failures) < 2:
+            failures.append(copy.deepcopy(self.snapshot()))
+            with torch.no_grad():
+                next(self.network.parameters()).fill_(float("nan"))
+        epoch(self)
+
+    monkeypatch.setattr(Trainer, "epoch", epoch_with_accidents)
+    paths = run(shards, tmp_path)
+    assert caplog.text.count("epoch 3: a probability is not a number; going back an epoch") == 2
+    first, second = failures
+    assert all(torch.equal(first["weights"][name], second["weights"][name]) for name in first["weights"])
+    rates = pd.read_csv(paths["history"])["learning_rate"]
+    assert rates[1:5].tolist() == pytest.approx([0.01, 0.01, 0.0009, 0.0009])
+    numbers = read_json(paths["numbers"])
+    assert "the training became unstable 2 times and went on in smaller steps" in numbers["problems"]
+    assert numbers["purity"] > 0.95
+
+
+def test_learning_rate_drops_before_a_stage_ends(two_state_shards, tmp_path):
+    _, shards = two_state_shards
+    settings = {"max_epochs": 30, "patience": 2, "learning_rate_drops": 2}
+    paths = run(shards, tmp_path, training=TRAINING.model_copy(update=settings))
+    history = pd.read_csv(paths["history"])
+    rates = history.loc[history["stage"] == "kinetics", "learning_rate"].drop_duplicates()
+    assert rates.tolist() == pytest.approx([0.01, 0.003, 0.0009])
+    assert read_json(paths["numbers"])["problems"] == []
+
+
+def test_a_training_that_was_not_finished_says_so(two_state_shards, tmp_path):
+    _, shards = two_state_shards
+    paths = run(shards, tmp_path, training=TRAINING.model_copy(update={"max_epochs": 1}))
+    problems = read_json(paths["numbers"])["problems"]
+    assert "the stage 'kinetics' was still improving at its end; raise training.max_epochs" in problems
+
+
+def test_a_warm_start(two_state_shards, tmp_path):
+    _, shards = two_state_shards
+    short = TRAINING.model_copy(update={"max_epochs": 1, "epoch_steps": 1})
+    cold = run(shards, tmp_path / "cold")
+    for n_states in (2, 3):
+        trial = TRIAL.model_copy(update={"n_states": n_states, "learning_rate": 1e-4})
+        warm = run(shards, tmp_path / f"warm{n_states}", seed=2, trial=trial, training=short, warm=cold["model"])
+        scores = pd.read_csv(warm["history"])["validation_vamp2"]
+        # The same number of states takes over the head too; without it, features at least are good ones.
+        assert scores[1] > (0.9 if n_states == 2 else 0.5) * pd.read_csv(cold["history"])["validation_vamp2"].iloc[-1]
+    wide = TRIAL.model_copy(update={"width": 9})
+    with pytest.raises(InputError, match=r"training\.warm_start: .* has another width than this trial"):
+        run(shards, tmp_path / "wide", trial=wide, warm=cold["model"])
+
+
+def test_killed_at_any_moment_a_training_loses_at_most_an_epoch(two_state_shards, tmp_path):
+    """Twenty times kill -9 after a random time; the end is that of a training nobody killed."""
+    _, shards = two_state_shards
+    settings = {"epoch_steps": 4, "max_epochs": 40, "patience": 40}
+    whole = run(shards, tmp_path / "whole", training=TRAINING.model_copy(update=settings))
+    folder = tmp_path / "broken"
+    folder.mkdir()
+    arguments = (list(map(str, shards)), folder, 1, TRIAL, TRAINING.model_copy(update=settings))
+    context = multiprocessing.get_context("fork")
+    rng = np.random.default_rng(1)
+    kills, done = 0, 0
+    while kills < 20:
+        process = context.Process(target=run, args=arguments)
+        process.start()
+        deadline = time.monotonic() + 60
+        # A new epoch is to be seen before each kill, else a slow machine would never come to the end.
+        while process.is_alive() and epochs_in(folder / "resume.pt") <= done and time.monotonic() < deadline:
+            time.sleep(0.002)
+        time.sleep(rng.uniform(0.0, 0.08))
+        process.kill()
+        process.join()
+        before, done = done, epochs_in(folder / "resume.pt")
+        if process.exitcode == 0:
+            break
+        assert done > before
+        assert not [path for path in folder.iterdir() if path.name.endswith(("model.pt", ".h5", ".json"))]
+        kills += 1
+    assert kills == 20
+    broken = run(*arguments)
+    for name, value in weights(whole["model"]).items():
+        assert torch.equal(value, weights(broken["model"])[name]), name
+
+
+def epochs_in(resume):
+    """How far an interrupted training has come; its file is whole at any moment."""
+    return len(checkpoint.load(resume)["snapshot"]["history"]) if resume.exists() else 0
+
+
+def test_a_resume_file_with_code_in_it_is_refused(two_state_shards, tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (print, ("code was run",))
+
+    _, shards = two_state_shards
+    torch.save({"format": "gdyn-resume", "version": 2, "snapshot": Evil()}, tmp_path / "resume.pt")
+    with pytest.raises(InputError, match=r"resume\.pt: cannot be read as a model"):
+        run(shards, tmp_path)
+
+
+def test_memory_of_a_batch_is_estimated(two_state_shards):
+    _, shards = two_state_shards
+    data = GraphDataset.load(shards, SPLITS, "train")
+    network = GDyNet(2, 2, 16, 2, 7.0, 0.2)
+    with_gradient, without = (frames_at_once(data, network, 1e6, gradient) for gradient in (True, False))
+    assert 100 < with_gradient < without < 10_000
+    assert frames_at_once(data, network, 1.0, True) == 1
