@@ -85,7 +85,8 @@ def select(models, states, numbers, histories, chosen_model, choice, chosen_hist
             "noise_floor": run["noise_floor"],
             "candidates": candidates,
             "seeds": seeds,
-            "training": {key: run[key] for key in ("wall_s", "frames_per_s", "device", "epochs")},
+            "training": {key: run[key] for key in ("wall_s", "frames_per_s", "device", "epochs", "converged")},
+            "problems": run["problems"],
             "model": str(Path(run["model"])),
         },
     )

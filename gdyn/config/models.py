@@ -201,15 +201,19 @@ class Training(Section):
     """Frames in a chain of pairs, a lag apart from each other. Longer chains embed fewer frames for as
     many pairs, but their pairs know more of each other."""
     epoch_steps: Count = 25
-    """Optimisation steps between two validations."""
+    """Optimisation steps between two validations. Where all pairs are through in fewer, validations come after
+    every pass, and `patience` and `max_epochs` count as many steps as they would have."""
     max_epochs: Count = 40
     """Most epochs in each stage."""
     patience: Count = 4
     """After this many epochs in a row without a better validation, the learning rate drops or the stage ends."""
-    learning_rate_drops: Annotated[Integer, Field(ge=0)] = 0
+    learning_rate_drops: Annotated[Integer, Field(ge=0)] = 1
     """How often the learning rate drops to 0.3 of what it was before a stage ends."""
     crispness: Annotated[Number, Field(ge=0)] = 0.1
-    """Weight of the crispness of the states beside the VAMP-2 score, in the stages that have it."""
+    """Weight of the crispness of the states beside the VAMP-2 score, in the stages that have it; it is lowered
+    where it would cost more than `timescale_loss`."""
+    timescale_loss: Annotated[Number, Field(gt=0, lt=1)] = 0.03
+    """Which part of any timescale may be given up for pure states, after they were rotated."""
     warm_start: str | None = None
     """Model file whose weights, as far as they fit, are where training begins."""
     memory_mb: Annotated[Integer, Field(ge=100)] = 4000

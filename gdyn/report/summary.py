@@ -71,7 +71,7 @@ def summarise(choice, koopman, chapman_kolmogorov, sites, trajectories, summary,
             )
     numbers |= {
         "intervals": koopman["intervals"],
-        "warnings": koopman["warnings"] + _further_warnings(test, choice["seeds"]) + notes,
+        "warnings": koopman["warnings"] + _further_warnings(test, choice["seeds"]) + choice["problems"] + notes,
         "units": UNITS,
         "provenance": {
             "version": gdyn.__version__,

@@ -7,6 +7,7 @@ from gdyn.statistics.covariance import (
     noise_floor,
     present_rows,
     purity,
+    singular_values,
     vamp2,
 )
 from gdyn.statistics.matching import match_states
@@ -21,5 +22,6 @@ __all__ = [
     "present_rows",
     "purity",
     "simplex_rotation",
+    "singular_values",
     "vamp2",
 ]

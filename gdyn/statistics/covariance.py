@@ -71,10 +71,10 @@ def helmert_basis(n):
     return basis
 
 
-def vamp2(covariances):
-    """VAMP-2 score with means removed, at most ``states - 1`` (equation 7 of docs/theory.md).
+def singular_values(covariances):
+    """Singular values of the Koopman operator in the space of the states, means removed, largest first: (states - 1,).
 
-    The same numbers as :func:`gdyn.training.vamp.vamp2`, from covariances over a whole set.
+    ``C00^(-1/2) C01 C11^(-1/2)`` of equation 7 of docs/theory.md; of a reversible process they are its eigenvalues.
     """
     c = covariances
     basis = helmert_basis(len(c.c00))
@@ -82,7 +82,15 @@ def vamp2(covariances):
     c01 = basis.T @ (c.c01 - np.outer(c.mean0, c.mean1)) @ basis
     c11 = basis.T @ (c.c11 - np.outer(c.mean1, c.mean1)) @ basis
     coupling = np.linalg.solve(_root(c00), c01)
-    return float(np.square(np.linalg.solve(_root(c11), coupling.T)).sum())
+    return np.linalg.svd(np.linalg.solve(_root(c11), coupling.T), compute_uv=False)
+
+
+def vamp2(covariances):
+    """VAMP-2 score with means removed, at most ``states - 1`` (equation 7 of docs/theory.md).
+
+    The same numbers as :func:`gdyn.training.vamp.vamp2`, from covariances over a whole set.
+    """
+    return float(np.square(singular_values(covariances)).sum())
 
 
 def _root(covariance):

@@ -6,6 +6,7 @@ from gdyn.statistics.covariance import Covariances, helmert_basis, present_rows
 
 SMALLEST_VARIANCE = 1e-8
 SMALLEST_WEIGHT = 1e-3
+SHARE_IN_CORNER, LEAST_IN_CORNER = 0.002, 10
 
 
 def simplex_rotation(probabilities, segment, lag_frames):
@@ -43,15 +44,28 @@ def simplex_rotation(probabilities, segment, lag_frames):
     chi = present_rows(probabilities).astype(np.float64)
     corners = _inner_simplex(chi @ slow)
     features = np.column_stack([np.ones(n_states), slow])
-    return features @ np.linalg.inv(chi[corners] @ features)
+    return features @ np.linalg.inv(np.column_stack([np.ones(n_states), corners]))
 
 
 def _inner_simplex(points):
-    """Indices of ``dimension + 1`` points, each the farthest from the simplex of those before it."""
-    corners = [int(np.argmax(np.square(points - points.mean(0)).sum(1)))]
-    rest = points - points[corners[0]]
+    """Corners (dimension + 1, dimension), each the farthest from the simplex of those before it.
+
+    A corner is the mean of the points that lie farthest in its direction, a few of all, so that no single odd frame
+    makes a state.
+    """
+    few = min(max(LEAST_IN_CORNER, round(SHARE_IN_CORNER * len(points))), -(-len(points) // (5 * points.shape[1] + 5)))
+
+    def farthest(rest):
+        direction = rest[np.argmax(np.square(rest).sum(1))]
+        return points[np.argpartition(rest @ direction, -few)[-few:]].mean(0)
+
+    corners, directions = [farthest(points - points.mean(0))], []
+    rest = points - corners[0]
     for _ in range(points.shape[1]):
-        corners.append(int(np.argmax(np.square(rest).sum(1))))
-        direction = rest[corners[-1]] / np.linalg.norm(rest[corners[-1]])
-        rest = rest - np.outer(rest @ direction, direction)
-    return corners
+        corners.append(farthest(rest))
+        direction = corners[-1] - corners[0]
+        for known in directions:
+            direction = direction - (direction @ known) * known
+        directions.append(direction / np.linalg.norm(direction))
+        rest = rest - np.outer(rest @ directions[-1], directions[-1])
+    return np.array(corners)

@@ -48,9 +48,15 @@ def embed(network, data, loader, world, memory_bytes, what=None):
 
 
 def whole_set_score(probabilities, segment, lag_frames):
-    """VAMP-2 score of a whole set, from float64 covariances, and its noise floor."""
+    """VAMP-2 score of a whole set, from float64 covariances, and its noise floor.
+
+    States that are the same everywhere score 0.
+    """
     covariances = Covariances.of(probabilities, segment, lag_frames)
-    score = vamp2(covariances)
+    try:
+        score = vamp2(covariances)
+    except np.linalg.LinAlgError:
+        score = 0.0
     return score, noise_floor(score, probabilities.shape[-1], covariances.samples, lag_frames, covariances.walkers)
 
 

@@ -23,7 +23,7 @@ from gdyn.graphs.dataset import GraphDataset
 from gdyn.logs import LOG, progress
 from gdyn.networks import GDyNet
 from gdyn.provenance import settings_checksum
-from gdyn.statistics import present_rows, purity, simplex_rotation
+from gdyn.statistics import Covariances, present_rows, purity, simplex_rotation, singular_values
 from gdyn.store import States
 from gdyn.training import checkpoint
 from gdyn.training.batches import PairStream, frames_at_once, in_chains
@@ -37,12 +37,15 @@ from gdyn.training.embed import (
 )
 from gdyn.training.processes import World, launch
 from gdyn.training.schemes import SCHEMES
-from gdyn.training.vamp import moments, vamp2
+from gdyn.training.vamp import crispness, moments, vamp2
 from gdyn.trajectory.lag import lagged_frames
 from gdyn.units import multiple
 
 LARGEST_GRADIENT = 1.0
-LEAST_IMPROVEMENT = 5e-4  # of the validation score, to count as one
+LEAST_IMPROVEMENT = 5e-4  # of the validation score, to count as one ...
+LEAST_OF_GAP = 0.02  # ... or this part of what is missing to the highest score, where that is less
+LEAST_PURER = 2e-3  # the same of the crispness
+LEAST_CRISPNESS = 0.01  # of training.crispness
 SLOWER = 0.3  # what a learning rate is lowered by
 MOST_RECOVERIES = 3  # from numbers that are none
 SMALLEST_POPULATION = 1e-3  # of a state that is one
@@ -103,6 +106,8 @@ def train_here(
     )
     trainer = Trainer(data, validation, trial, seed, network, training, device, world, resume, fingerprint, warm)
     trainer.run()
+    if trainer.board:
+        trainer.board.close()
     if world.rank:
         trainer.validate()  # the first process asks once more
         return
@@ -139,6 +144,7 @@ def train_here(
             "noise_floor": floor,
             "purity": purity(probabilities),
             "populations": populations,
+            "converged": not trainer.unconverged,
             "problems": problems,
             "epochs": len(trainer.history) - 1,
             "wall_s": trainer.seconds,
@@ -194,7 +200,15 @@ class Trainer:
                 f"search.lag_ps: at a lag of {trial.lag_ps:g} ps the validation split has no pair of frames; "
                 f"shorten the lag or widen splits.validation"
             )
+        # Of few data, a pass is what brings news: look after each, over as many steps in all.
+        self.steps = min(training.epoch_steps, max(1, len(self.pairs.pairs) // self.pairs.size))
+        self.patience, self.max_epochs = (
+            -(-number * training.epoch_steps // self.steps) for number in (training.patience, training.max_epochs)
+        )
         self.stages = SCHEMES[training.scheme]
+        self.board = None
+        if training.tensorboard and not world.rank:
+            self.board = open_tensorboard(self.resume.parent / "tensorboard")
         self.history, self.seconds, self.frames, self.recoveries, self.unconverged = [], 0.0, 0, 0, []
         self.begin_stage(0)
 
@@ -202,11 +216,10 @@ class Trainer:
         self.stage = stage
         self.stale, self.drops, self.stage_epochs = 0, 0, 0
         self.best = {"value": -np.inf, "weights": None}
-        if stage == len(self.stages):
-            return
-        self.optimiser = torch.optim.Adam(
-            self.network.parameters(), self.learning_rate * self.stages[stage].learning_rate
-        )
+        self.crispness = self.training.crispness
+        self.reference, self.purer = None, False
+        if stage < len(self.stages):
+            self.optimise(self.learning_rate * self.stages[stage].learning_rate)
 
     def run(self):
         self.load()
@@ -220,7 +233,7 @@ class Trainer:
             except UnstableError as error:
                 self.recover(error)
                 continue
-            if self.stale >= self.training.patience or self.stage_epochs >= self.training.max_epochs:
+            if self.stale >= self.patience or self.stage_epochs >= self.max_epochs:
                 self.slow_down()
             self.keep()
             self.save()
@@ -231,7 +244,7 @@ class Trainer:
         times = {"forward_s": 0.0, "backward_s": 0.0}
         self.network.train()
         self.world.agree(self.network)
-        batches = [self.pieces(next(self.pairs)) for _ in range(self.training.epoch_steps)]
+        batches = [self.pieces(next(self.pairs)) for _ in range(self.steps)]
         # A batch in several pieces is embedded twice: once for its moments, once for the gradient.
         requests = [piece for pieces in batches for piece in (pieces if len(pieces) == 1 else pieces + pieces)]
         ready = self.loader(lambda first: self.data.pairs(first, self.lag_frames, self.hops), requests)
@@ -286,7 +299,7 @@ class Trainer:
     def objective(self, sums):
         """What the present stage maximises."""
         try:
-            return self.stages[self.stage].objective(sums, self.training.crispness)
+            return self.stages[self.stage].objective(sums, self.crispness)
         except torch.linalg.LinAlgError:
             raise UnstableError("all targets look alike: the states have collapsed") from None
 
@@ -322,19 +335,41 @@ class Trainer:
 
     def judge(self, epoch):
         """Score the validation set, and keep the weights if they are the best."""
-        probabilities = self.embed(self.validation)
-        value = float(self.objective(whole_set_moments(probabilities, self.validation.segment, self.lag_frames)))
-        if not np.isfinite(value):
-            raise UnstableError("the validation score is not a number")
-        score, floor = whole_set_score(probabilities, self.validation.segment, self.lag_frames)
-        self.stale = 0 if value > self.best["value"] + LEAST_IMPROVEMENT else self.stale + 1
-        if value > self.best["value"]:
-            self.best = {
-                "value": value,
-                "weights": {name: tensor.detach().cpu().clone() for name, tensor in self.network.state_dict().items()},
-            }
+        score, floor, probabilities = self.validate()
+        value = self.value_of(probabilities)
+        missing = max(0.0, probabilities.shape[-1] - 1 - score)
+        least = LEAST_PURER if self.reference else min(LEAST_IMPROVEMENT, LEAST_OF_GAP * missing)
+        self.stale = 0 if value > self.best["value"] + least else self.stale + 1
+        if value > self.best["value"] or self.best["weights"] is None:
+            self.best, self.purer = {"value": value, "weights": self.weights()}, True
         self.stage_epochs += 1
         self.note(epoch, score, floor, probabilities)
+
+    def value_of(self, probabilities):
+        """What the best epoch has most of, on the validation frames.
+
+        That is the stage's objective; or, where pure states are made of known processes, their crispness, as long as
+        it costs no process more than ``training.timescale_loss`` of its timescale, nor the score as much.
+        """
+        sums = whole_set_moments(probabilities, self.validation.segment, self.lag_frames)
+        if not self.reference:
+            try:
+                return float(self.objective(sums))
+            except UnstableError:
+                return -np.inf
+        before, after = (np.clip(values, 1e-9, 1 - 1e-9) for values in (self.reference, self.processes(probabilities)))
+        timescales = np.log(before) / np.log(after)
+        resolved = before > np.exp(-1.0)
+        left = [*timescales[resolved], np.square(after).sum() / np.square(before).sum()]
+        return float(crispness(sums)) if min(left) >= 1.0 - self.training.timescale_loss else -np.inf
+
+    def processes(self, probabilities):
+        """Singular values of the Koopman operator on the validation frames; rotated states have the same."""
+        covariances = Covariances.of(probabilities, self.validation.segment, self.lag_frames)
+        try:
+            return singular_values(covariances).tolist()
+        except np.linalg.LinAlgError:
+            return [0.0] * (probabilities.shape[-1] - 1)
 
     def validate(self):
         """The score of the whole validation set, its noise floor, and the probabilities."""
@@ -360,6 +395,9 @@ class Trainer:
             **epoch,
         }
         self.history.append(row)
+        for name, value in row.items():
+            if self.board and name not in ("epoch", "stage"):
+                self.board.add_scalar(name, value, row["epoch"])
         LOG.info(
             "epoch %d (%s): validation VAMP-2 %.4f, noise floor %.4f, purity %.3f%s",
             row["epoch"],
@@ -372,27 +410,49 @@ class Trainer:
 
     def seconds_left(self):
         """Until the end, if no stage ends before its time."""
-        epochs = (len(self.stages) - self.stage) * self.training.max_epochs - self.stage_epochs
+        epochs = (len(self.stages) - self.stage) * self.max_epochs - self.stage_epochs
         return epochs * self.seconds / max(1, len(self.history) - 1)
 
     def slow_down(self):
         """Go back to the best epoch of the stage, and on from there in smaller steps or with the next stage."""
         self.network.load_state_dict(self.best["weights"])
-        ended = self.stage_epochs >= self.training.max_epochs
+        ended = self.stage_epochs >= self.max_epochs
+        if (
+            not ended
+            and self.reference
+            and not self.purer
+            and self.crispness > LEAST_CRISPNESS * self.training.crispness
+        ):
+            # Purer states cost too much of the timescales: ask for less.
+            self.stale, self.crispness = 0, SLOWER * self.crispness
+            self.optimise(self.optimiser.param_groups[0]["lr"])
+            return
         if not ended and self.drops < self.training.learning_rate_drops:
             self.drops, self.stale = self.drops + 1, 0
-            rate = SLOWER * self.optimiser.param_groups[0]["lr"]
-            self.optimiser = torch.optim.Adam(self.network.parameters(), rate)
+            self.optimise(SLOWER * self.optimiser.param_groups[0]["lr"])
             return
-        if ended and self.stale < self.training.patience:
+        if ended and self.stale < self.patience:
             self.unconverged.append(self.stages[self.stage].name)
         self.begin_stage(self.stage + 1)
         if self.stage < len(self.stages) and self.stages[self.stage].rotated:
-            rotation = simplex_rotation(self.embed(self.data), self.data.segment, self.lag_frames)
-            if rotation is None:
-                LOG.warning("the states are linearly dependent: fewer processes were found than there are states")
-            else:
-                self.network.rotate(rotation)
+            self.rotate()
+
+    def rotate(self):
+        """Rotate the states to the corners of their simplex; then they may become purer, but keep the processes."""
+        rotation = simplex_rotation(self.embed(self.data), self.data.segment, self.lag_frames)
+        if rotation is None:
+            LOG.warning("the states are linearly dependent: fewer processes were found than there are states")
+            return
+        before = self.embed(self.validation)
+        self.network.rotate(rotation)
+        self.reference = self.processes(before)
+        self.best = {"value": self.value_of(self.embed(self.validation)), "weights": self.weights()}
+
+    def weights(self):
+        return {name: tensor.detach().cpu().clone() for name, tensor in self.network.state_dict().items()}
+
+    def optimise(self, learning_rate):
+        self.optimiser = torch.optim.Adam(self.network.parameters(), learning_rate)
 
     def problems(self, score, floor, populations):
         """What a reader of the results should know, in sentences."""
@@ -441,6 +501,9 @@ class Trainer:
         "stage_epochs",
         "stale",
         "drops",
+        "crispness",
+        "reference",
+        "purer",
         "best",
         "history",
         "seconds",
@@ -473,6 +536,22 @@ class Trainer:
         if snapshot is not None:
             self.restore(snapshot)
             LOG.info("going on after epoch %d", len(self.history) - 1)
+
+
+def open_tensorboard(folder):
+    """A writer of TensorBoard's event files.
+
+    Raises
+    ------
+    InputError : the package for it is not there.
+    """
+    try:
+        from tensorboardX import SummaryWriter
+    except ImportError:
+        raise InputError(
+            "training.tensorboard: needs the package tensorboardX: pip install 'gdyn[tensorboard]', or set it to false"
+        ) from None
+    return SummaryWriter(str(folder), flush_secs=10)
 
 
 def peak_memory_mb(device):

@@ -92,7 +92,8 @@ class _Lines(logging.Handler):
     """Log records as lines that :func:`launch` reads."""
 
     def emit(self, record):
-        print(json.dumps([record.levelno, record.getMessage()]), file=sys.stderr, flush=True)
+        line = json.dumps([record.levelno, record.getMessage()]) + "\n"
+        os.write(2, line.encode())  # at once, so that lines of two processes do not mix
 
 
 def main():

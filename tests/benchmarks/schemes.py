@@ -5,8 +5,8 @@
 
 A variant is a list of keys of the sections ``training`` and ``network`` and of the trial, with their values. For each
 there is a line: the mean over the seeds of the validation VAMP-2 score and of the purity, the population of the largest
-state and the slowest timescale from the least to the greatest, how many seeds agree with the one of the highest score
-(overlap of all states at least 0.8, slowest timescale within 10 %), and the time for one training.
+state and the slowest timescale from the least to the greatest, how many seeds have the states of the one of the highest
+score (overlaps at least 0.8), how many its slowest timescale too (within 10 %), and the time for one training.
 """
 
 import argparse
@@ -19,7 +19,7 @@ import yaml
 
 from gdyn.config.models import Network, Splits, Training, Trial
 from gdyn.files import read_json
-from gdyn.selection import compare_seeds
+from gdyn.selection import SAME_OVERLAP, compare_seeds
 from gdyn.training.loop import train
 
 TRIAL = {"width": 16, "convolutions": 2, "learning_rate": 0.005}
@@ -61,7 +61,7 @@ def main():
     parser.add_argument("--variants", nargs="+", default=["scheme=simplex"])
     parser.add_argument("--jobs", type=int, default=2)
     given = parser.parse_args()
-    print("states   score  purity  largest state       slowest, ps  agree      s  variant")
+    print("states   score  purity  largest state       slowest, ps  same states  agree      s  variant")
     with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(given.jobs) as pool:
         for variant in given.variants:
             keys = {k: yaml.safe_load(v) for k, v in (pair.split("=") for pair in variant.split(","))}
@@ -73,6 +73,7 @@ def main():
                 runs = list(pool.map(run, jobs))
                 best = max(runs, key=lambda run: run["validation_vamp2"])
                 seeds = compare_seeds(best, runs)
+                same = sum(min(row["overlap"]) >= SAME_OVERLAP for row in seeds["each"])
                 times = [row["timescale_ps"] for row in seeds["each"]]
                 largest = [max(run["populations"]) for run in runs]
                 mean = {
@@ -81,7 +82,8 @@ def main():
                 print(
                     f"{n_states:6d} {mean['validation_vamp2']:7.4f} {mean['purity']:7.4f} "
                     f"{min(largest):6.4f}-{max(largest):6.4f} {min(times):8.1f}-{max(times):8.1f} "
-                    f"{seeds['agreeing']:3d}/{seeds['tried']:<2d} {mean['wall_s']:6.1f}  {variant}",
+                    f"{same:9d}/{seeds['tried']:<2d} {seeds['agreeing']:3d}/{seeds['tried']:<2d} "
+                    f"{mean['wall_s']:6.1f}  {variant}",
                     flush=True,
                 )
 

@@ -22,6 +22,7 @@ def make(folder, labels, n_states, score, seed=1, width=16, lag_ps=2.0):
     write_json(path / "numbers.json", {
         "trial": trial.model_dump(), "seed": seed, "validation_vamp2": score, "noise_floor": 0.001, "purity": 0.99,
         "populations": [0.5, 0.5], "epochs": 1, "wall_s": 1.0, "frames_per_s": 1.0, "device": "CPU",
+        "converged": True, "problems": [],
     })  # fmt: skip
     return path
 

@@ -3,6 +3,7 @@
 import copy
 import json
 import multiprocessing
+import sys
 import time
 
 import numpy as np
@@ -16,7 +17,9 @@ from gdyn.errors import InputError
 from gdyn.files import read_json
 from gdyn.graphs.dataset import GraphDataset
 from gdyn.networks import GDyNet
-from gdyn.store import States
+from gdyn.statistics import Covariances, vamp2
+from gdyn.store import GraphShard, States
+from gdyn.store import graphs as graph_store
 from gdyn.training import checkpoint, loop
 from gdyn.training.batches import PairStream, frames_at_once, in_chains
 from gdyn.training.embed import pick_device
@@ -27,7 +30,7 @@ from gdyn.training.schemes import SCHEMES
 from gdyn.training.vamp import moments
 
 TRIAL = Trial(n_states=2, lag_ps=5.0, width=8, convolutions=2, learning_rate=0.01)
-TRAINING = Training(batch_samples=1024, epoch_steps=8, max_epochs=4, patience=4)
+TRAINING = Training(batch_samples=1024, epoch_steps=2, max_epochs=16, patience=16, learning_rate_drops=0)
 SPLITS = Splits()
 
 
@@ -412,3 +415,42 @@ def test_memory_of_a_batch_is_estimated(two_state_shards):
     with_gradient, without = (frames_at_once(data, network, 1e6, gradient) for gradient in (True, False))
     assert 100 < with_gradient < without < 10_000
     assert frames_at_once(data, network, 1.0, True) == 1
+
+
+def test_history_for_tensorboard(two_state_shards, tmp_path, monkeypatch):
+    _, shards = two_state_shards
+    short = TRAINING.model_copy(update={"max_epochs": 1, "tensorboard": True})
+    run(shards, tmp_path / "run", training=short)
+    (events,) = (tmp_path / "run" / "tensorboard").iterdir()
+    assert b"validation_vamp2" in events.read_bytes()
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    with pytest.raises(InputError, match=r"training\.tensorboard: needs the package tensorboardX"):
+        run(shards, tmp_path / "other", training=short)
+
+
+def test_pure_states_cost_no_more_of_a_timescale_than_is_allowed(two_state_shards, tmp_path):
+    """Where the states run into each other, a weight that would tear the timescale down is lowered."""
+    _, shards = two_state_shards
+    rng = np.random.default_rng(1)
+    blurred = []
+    for path in shards:
+        shard = GraphShard.read(path)
+        shard.distance_mA[:, 0] = np.clip(shard.distance_mA[:, 0] + rng.normal(0, 500, len(shard.nodes)), 1000, 6000)
+        blurred.append(tmp_path / f"blurred-{path.name}")
+        about = {"trajectory": 0, "trajectory_frames": 6000, "frame_interval_ps": 1.0, "source_checksum": ""}
+        with graph_store.write(blurred[-1], ["Li", "S", "S"], [[0]], [[1]], [[True]], **about) as append:
+            each = [array.reshape(3000, 3, -1) for array in (shard.neighbors, shard.distance_mA / 1000.0)]
+            fields = [(np.arange(3), np.array([1, 3, 3]), *pair) for pair in zip(*each, strict=True)]
+            append(fields, shard.frame, shard.time_ps, shard.segment, shard.window)
+    found = {}
+    for loss in (0.02, 0.9):
+        settings = {"crispness": 3.0, "timescale_loss": loss, "max_epochs": 30, "batch_samples": 2400}
+        paths = run(blurred, tmp_path / str(loss), training=TRAINING.model_copy(update=settings))
+        history, states = pd.read_csv(paths["history"]), States.read(paths["states"])
+        kinetics = history.loc[history["stage"] == "kinetics", "validation_vamp2"].max()
+        c = Covariances.of(states.probabilities, states.segment, states.lag_frames)
+        # Of two states, the score is the square of the only singular value.
+        found[loss] = np.log(kinetics) / np.log(vamp2(c)), read_json(paths["numbers"])["purity"]
+    assert found[0.02][0] > 0.975
+    assert found[0.9][0] < found[0.02][0]
+    assert found[0.9][1] > found[0.02][1] > 0.7
