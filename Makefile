@@ -1,4 +1,4 @@
-# make env, demo, test, lint, docs: see README.md and CONTRIBUTING.md.
+# make env, demo, test, lint, bench, docs: see README.md and CONTRIBUTING.md.
 
 PYTHON ?= python3
 CORES ?= all
@@ -6,7 +6,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 SNAKEMAKE := $(BIN)/snakemake --profile config/profiles/default --cores $(CORES)
 
-.PHONY: env demo test lint format docs clean
+.PHONY: env demo test lint format bench docs clean
 
 env: $(INSTALLED)
 
@@ -38,6 +38,10 @@ format: env
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile rules
+
+bench: env
+	$(BIN)/python tests/benchmarks/training.py
+	$(BIN)/python tests/benchmarks/reading.py
 
 docs: env
 	$(BIN)/python -m gdyn.config.docs

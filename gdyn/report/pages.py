@@ -181,7 +181,8 @@ def _sections(numbers):
         ("choice", numbers["choice"]["reason"], ""),
         (
             "training of the chosen model",
-            f"{training['wall_s']:.0f} s on {training['device']}, {training['frames_per_s']:.0f} frames/s",
+            f"{training['wall_s']:.0f} s on {training['device']}, {training['frames_per_s']:.0f} frames/s; "
+            f"{training['epochs']} epochs, " + ("converged" if training["converged"] else "NOT converged"),
             "",
         ),
         ("gdyn", numbers["provenance"]["version"], ""),

@@ -37,14 +37,13 @@ from gdyn.training.embed import (
 )
 from gdyn.training.processes import World, launch
 from gdyn.training.schemes import SCHEMES
-from gdyn.training.vamp import crispness, moments, vamp2
+from gdyn.training.vamp import moments, vamp2
 from gdyn.trajectory.lag import lagged_frames
 from gdyn.units import multiple
 
 LARGEST_GRADIENT = 1.0
 LEAST_IMPROVEMENT = 5e-4  # of the validation score, to count as one ...
 LEAST_OF_GAP = 0.02  # ... or this part of what is missing to the highest score, where that is less
-LEAST_PURER = 2e-3  # the same of the crispness
 LEAST_CRISPNESS = 0.01  # of training.crispness
 SLOWER = 0.3  # what a learning rate is lowered by
 MOST_RECOVERIES = 3  # from numbers that are none
@@ -119,6 +118,7 @@ def train_here(
     score, floor = whole_set_score(probabilities, validation.segment, trainer.lag_frames)
     populations = present_rows(probabilities).mean(0, dtype=np.float64)
     LOG.info("%s", describe_end(score, floor, populations, purity(probabilities)))
+    LOG.info("%s", describe_time(trainer.history))
     for problem in (problems := trainer.problems(score, floor, populations)):
         LOG.warning("%s", problem)
     checkpoint.save_model(
@@ -337,8 +337,7 @@ class Trainer:
         """Score the validation set, and keep the weights if they are the best."""
         score, floor, probabilities = self.validate()
         value = self.value_of(probabilities)
-        missing = max(0.0, probabilities.shape[-1] - 1 - score)
-        least = LEAST_PURER if self.reference else min(LEAST_IMPROVEMENT, LEAST_OF_GAP * missing)
+        least = min(LEAST_IMPROVEMENT, LEAST_OF_GAP * max(0.0, probabilities.shape[-1] - 1 - score))
         self.stale = 0 if value > self.best["value"] + least else self.stale + 1
         if value > self.best["value"] or self.best["weights"] is None:
             self.best, self.purer = {"value": value, "weights": self.weights()}, True
@@ -346,22 +345,23 @@ class Trainer:
         self.note(epoch, score, floor, probabilities)
 
     def value_of(self, probabilities):
-        """What the best epoch has most of, on the validation frames.
+        """What the best epoch has most of, on the validation frames: the stage's objective.
 
-        That is the stage's objective; or, where pure states are made of known processes, their crispness, as long as
-        it costs no process more than ``training.timescale_loss`` of its timescale, nor the score as much.
+        Where pure states are made of known processes, an epoch that costs one of them more than
+        ``training.timescale_loss`` of its timescale, or of the score, is out.
         """
         sums = whole_set_moments(probabilities, self.validation.segment, self.lag_frames)
+        try:
+            value = float(self.stages[self.stage].objective(sums, self.training.crispness))
+        except torch.linalg.LinAlgError:
+            return -np.inf
         if not self.reference:
-            try:
-                return float(self.objective(sums))
-            except UnstableError:
-                return -np.inf
+            return value
         before, after = (np.clip(values, 1e-9, 1 - 1e-9) for values in (self.reference, self.processes(probabilities)))
         timescales = np.log(before) / np.log(after)
         resolved = before > np.exp(-1.0)
         left = [*timescales[resolved], np.square(after).sum() / np.square(before).sum()]
-        return float(crispness(sums)) if min(left) >= 1.0 - self.training.timescale_loss else -np.inf
+        return value if min(left) >= 1.0 - self.training.timescale_loss else -np.inf
 
     def processes(self, probabilities):
         """Singular values of the Koopman operator on the validation frames; rotated states have the same."""
@@ -405,7 +405,9 @@ class Trainer:
             score,
             floor,
             row["validation_purity"],
-            f", {row['frames_per_s']:.0f} frames/s, at most {self.seconds_left():.0f} s to go" if epoch else "",
+            f", {row['frames_per_s']:.0f} frames/s, {row['memory_mb']:.0f} MB, at most {self.seconds_left():.0f} s to go"
+            if epoch
+            else "",
         )
 
     def seconds_left(self):
@@ -565,3 +567,11 @@ def peak_memory_mb(device):
 def describe_end(score, floor, populations, pure):
     populations = " ".join(f"{p:.3f}" for p in populations)
     return f"validation VAMP-2 {score:.4f} (noise floor {floor:.4f}), populations {populations}, purity {pure:.3f}"
+
+
+def describe_time(history):
+    """What the time of the epochs went into."""
+    total = {key: sum(row.get(f"{key}_s", 0.0) for row in history) for key in ("load", "forward", "backward")}
+    everything = sum(row.get("seconds", 0.0) for row in history)
+    parts = ", ".join(f"{100 * seconds / everything:.0f} % {key}" for key, seconds in total.items())
+    return f"{everything:.0f} s of steps: {parts}, the rest in the optimiser and in between"

@@ -8,7 +8,8 @@ both atoms and the Gaussians for every edge, normalises over the batch, and comp
 does. Each line is a process of its own: the least of several times for forward and backward, the CPU time of all
 threads, and the most memory beyond what the process had with its data loaded. ``pairs`` and ``chains`` are steps as the
 trainer takes them, from gathering the graphs to the gradient, per lagged pair: of two frames of its own, or of one that
-it shares with the next pair.
+it shares with the next pair. The last table trains two epochs on graphs that stay on disk, for trajectories of two
+lengths: the memory does not depend on it, and the loader is not waited for.
 """
 
 import argparse
@@ -99,14 +100,12 @@ def plain_step(case, n_frames):
     return step
 
 
-def dataset_of(case, folder):
-    """Shards of a random trajectory, opened."""
-    from gdyn.config.models import Splits
-    from gdyn.graphs.dataset import GraphDataset
+def write_shard(case, n_frames, folder):
+    """A shard of a random trajectory."""
     from gdyn.graphs.neighbors import receptive_field
     from gdyn.store import graphs as graph_store
 
-    n_targets, n_frames = case["targets"], 2 * case["frames"]
+    n_targets = case["targets"]
     path = Path(folder, "0-0.h5")
     fields = [
         receptive_field(*frames_of(case, i), case["neighbors"], np.arange(n_targets), case["convolutions"])
@@ -118,16 +117,41 @@ def dataset_of(case, folder):
     with graph_store.write(path, elements, atoms, atoms + 1, np.ones((1, n_targets)), **about) as append:
         for i in range(n_frames):
             append([fields[i % 8]], [i], [float(i)], [0], [0])
-    splits = Splits(train=(0, 0.9999), validation=(0.9999, 0.99995), test=(0.99995, 1))
-    return GraphDataset.load([path], splits, "train")
+    return path
+
+
+def train_from_disk(n_frames, threads, folder):
+    """Two epochs on graphs that stay on disk; print memory and times as JSON."""
+    from gdyn.config.models import Network, Splits, Training, Trial
+    from gdyn.graphs.dataset import GraphDataset
+    from gdyn.training.loop import Trainer, peak_memory_mb
+    from gdyn.training.processes import World
+
+    torch.set_num_threads(threads)
+    path = write_shard(CASES["big"], n_frames, folder)
+    size = path.stat().st_size / 1e6
+    splits = Splits(train=(0, 0.8), validation=(0.8, 0.9), test=(0.9, 1))
+    data = [GraphDataset.load([path], splits, name, memory_mb=0) for name in ("train", "validation")]
+    trial = Trial(n_states=STATES, lag_ps=2.0, width=WIDTH, convolutions=3, learning_rate=0.005)
+    settings = Training(memory_mb=400, epoch_steps=2, batch_samples=4096)
+    cpu = torch.device("cpu")
+    trainer = Trainer(*data, trial, 1, Network(), settings, cpu, World(cpu), "none", "none")
+    trainer.epoch()
+    trainer.epoch()
+    row = trainer.history[-1]
+    times = {key: row[key] for key in ("load_s", "forward_s", "backward_s", "seconds")}
+    print(json.dumps({"mb": peak_memory_mb(cpu), "size": size, "frames_per_s": row["frames_per_s"], **times}))
 
 
 def our_step(case, n_frames, kind, folder):
+    from gdyn.config.models import Splits
+    from gdyn.graphs.dataset import GraphDataset
     from gdyn.networks import GDyNet
     from gdyn.training.batches import in_chains
     from gdyn.training.vamp import moments, vamp2
 
-    data = dataset_of(case, folder)
+    splits = Splits(train=(0, 0.9999), validation=(0.9999, 0.99995), test=(0.99995, 1))
+    data = GraphDataset.load([write_shard(case, 2 * case["frames"], folder)], splits, "train")
     hops = case["convolutions"]
     network = GDyNet(SPECIES, STATES, WIDTH, hops, 7.0, 0.2)
     if kind == "ours":
@@ -181,15 +205,23 @@ def main():
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         if given.one:
-            measure(given.one[0], given.one[1], int(given.one[2]), folder)
+            case, kind, threads = given.one
+            if case == "disk":
+                train_from_disk(int(kind), int(threads), folder)
+            else:
+                measure(case, kind, int(threads), folder)
             return
+
+        def run(*arguments):
+            command = [sys.executable, __file__, "--one", *arguments]
+            return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
         print("case  threads  what            wall ms/frame   CPU ms/frame   MB/frame   plain/this (CPU)")
         for case in CASES:
             for threads in ("1", "2"):
                 plain = None
                 for kind in ("plain", "ours", "ours, pairs", "ours, chains"):
-                    command = [sys.executable, __file__, "--one", case, kind, threads]
-                    found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+                    found = run(case, kind, threads)
                     plain = plain or found["cpu"]
                     ratio = plain * (2 if "," in kind else 1) / found["cpu"]
                     per = "/pair" if "," in kind else ""
@@ -198,6 +230,14 @@ def main():
                         f"{found['mb']:10.3f} {ratio:14.1f}",
                         flush=True,
                     )
+        print("\nframes  graphs, MB   peak memory, MB   frames/s   an epoch, s: all   load  forward  backward")
+        for n_frames in ("200", "2000"):
+            found = run("disk", n_frames, "1")
+            print(
+                f"{n_frames:>6} {found['size']:11.0f} {found['mb']:17.0f} {found['frames_per_s']:10.0f} "
+                f"{found['seconds']:18.2f} {found['load_s']:6.2f} {found['forward_s']:8.2f} {found['backward_s']:9.2f}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":
