@@ -9,6 +9,7 @@ import pandas as pd
 from gdyn.config import Trial
 from gdyn.errors import InputError
 from gdyn.files import read_json, whole_file, write_json, write_table
+from gdyn.kinetics.analysis import blocks_of
 from gdyn.kinetics.chapman_kolmogorov import chapman_kolmogorov
 from gdyn.kinetics.koopman import koopman_matrix, timescales
 from gdyn.logs import LOG
@@ -47,7 +48,8 @@ def select(models, states, numbers, histories, chosen_model, choice, chosen_hist
     candidates = []
     for (n_states, lag_ps), run in sorted(best.items()):
         try:
-            test = chapman_kolmogorov(States.read(run["states"]), kinetics.chapman_kolmogorov_steps, kinetics.chunks)
+            states = States.read(run["states"])
+            test = chapman_kolmogorov(states, kinetics.chapman_kolmogorov_steps, blocks_of(states, kinetics))
             passed, deviation = test["passed"], test["max_deviation"]
         except (InputError, np.linalg.LinAlgError) as error:
             LOG.warning("%s: %s", run["trial"].name, error)

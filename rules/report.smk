@@ -25,6 +25,12 @@ rule figures:
             category="{system}",
             labels={"figure": "Koopman model"},
         ),
+        network=report(
+            "results/{system}/figures/network.pdf",
+            caption="captions/network.rst",
+            category="{system}",
+            labels={"figure": "transition network"},
+        ),
         training=report(
             "results/{system}/figures/training.pdf",
             caption="captions/training.rst",

@@ -236,8 +236,12 @@ class Kinetics(Section):
     frame to ten lags."""
     chapman_kolmogorov_steps: Count = 10
     """How many multiples of the lag time the Chapman-Kolmogorov test looks ahead."""
+    intervals: Literal["auto", "time", "trajectories", "targets"] = "auto"
+    """What is taken to be independent of each other behind the 95 % intervals: stretches of time, trajectories,
+    or random groups of targets. `auto` takes trajectories where there are five or more; else stretches of time;
+    else, where these are shorter than five slowest timescales and the targets are many, groups of targets."""
     chunks: Annotated[Integer, Field(ge=3)] = 5
-    """Into how many stretches of time the test frames are divided for the 95 % intervals."""
+    """Into how many stretches of time, or groups of targets, the test frames are divided for the intervals."""
 
 
 class SiteType(Section):

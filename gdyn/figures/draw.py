@@ -4,6 +4,7 @@ import pandas as pd
 
 from gdyn.figures.chapman_kolmogorov import draw_chapman_kolmogorov
 from gdyn.figures.koopman import draw_koopman
+from gdyn.figures.network import draw_network
 from gdyn.figures.sites import draw_sites
 from gdyn.figures.style import save
 from gdyn.figures.timescales import draw_timescales
@@ -19,7 +20,7 @@ def draw_kinetics(choice, histories, koopman, timescales, chapman_kolmogorov, re
     choice, koopman, chapman_kolmogorov : paths of JSON files.
     histories, timescales : paths of CSV files.
     reference : paths of the timescales of known sites: one or none.
-    outputs : mapping of ``training``, ``timescales``, ``koopman`` and ``chapman_kolmogorov`` to the PDFs to write.
+    outputs : mapping of the figures' names to the PDFs to write.
     """
     choice, model = read_json(choice), read_json(koopman)
     of_sites = [pd.read_csv(path) for path in reference]
@@ -27,6 +28,7 @@ def draw_kinetics(choice, histories, koopman, timescales, chapman_kolmogorov, re
         "training": draw_training(pd.read_csv(histories), choice["seed"]),
         "timescales": draw_timescales(pd.read_csv(timescales), model["lag_ps"], *of_sites),
         "koopman": draw_koopman(model),
+        "network": draw_network(model),
         "chapman_kolmogorov": draw_chapman_kolmogorov(read_json(chapman_kolmogorov)),
     }
     for name, path in outputs.items():

@@ -2,18 +2,28 @@
 
 import numpy as np
 import pandas as pd
+from scipy.sparse.csgraph import connected_components
 
 from gdyn.errors import InputError
 from gdyn.files import write_json, write_table
-from gdyn.kinetics.koopman import check_states, koopman_matrix, left_eigenvectors, stationary_distribution, timescales
-from gdyn.kinetics.uncertainty import with_interval
+from gdyn.kinetics.koopman import (
+    check_states,
+    first_passage_times,
+    koopman_matrix,
+    left_eigenvectors,
+    lifetimes,
+    reversible_matrix,
+    sorted_eigenvalues,
+    stationary_distribution,
+    timescales,
+)
+from gdyn.kinetics.uncertainty import INDEPENDENT, Blocks, with_interval
 from gdyn.logs import LOG
 from gdyn.statistics import Covariances, noise_floor, present_rows, purity, vamp2
 from gdyn.store import States
 from gdyn.units import multiple
 
 VAMP2_CONVENTION = "means removed: at most n_states - 1; deeptime's score is larger by 1"
-RESOLVED_CHUNKS = 5.0
 
 
 def analyse(train, validation, test, koopman, implied_timescales, kinetics):
@@ -34,11 +44,11 @@ def analyse(train, validation, test, koopman, implied_timescales, kinetics):
     scores = {name: score(States.read(path)) for name, path in files.items()}
     states = States.read(test)
     matrix = check_states(states)
-    lag, k = states.lag_frames, kinetics.chunks
+    lag = states.lag_frames
+    blocks = blocks_of(states, kinetics)
     like = left_eigenvectors(matrix)
-    slow = process_timescales(states, lag, k)
-    chunk_ps = len(states.time_ps) * states.frame_interval_ps / k
-    warnings = warn(matrix, slow, chunk_ps, scores)
+    slow = process_timescales(states, lag, blocks)
+    warnings = warn(matrix, slow, blocks, scores)
     for sentence in warnings:
         LOG.warning("%s", sentence)
     write_json(
@@ -46,21 +56,44 @@ def analyse(train, validation, test, koopman, implied_timescales, kinetics):
         {
             "n_states": len(matrix),
             "lag_ps": states.lag_ps,
-            "populations": with_interval(lambda p, s: present_rows(p).mean(0, dtype=np.float64), states, k),
-            "purity": with_interval(lambda p, s: purity(p), states, k),
-            "koopman": with_interval(lambda p, s: koopman_matrix(p, s, lag), states, k),
+            "populations": with_interval(lambda p, s: present_rows(p).mean(0, dtype=np.float64), states, blocks),
+            "purity": with_interval(lambda p, s: purity(p), states, blocks),
+            "koopman": with_interval(lambda p, s: koopman_matrix(p, s, lag), states, blocks),
             "stationary_distribution": with_interval(
-                lambda p, s: stationary_distribution(koopman_matrix(p, s, lag)), states, k
+                lambda p, s: stationary_distribution(koopman_matrix(p, s, lag)), states, blocks
             ),
-            "eigenvectors": with_interval(lambda p, s: left_eigenvectors(koopman_matrix(p, s, lag), like), states, k),
+            "eigenvectors": with_interval(
+                lambda p, s: left_eigenvectors(koopman_matrix(p, s, lag), like), states, blocks
+            ),
             "timescales_ps": slow,
+            "reversible": of_reversible(lambda matrix: matrix, states, blocks),
+            "reversible_timescales_ps": of_reversible(lambda m: timescales(m, states.lag_ps), states, blocks, True),
+            "lifetimes_ps": of_reversible(lambda m: lifetimes(m, states.lag_ps), states, blocks, True),
+            "first_passage_ps": of_reversible(lambda m: first_passage_times(m, states.lag_ps), states, blocks, True),
             "vamp2": {name: value["score"] for name, value in scores.items()}
             | {"noise_floor": scores["test"]["noise_floor"], "convention": VAMP2_CONVENTION},
-            "intervals": {"method": "t-distribution over chunks of time", "chunks": k, "chunk_ps": chunk_ps},
+            "intervals": {
+                "method": f"t-distribution over {blocks.described}",
+                "blocks": len(blocks),
+                "block_ps": blocks.length_ps,
+            },
             "warnings": warnings,
         },
     )
     write_table(implied_timescales, scan_lags(states, kinetics))
+
+
+def of_reversible(function, states, blocks, logarithmic=False):
+    """A function of the reversible matrix with its interval; no number where the matrix cannot be found."""
+
+    def estimate(probabilities, segment):
+        return function(reversible_matrix(probabilities, segment, states.lag_frames))
+
+    try:
+        return with_interval(estimate, states, blocks, logarithmic)
+    except np.linalg.LinAlgError:
+        nothing = np.full(np.shape(function(np.eye(states.probabilities.shape[-1]))), np.nan)
+        return {"value": nothing, "low": nothing, "high": nothing}
 
 
 def score(states):
@@ -70,14 +103,28 @@ def score(states):
     return {"score": value, "noise_floor": noise_floor(value, len(c.c00), c.samples, states.lag_frames, c.walkers)}
 
 
-def process_timescales(states, lag_frames, n_chunks):
+def blocks_of(states, kinetics):
+    """The blocks behind the intervals, chosen with the slowest timescale of the states where the choice is ours.
+
+    Raises
+    ------
+    InputError : see :func:`gdyn.kinetics.uncertainty.Blocks.of`.
+    """
+    try:
+        slowest = timescales(koopman_matrix(states.probabilities, states.segment, states.lag_frames), states.lag_ps)[0]
+    except np.linalg.LinAlgError:
+        slowest = None
+    return Blocks.of(states, kinetics, slowest)
+
+
+def process_timescales(states, lag_frames, blocks):
     """Timescales with intervals: a list of dicts ``value``, ``low``, ``high`` (ps), ``resolved``.
 
     A process is resolved where its timescale, with its whole interval, is longer than the lag time.
     """
     lag_ps = lag_frames * states.frame_interval_ps
     found = with_interval(
-        lambda p, s: timescales(koopman_matrix(p, s, lag_frames), lag_ps), states, n_chunks, logarithmic=True
+        lambda p, s: timescales(koopman_matrix(p, s, lag_frames), lag_ps), states, blocks, logarithmic=True
     )
     rows = []
     for value, low, high in zip(found["value"], found["low"], found["high"], strict=True):
@@ -89,12 +136,13 @@ def process_timescales(states, lag_frames, n_chunks):
 def scan_lags(states, kinetics):
     """Implied timescales at many lag times: one row for each lag and process."""
     rows = []
+    blocks = blocks_of(states, kinetics)
     for lag_ps in lag_times(states, kinetics):
         lag = multiple(lag_ps, states.frame_interval_ps, "kinetics.timescale_lags_ps", "the frame interval")
-        if 2 * lag >= len(states.segment) // kinetics.chunks:
-            LOG.warning("the lag of %g ps does not fit twice into a chunk of the test frames: left out", lag_ps)
+        if 2 * lag >= blocks.frames:
+            LOG.warning("the lag of %g ps does not fit twice into a block of the test frames: left out", lag_ps)
             continue
-        for process, found in enumerate(process_timescales(states, lag, kinetics.chunks), start=1):
+        for process, found in enumerate(process_timescales(states, lag, blocks), start=1):
             rows.append(
                 {
                     "lag_ps": lag_ps,
@@ -107,7 +155,7 @@ def scan_lags(states, kinetics):
             )
     if not rows:
         raise InputError(
-            "kinetics.timescale_lags_ps: none of these lags fits twice into a chunk of the test frames; "
+            "kinetics.timescale_lags_ps: none of these lags fits twice into a block of the test frames; "
             "shorten them or lower kinetics.chunks"
         )
     return pd.DataFrame(rows)
@@ -121,13 +169,23 @@ def lag_times(states, kinetics):
     return (np.unique([*series, states.lag_frames]) * states.frame_interval_ps).tolist()
 
 
-def warn(matrix, slow, chunk_ps, scores):
+def warn(matrix, slow, blocks, scores):
     """Sentences about what in the model is not to be trusted."""
     warnings = []
     lowest = matrix.min()
     if lowest < 0:
         i, j = np.unravel_index(matrix.argmin(), matrix.shape)
         warnings.append(f"the Koopman matrix has a negative entry ({lowest:.2g}, from state {i + 1} to {j + 1})")
+    eigenvalues = sorted_eigenvalues(matrix)[1:]
+    if np.abs(eigenvalues.imag).max() > 1e-9:
+        warnings.append("the Koopman matrix has complex eigenvalues, as no process in equilibrium has: they are noise")
+    fluxes = np.maximum(stationary_distribution(matrix)[:, None] * matrix, 0.0)
+    pieces, of_state = connected_components(fluxes > 0, directed=True, connection="strong")
+    if pieces > 1:
+        apart = " and ".join(
+            "{" + ", ".join(str(i + 1) for i in np.flatnonzero(of_state == piece)) + "}" for piece in range(pieces)
+        )
+        warnings.append(f"the states {apart} do not exchange targets both ways in these frames")
     for number, process in enumerate(slow, start=1):
         if not process["resolved"]:
             warnings.append(
@@ -136,10 +194,15 @@ def warn(matrix, slow, chunk_ps, scores):
     slowest = slow[0]["value"]
     if not np.isfinite(slowest):
         warnings.append("the slowest eigenvalue is not below 1: the test frames show no relaxation")
-    elif chunk_ps < RESOLVED_CHUNKS * slowest:
+    elif blocks.method == "time" and blocks.length_ps < INDEPENDENT * slowest:
         warnings.append(
-            f"the chunks behind the intervals are {chunk_ps:.0f} ps long, under {RESOLVED_CHUNKS:g} times the slowest "
-            f"timescale ({slowest:.0f} ps): the intervals are too narrow"
+            f"the stretches of time behind the intervals are {blocks.length_ps:.0f} ps long, under {INDEPENDENT:g} "
+            f"times the slowest timescale ({slowest:.0f} ps): the intervals are too narrow"
+        )
+    elif blocks.length_ps < slowest:
+        warnings.append(
+            f"the frames last {blocks.length_ps:.0f} ps, less than the slowest timescale ({slowest:.0f} ps): it rests "
+            f"on many targets, few of which change their state, and on a beginning in equilibrium"
         )
     for name, value in scores.items():
         if value["score"] < 3 * value["noise_floor"]:

@@ -5,6 +5,7 @@ import pandas as pd
 
 from gdyn.errors import InputError
 from gdyn.files import write_json, write_table
+from gdyn.kinetics.analysis import blocks_of
 from gdyn.kinetics.koopman import koopman_matrix
 from gdyn.kinetics.uncertainty import with_interval
 from gdyn.logs import LOG
@@ -13,7 +14,7 @@ from gdyn.store import States
 TOLERANCE = 1e-9  # of rounding, where both intervals have no width
 
 
-def chapman_kolmogorov(states, steps, n_chunks):
+def chapman_kolmogorov(states, steps, blocks):
     """Compare ``K(lag)^n`` with ``K(n lag)`` for ``n = 0 ... steps`` (equation 12 of docs/theory.md).
 
     The test is passed where every entry of the two agrees within their 95 % intervals, added in
@@ -22,8 +23,8 @@ def chapman_kolmogorov(states, steps, n_chunks):
     Parameters
     ----------
     states : States
-    steps : int, lag times to look ahead; fewer where they do not fit twice into a chunk.
-    n_chunks : int, stretches of time for the intervals.
+    steps : int, lag times to look ahead; fewer where they do not fit twice into a block.
+    blocks : Blocks, behind the intervals.
 
     Returns
     -------
@@ -35,16 +36,15 @@ def chapman_kolmogorov(states, steps, n_chunks):
     InputError : not even two lag times fit.
     """
     lag = states.lag_frames
-    chunk = len(states.segment) // n_chunks
-    fitting = min(steps, chunk // (2 * lag))
+    fitting = min(steps, blocks.frames // (2 * lag))
     if fitting < 2:
         raise InputError(
-            f"the Chapman-Kolmogorov test needs {4 * lag} frames in each of {n_chunks} chunks of the {states.split} "
-            f"frames, but they have {chunk}; lower kinetics.chunks or search.lag_ps, or use a longer trajectory"
+            f"the Chapman-Kolmogorov test needs {4 * lag} frames in each of {len(blocks)} blocks of the {states.split} "
+            f"frames, but they have {blocks.frames}; lower kinetics.chunks or search.lag_ps, or use a longer trajectory"
         )
     if fitting < steps:
         LOG.warning(
-            "the Chapman-Kolmogorov test looks %d instead of %d lag times ahead: more do not fit into a chunk",
+            "the Chapman-Kolmogorov test looks %d instead of %d lag times ahead: more do not fit into a block",
             fitting,
             steps,
         )
@@ -56,7 +56,7 @@ def chapman_kolmogorov(states, steps, n_chunks):
     def observe(probabilities, segment):
         return np.stack([koopman_matrix(probabilities, segment, n * lag) for n in range(fitting + 1)])
 
-    predicted, observed = (with_interval(f, states, n_chunks) for f in (predict, observe))
+    predicted, observed = (with_interval(f, states, blocks) for f in (predict, observe))
     deviation = np.abs(predicted["value"] - observed["value"])
     width = np.hypot(predicted["high"] - predicted["value"], observed["high"] - observed["value"])
     return {
@@ -75,7 +75,8 @@ def run_test(states, result, table, kinetics):
     ------
     InputError : see :func:`chapman_kolmogorov`.
     """
-    found = chapman_kolmogorov(States.read(states), kinetics.chapman_kolmogorov_steps, kinetics.chunks)
+    states = States.read(states)
+    found = chapman_kolmogorov(states, kinetics.chapman_kolmogorov_steps, blocks_of(states, kinetics))
     LOG.info(
         "Chapman-Kolmogorov test %s, largest deviation %.3f",
         "passed" if found["passed"] else "NOT passed",

@@ -6,6 +6,7 @@ from gdyn.errors import InputError
 from gdyn.statistics import Covariances
 
 LARGEST_CONDITION = 1e12
+MOST_ITERATIONS, SETTLED = 100_000, 1e-13
 
 
 def koopman_matrix(probabilities, segment, lag_frames):
@@ -85,3 +86,77 @@ def check_states(states):
             f"the {states.probabilities.shape[-1]} states are not independent of each other on the {states.split} "
             f"frames, or there is no pair of frames {states.lag_ps:g} ps apart; use fewer states, or more frames"
         ) from None
+
+
+def reversible_matrix(probabilities, segment, lag_frames):
+    """The reversible, non-negative matrix that is nearest to the Koopman matrix (equation 17 of docs/theory.md).
+
+    Of all transition matrices in detailed balance it makes the observed fluxes ``<chi_i> K_ij``, negative ones counted
+    as none, most likely. For hard states that is the maximum-likelihood reversible Markov state model.
+
+    Parameters
+    ----------
+    probabilities, segment, lag_frames : as for :func:`koopman_matrix`.
+
+    Returns
+    -------
+    (states, states) float64, rows sum to 1
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError : the frames do not determine it.
+    """
+    matrix = koopman_matrix(probabilities, segment, lag_frames)
+    c = Covariances.of(probabilities, segment, lag_frames)
+    return nearest_reversible(np.maximum(c.mean0[:, None] * matrix, 0.0))
+
+
+def nearest_reversible(fluxes):
+    """Maximum-likelihood reversible transition matrix for counts or fluxes from row to column.
+
+    The fixed point of ``x_ij = (f_ij + f_ji) / (f_i / x_i + f_j / x_j)`` (Bowman et al., J. Chem. Phys. 131, 124101,
+    2009) iterated to rounding. A state that nothing leaves or reaches stays as it is.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError : the iteration does not settle.
+    """
+    both, out = fluxes + fluxes.T, fluxes.sum(1)
+    joint = both / both.sum()
+    for _ in range(MOST_ITERATIONS):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            weight = out / joint.sum(1)
+            new = np.where(both > 0, both / (weight[:, None] + weight), 0.0)
+        new = new / new.sum()
+        if np.abs(new - joint).max() < SETTLED * new.max():
+            break
+        joint = new
+    else:
+        raise np.linalg.LinAlgError("the reversible matrix cannot be found: some states are hardly connected")
+    total = new.sum(1, keepdims=True)
+    return np.where(total > 0, new / np.where(total > 0, total, 1.0), np.eye(len(new)))
+
+
+def lifetimes(matrix, lag_ps):
+    """Mean time that a target stays in each state, ``-lag / ln K_ii``: (states,), ps.
+
+    Not a number where a state does not outlast the lag at all.
+    """
+    stays = np.diag(matrix)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(stays > 0, -lag_ps / np.log(np.clip(stays, 1e-300, 1.0)), np.nan)
+
+
+def first_passage_times(matrix, lag_ps):
+    """Mean time until a target that is in one state reaches another for the first time: (states, states), ps.
+
+    From row to column; 0 on the diagonal. Infinite where a state cannot be reached.
+    """
+    n = len(matrix)
+    times = np.zeros((n, n))
+    for goal in range(n):
+        rest = np.delete(np.arange(n), goal)
+        stays = np.eye(n - 1) - matrix[np.ix_(rest, rest)]
+        singular = np.linalg.cond(stays) > LARGEST_CONDITION
+        times[rest, goal] = np.inf if singular else lag_ps * np.linalg.solve(stays, np.ones(n - 1))
+    return times

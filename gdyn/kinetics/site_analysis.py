@@ -7,7 +7,7 @@ import pandas as pd
 
 from gdyn.errors import InputError
 from gdyn.files import write_json, write_table
-from gdyn.kinetics.analysis import scan_lags
+from gdyn.kinetics.analysis import blocks_of, scan_lags
 from gdyn.kinetics.koopman import koopman_matrix, timescales
 from gdyn.kinetics.sites import SiteNetwork
 from gdyn.kinetics.uncertainty import with_interval
@@ -54,7 +54,7 @@ def compare_with_sites(states, trajectories, result, timescales, points, sites, 
     type_ = network.type_of[site]
     present = states.present
 
-    k = kinetics.chunks
+    blocks = blocks_of(states, kinetics)
     by_type = _hard(states, type_, len(network.types))
     by_site = _hard(states, site, len(network.type_of))
     label = present_rows(states.probabilities).argmax(1)
@@ -67,16 +67,16 @@ def compare_with_sites(states, trajectories, result, timescales, points, sites, 
         "surroundings": surroundings,
         "site_type_of_state": [network.types[i] for i in type_of_state],
         "agreement": float((type_of_state[label] == type_[present]).mean()),
-        "populations": with_interval(lambda p, s: present_rows(p).mean(0, dtype=np.float64), by_type, k),
-        "timescales_ps": slow(by_type, k),
+        "populations": with_interval(lambda p, s: present_rows(p).mean(0, dtype=np.float64), by_type, blocks),
+        "timescales_ps": slow(by_type, blocks),
         "global": None,
     }
     LOG.info("%.2f %% of the frames agree with the cores of the sites", 100 * answer["agreement"])
     if sorted(type_of_state) == list(range(len(network.types))) and network.bonds.any():
         answer["global"] = {
-            "local": slow(states, k),
-            **rebuild(network, states, np.argsort(type_of_state), k),
-            "observed": slow(by_site, k),
+            "local": slow(states, blocks),
+            **rebuild(network, states, np.argsort(type_of_state), blocks),
+            "observed": slow(by_site, blocks),
         }
     else:
         LOG.warning(
@@ -90,15 +90,15 @@ def compare_with_sites(states, trajectories, result, timescales, points, sites, 
     )
 
 
-def slow(states, n_chunks):
+def slow(states, blocks):
     """Timescales at the lag of the states with intervals: ``value``, ``low`` and ``high`` (states - 1,), ps."""
     lag = states.lag_frames
     return with_interval(
-        lambda p, s: timescales(koopman_matrix(p, s, lag), states.lag_ps), states, n_chunks, logarithmic=True
+        lambda p, s: timescales(koopman_matrix(p, s, lag), states.lag_ps), states, blocks, logarithmic=True
     )
 
 
-def rebuild(network, states, state_of_type, n_chunks):
+def rebuild(network, states, state_of_type, blocks):
     """Timescales of the site network from the local Koopman matrix, by both forms, with intervals."""
     order = np.ix_(state_of_type, state_of_type)
     return {
@@ -107,7 +107,7 @@ def rebuild(network, states, state_of_type, n_chunks):
                 form
             ],
             states,
-            n_chunks,
+            blocks,
             logarithmic=True,
         )
         for form, name in enumerate(("matrix", "generator"))

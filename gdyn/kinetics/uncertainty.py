@@ -1,9 +1,103 @@
-"""95 % intervals from stretches of time."""
+"""95 % intervals from parts of the data that are independent of each other."""
 
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 from scipy.stats import t as student
+
+from gdyn.errors import InputError
+
+INDEPENDENT = 5.0  # slowest timescales that a stretch of time has to be long
+FEWEST_BLOCKS = 3
+ENOUGH_TRAJECTORIES = 5
+SHUFFLE_SEED = 2019  # of the targets, where groups of them are the blocks
+
+
+@dataclass
+class Blocks:
+    """Parts of the frames of a split that are taken to be independent of each other.
+
+    method : ``time``, ``trajectories`` or ``targets``
+    parts : list of (slice of the frames, target sets or slice)
+    frames : number of frames of the shortest
+    length_ps : that as a time
+    """
+
+    method: str
+    parts: list
+    frames: int
+    length_ps: float
+
+    @classmethod
+    def of(cls, states, kinetics, slowest_ps=None):
+        """Divide the frames of a split as its system asks for.
+
+        Parameters
+        ----------
+        states : States
+        kinetics : that section of a system. ``intervals: auto`` takes trajectories where there are at least five;
+            else stretches of time; else, where these are not five slowest timescales long but there are targets enough,
+            groups of targets.
+        slowest_ps : the slowest timescale.
+
+        Raises
+        ------
+        InputError : there are too few trajectories or targets.
+        """
+        k = kinetics.chunks
+        numbers, begins = np.unique(states.trajectory, return_index=True)
+        by_time = cls.by_time(states, k)
+        method = kinetics.intervals
+        if method == "auto":
+            method = "trajectories" if len(numbers) >= ENOUGH_TRAJECTORIES else "time"
+            too_short = slowest_ps is not None and not by_time.length_ps >= INDEPENDENT * slowest_ps
+            if method == "time" and too_short and len(states.target_ids) >= 2 * k:
+                method = "targets"
+        if method == "time":
+            return by_time
+        everything = slice(None)
+        if method == "trajectories":
+            if len(numbers) < FEWEST_BLOCKS:
+                raise InputError(
+                    f"kinetics.intervals: trajectories needs at least {FEWEST_BLOCKS} of them in the {states.split} "
+                    f"split, and there are {len(numbers)}; choose time or targets"
+                )
+            edges = [*np.sort(begins), len(states.trajectory)]
+            parts = [(slice(a, b), everything) for a, b in pairwise(edges)]
+        else:
+            if len(states.target_ids) < k:
+                raise InputError(
+                    f"kinetics.intervals: {len(states.target_ids)} targets cannot be divided into {k} groups; "
+                    f"lower kinetics.chunks or choose time"
+                )
+            order = np.random.default_rng(SHUFFLE_SEED).permutation(len(states.target_ids))
+            parts = [(everything, np.sort(group)) for group in np.array_split(order, k)]
+        return cls._of_parts(method, parts, states)
+
+    @classmethod
+    def by_time(cls, states, number):
+        """Stretches of equal length of all frames from the first on in which there are targets."""
+        begin = int(states.present.any(1).argmax())  # before this, a selection had not been made
+        chunks = time_chunks(len(states.segment) - begin, number)
+        parts = [(slice(c.start + begin, c.stop + begin), slice(None)) for c in chunks]
+        return cls._of_parts("time", parts, states)
+
+    @classmethod
+    def _of_parts(cls, method, parts, states):
+        frames = min(len(states.segment[part]) for part, _ in parts)
+        return cls(method, parts, frames, frames * states.frame_interval_ps)
+
+    def __len__(self):
+        return len(self.parts)
+
+    @property
+    def described(self):
+        return {
+            "time": "stretches of time",
+            "trajectories": "independent trajectories",
+            "targets": "random groups of targets",
+        }[self.method]
 
 
 def time_chunks(n_frames, n_chunks):
@@ -45,15 +139,16 @@ def interval(value, samples, logarithmic=False):
     return np.where(bad, np.nan, low), np.where(bad, np.nan, high)
 
 
-def with_interval(estimate, states, n_chunks, logarithmic=False):
-    """Apply ``estimate`` to all frames and to each chunk.
+def with_interval(estimate, states, blocks, logarithmic=False):
+    """Apply ``estimate`` to all frames and to each block.
 
     Parameters
     ----------
     estimate : function of (probabilities, segment) that returns an array; it may raise
-        :class:`~numpy.linalg.LinAlgError` where a chunk does not determine it.
+        :class:`~numpy.linalg.LinAlgError` where a block does not determine it.
     states : States
-    n_chunks : int
+    blocks : Blocks
+    logarithmic : whether to take intervals of the logarithm.
 
     Returns
     -------
@@ -61,11 +156,9 @@ def with_interval(estimate, states, n_chunks, logarithmic=False):
     """
     value = np.asarray(estimate(states.probabilities, states.segment))
     samples = []
-    begin = int(states.present.any(1).argmax())  # before this, a selection had not been made
-    probabilities, segment = states.probabilities[begin:], states.segment[begin:]
-    for chunk in time_chunks(len(segment), n_chunks):
+    for frames, targets in blocks.parts:
         try:
-            samples.append(np.asarray(estimate(probabilities[chunk], segment[chunk])))
+            samples.append(np.asarray(estimate(states.probabilities[frames][:, targets], states.segment[frames])))
         except np.linalg.LinAlgError:
             samples.append(np.full(value.shape, np.nan))
     low, high = interval(value, samples, logarithmic)

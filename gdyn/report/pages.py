@@ -159,6 +159,9 @@ def _sections(numbers):
                 "ps",
             )
         )
+    lives = numbers["lifetimes_ps_interval"]
+    for i, value in enumerate(numbers["lifetimes_ps"]):
+        model.append((f"mean time in state {i + 1}", _with_interval(value, lives["low"][i], lives["high"][i]), "ps"))
     purity = numbers["purity_interval"]
     model.append(("purity of the states", _with_interval(numbers["purity"], purity["low"], purity["high"]), ""))
     vamp2 = numbers["vamp2"]

@@ -405,15 +405,13 @@ class Trainer:
             score,
             floor,
             row["validation_purity"],
-            f", {row['frames_per_s']:.0f} frames/s, {row['memory_mb']:.0f} MB, at most {self.seconds_left():.0f} s to go"
-            if epoch
-            else "",
+            f", {row['frames_per_s']:.0f} frames/s, {row['memory_mb']:.0f} MB, {self.time_left()}" if epoch else "",
         )
 
-    def seconds_left(self):
-        """Until the end, if no stage ends before its time."""
+    def time_left(self):
+        """How long it takes if no stage ends before its time."""
         epochs = (len(self.stages) - self.stage) * self.max_epochs - self.stage_epochs
-        return epochs * self.seconds / max(1, len(self.history) - 1)
+        return f"at most {epochs * self.seconds / max(1, len(self.history) - 1):.0f} s to go"
 
     def slow_down(self):
         """Go back to the best epoch of the stage, and on from there in smaller steps or with the next stage."""

@@ -1,5 +1,7 @@
 """Koopman matrices, timescales and tests on Markov chains whose kinetics is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from deeptime.markov.msm import MaximumLikelihoodMSM
@@ -12,13 +14,17 @@ from gdyn.kinetics.analysis import analyse
 from gdyn.kinetics.chapman_kolmogorov import chapman_kolmogorov
 from gdyn.kinetics.koopman import (
     check_states,
+    first_passage_times,
     koopman_matrix,
     left_eigenvectors,
+    lifetimes,
+    nearest_reversible,
+    reversible_matrix,
     sorted_eigenvalues,
     stationary_distribution,
     timescales,
 )
-from gdyn.kinetics.uncertainty import interval, time_chunks, with_interval
+from gdyn.kinetics.uncertainty import Blocks, interval, time_chunks, with_interval
 
 THREE = np.array([[0.97, 0.02, 0.01], [0.04, 0.95, 0.01], [0.01, 0.02, 0.97]])
 
@@ -31,7 +37,7 @@ def chain():
 @pytest.mark.parametrize("lag", [1, 5, 20])
 def test_koopman_matrix_is_that_of_the_chain(chain, lag):
     states = states_of(chain, 3, lag_ps=lag)
-    found = with_interval(lambda p, s: koopman_matrix(p, s, lag), states, 10)
+    found = with_interval(lambda p, s: koopman_matrix(p, s, lag), states, Blocks.by_time(states, 10))
     np.testing.assert_allclose(found["value"].sum(1), 1.0, atol=1e-12)
     truth = np.linalg.matrix_power(THREE, lag)
     width = found["high"] - found["value"]
@@ -43,7 +49,9 @@ def test_koopman_matrix_is_that_of_the_chain(chain, lag):
 def test_timescales_do_not_depend_on_the_lag(chain, lag):
     states = states_of(chain, 3)
     truth = -1.0 / np.log(np.sort(np.abs(np.linalg.eigvals(THREE)))[::-1][1:])
-    found = with_interval(lambda p, s: timescales(koopman_matrix(p, s, lag), lag), states, 10, logarithmic=True)
+    found = with_interval(
+        lambda p, s: timescales(koopman_matrix(p, s, lag), lag), states, Blocks.by_time(states, 10), logarithmic=True
+    )
     assert (found["low"] < truth).all()
     assert (truth < found["high"]).all()
 
@@ -127,8 +135,10 @@ def test_intervals_of_a_chain_cover_its_kinetics():
     inside = []
     for labels in chains.T:
         states = states_of(labels[:, None], 2)
-        population = with_interval(lambda p, s: p.mean((0, 1)), states, 5)
-        slow = with_interval(lambda p, s: timescales(koopman_matrix(p, s, 1), 1.0), states, 5, logarithmic=True)
+        population = with_interval(lambda p, s: p.mean((0, 1)), states, Blocks.by_time(states, 5))
+        slow = with_interval(
+            lambda p, s: timescales(koopman_matrix(p, s, 1), 1.0), states, Blocks.by_time(states, 5), logarithmic=True
+        )
         inside.append([population["low"][0] < 2 / 3 < population["high"][0], slow["low"][0] < truth < slow["high"][0]])
     assert np.mean(inside, axis=0) == pytest.approx([0.95, 0.95], abs=0.03)
 
@@ -138,7 +148,7 @@ def test_chapman_kolmogorov_passes_on_markov_chains():
     passed = []
     for _ in range(40):
         states = states_of(markov_chain(THREE, 4000, rng, 8), 3, lag_ps=5)
-        found = chapman_kolmogorov(states, 8, 5)
+        found = chapman_kolmogorov(states, 8, Blocks.by_time(states, 5))
         passed.append(found["passed"])
         np.testing.assert_allclose(found["predicted"]["value"][0], np.eye(3), atol=1e-12)
         np.testing.assert_allclose(found["observed"]["value"][0], np.eye(3), atol=1e-10)
@@ -152,14 +162,16 @@ def test_chapman_kolmogorov_fails_where_states_hide_a_memory():
     rng = np.random.default_rng(6)
     for _ in range(5):
         labels = markov_chain(hidden, 20_000, rng, 8) == 2
-        assert not chapman_kolmogorov(states_of(labels.astype(int), 2, lag_ps=2), 10, 5)["passed"]
+        states = states_of(labels.astype(int), 2, lag_ps=2)
+        assert not chapman_kolmogorov(states, 10, Blocks.by_time(states, 5))["passed"]
 
 
 def test_chapman_kolmogorov_looks_only_as_far_as_chunks_allow():
     states = states_of(markov_chain(THREE, 500, np.random.default_rng(1), 20), 3, lag_ps=10)
-    assert len(chapman_kolmogorov(states, 10, 5)["lag_ps"]) == 6
-    with pytest.raises(InputError, match="needs 120 frames in each of 5 chunks"):
-        chapman_kolmogorov(states_of(np.arange(500)[:, None] % 3, 3, lag_ps=30), 10, 5)
+    assert len(chapman_kolmogorov(states, 10, Blocks.by_time(states, 5))["lag_ps"]) == 6
+    states = states_of(np.arange(500)[:, None] % 3, 3, lag_ps=30)
+    with pytest.raises(InputError, match="needs 120 frames in each of 5 blocks"):
+        chapman_kolmogorov(states, 10, Blocks.by_time(states, 5))
 
 
 def test_the_report_warns_of_what_is_not_to_be_trusted(tmp_path):
@@ -172,4 +184,102 @@ def test_the_report_warns_of_what_is_not_to_be_trusted(tmp_path):
         paths[split] = tmp_path / f"{split}.h5"
     analyse(**paths, koopman=tmp_path / "k.json", implied_timescales=tmp_path / "t.csv", kinetics=Kinetics())
     warnings = " ".join(read_json(tmp_path / "k.json")["warnings"])
-    assert "the chunks behind the intervals are 80 ps long" in warnings or "is not resolved" in warnings
+    assert "the stretches of time behind the intervals are 80 ps long" in warnings or "is not resolved" in warnings
+
+
+def test_blocks_are_what_the_data_allow():
+    rng = np.random.default_rng(3)
+    labels = markov_chain([[0.9, 0.1], [0.2, 0.8]], 600, rng, 20)
+    states = states_of(labels, 2)
+    assert Blocks.of(states, Kinetics(), 10.0).method == "time"
+    # Too short for the slowest process, but the targets are many.
+    by_targets = Blocks.of(states, Kinetics(), 1000.0)
+    assert by_targets.method == "targets"
+    assert sorted(np.concatenate([targets for _, targets in by_targets.parts])) == list(range(20))
+    assert by_targets.length_ps == 600
+    assert Blocks.of(states_of(labels[:, :6], 2), Kinetics(), 1000.0).method == "time"
+    many = replace(states, trajectory=np.repeat(range(6), 100), segment=np.repeat(range(6), 100))
+    found = Blocks.of(many, Kinetics(), 1000.0)
+    assert (found.method, len(found), found.frames) == ("trajectories", 6, 100)
+    assert [part.start for part, _ in found.parts] == [0, 100, 200, 300, 400, 500]
+    with pytest.raises(InputError, match="trajectories needs at least 3 of them in the test split, and there are 1"):
+        Blocks.of(states, Kinetics(intervals="trajectories"))
+    with pytest.raises(InputError, match="2 targets cannot be divided into 5 groups"):
+        Blocks.of(states_of(labels[:, :2], 2), Kinetics(intervals="targets"))
+
+
+@pytest.mark.parametrize("method", ["time", "targets", "trajectories"])
+def test_intervals_cover_whatever_the_blocks_are(method):
+    """Populations, timescales and Chapman-Kolmogorov points lie in their intervals 95 % of the time."""
+    rng = np.random.default_rng(12)
+    transition = np.array([[0.9, 0.1], [0.2, 0.8]])
+    n_targets, n_frames, repeats = 10, 600, 300
+    inside = []
+    chains = markov_chain(transition, n_frames, rng, n_targets * repeats)
+    truth = np.linalg.matrix_power(transition, 4)[0, 0]
+    for chain in np.split(chains, repeats, axis=1):
+        states = states_of(chain, 2)
+        if method == "trajectories":
+            parts = np.repeat(range(6), 100)
+            states = replace(states, trajectory=parts, segment=parts)
+        blocks = Blocks.of(states, Kinetics(intervals=method))
+        population = with_interval(lambda p, s: p.mean((0, 1)), states, blocks)
+        slow = with_interval(lambda p, s: timescales(koopman_matrix(p, s, 1), 1.0), states, blocks, logarithmic=True)
+        later = with_interval(lambda p, s: koopman_matrix(p, s, 4)[0], states, blocks)
+        inside.append(
+            [
+                population["low"][0] < 2 / 3 < population["high"][0],
+                slow["low"][0] < -1 / np.log(0.7) < slow["high"][0],
+                later["low"][0] < truth < later["high"][0],
+            ]
+        )
+    coverage = np.mean(inside, axis=0)
+    assert (coverage >= 0.92).all()
+    assert (coverage <= 0.98).all()
+
+
+@pytest.mark.parametrize("lag", [1, 4])
+def test_reversible_matrix_is_that_of_deeptime_for_hard_states(chain, lag):
+    hard = np.eye(3)[chain[:2000]]
+    msm = MaximumLikelihoodMSM(reversible=True, lagtime=lag, maxerr=1e-14).fit_fetch([c for c in chain[:2000].T])
+    matrix = reversible_matrix(hard, np.zeros(2000), lag)
+    np.testing.assert_allclose(matrix, msm.transition_matrix, atol=1e-9)
+    flux = stationary_distribution(matrix)[:, None] * matrix
+    np.testing.assert_allclose(flux, flux.T, atol=1e-12)
+
+
+def test_reversible_matrix_of_soft_states_has_no_negative_entries():
+    """Where the raw matrix has them, because no target goes from one end of a row of states to the other."""
+    transition = np.array([[0.95, 0.05, 0.0], [0.05, 0.9, 0.05], [0.0, 0.05, 0.95]])
+    mix = np.array([[0.9, 0.1, 0.0], [0.1, 0.8, 0.1], [0.0, 0.1, 0.9]])
+    labels = markov_chain(transition, 3000, np.random.default_rng(2), 4)
+    soft = np.eye(3)[labels] @ mix
+    raw, matrix = (f(soft, np.zeros(3000), 1) for f in (koopman_matrix, reversible_matrix))
+    assert raw.min() < 0 <= matrix.min()
+    np.testing.assert_allclose(matrix.sum(1), 1.0)
+    np.testing.assert_allclose(matrix, raw, atol=0.03)
+    assert (np.abs(np.linalg.eigvals(matrix)) <= 1 + 1e-12).all()
+
+
+def test_a_reversible_matrix_is_its_own_nearest():
+    flux = np.array([[0.30, 0.02, 0.01], [0.02, 0.40, 0.00], [0.01, 0.00, 0.24]])
+    np.testing.assert_allclose(nearest_reversible(flux), flux / flux.sum(1, keepdims=True), atol=1e-12)
+    apart = np.diag([1.0, 2.0])
+    np.testing.assert_allclose(nearest_reversible(apart), np.eye(2))
+
+
+def test_lifetimes_and_first_passage_times():
+    """Closed forms for two states; for three, the mean over simulated walks."""
+    two = np.array([[0.9, 0.1], [0.2, 0.8]])
+    np.testing.assert_allclose(first_passage_times(two, 2.0), [[0, 20], [10, 0]])
+    np.testing.assert_allclose(lifetimes(two, 2.0), [-2 / np.log(0.9), -2 / np.log(0.8)])
+    assert np.isinf(first_passage_times(np.eye(2), 1.0)[0, 1])
+    rng = np.random.default_rng(4)
+    walkers, steps = np.zeros(20_000, int), np.zeros(20_000)
+    going = np.ones(20_000, bool)
+    while going.any():
+        steps[going] += 1
+        edges = np.cumsum(THREE, 1)[walkers[going]]
+        walkers[going] = (rng.random(going.sum())[:, None] > edges).sum(1)
+        going &= walkers != 2
+    assert first_passage_times(THREE, 1.0)[0, 2] == pytest.approx(steps.mean(), rel=0.03)
