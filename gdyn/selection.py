@@ -9,7 +9,7 @@ import pandas as pd
 from gdyn.config import Trial
 from gdyn.errors import InputError
 from gdyn.files import read_json, whole_file, write_json, write_table
-from gdyn.kinetics.analysis import blocks_of
+from gdyn.kinetics.analysis import blocks_of, flat_timescales
 from gdyn.kinetics.chapman_kolmogorov import chapman_kolmogorov
 from gdyn.kinetics.koopman import koopman_matrix, timescales
 from gdyn.logs import LOG
@@ -20,21 +20,24 @@ SAME_OVERLAP = 0.8
 SAME_TIMESCALE = 0.10
 
 
-def select(models, states, numbers, histories, chosen_model, choice, chosen_histories, kinetics):
+def select(
+    models, states, numbers, histories, chosen_model, choice, chosen_histories, candidates_table, kinetics, selection
+):
     """Choose a model and copy it to its place.
 
     For each number of states and lag time the best model is the one of highest VAMP-2 score on the
-    whole validation set, over all other hyperparameters and seeds. Among these, the first that passes the
-    Chapman-Kolmogorov test on the validation frames is taken, fewest states and then shortest lag
-    first; where none passes, the one that deviates least.
+    whole validation set, over all other hyperparameters and seeds. Among these, the first that holds is taken, fewest
+    states and then shortest lag first: it passes the Chapman-Kolmogorov test on the validation frames, and its
+    timescales are flat beyond its lag. Where none does, the one that deviates least in the test. Models whose score is
+    not above its noise floor are taken only where there are no others.
 
     Parameters
     ----------
     models, states, numbers, histories : paths of the models, their validation states, their trials and
         scores, and the histories of their trainings, in the same order.
-    chosen_model, choice, chosen_histories : paths to write: a copy of the model, the reasons as JSON, and
-        the histories of all seeds of the chosen trial as CSV.
-    kinetics : that section of a system.
+    chosen_model, choice, chosen_histories, candidates_table : paths to write: a copy of the model, the reasons as JSON,
+        the histories of all seeds of the chosen trial as CSV, and a CSV with a row for every model.
+    kinetics, selection : those sections of a system.
     """
     runs = [
         {"model": model, "states": path, "history": history, **read_json(number)}
@@ -45,35 +48,19 @@ def select(models, states, numbers, histories, chosen_model, choice, chosen_hist
     best = {}
     for run in sorted(runs, key=lambda run: -run["validation_vamp2"]):
         best.setdefault((run["trial"].n_states, run["trial"].lag_ps), run)
-    candidates = []
-    for (n_states, lag_ps), run in sorted(best.items()):
-        try:
-            states = States.read(run["states"])
-            test = chapman_kolmogorov(states, kinetics.chapman_kolmogorov_steps, blocks_of(states, kinetics))
-            passed, deviation = test["passed"], test["max_deviation"]
-        except (InputError, np.linalg.LinAlgError) as error:
-            LOG.warning("%s: %s", run["trial"].name, error)
-            passed, deviation = False, None
-        candidates.append(
-            {
-                "n_states": n_states,
-                "lag_ps": lag_ps,
-                "trial": run["trial"].name,
-                "seed": run["seed"],
-                "validation_vamp2": run["validation_vamp2"],
-                "ck_passed": passed,
-                "ck_max_deviation": deviation,
-            }
-        )
-    first = next((c for c in candidates if c["ck_passed"]), None)
-    chosen = first or min(candidates, key=lambda c: np.inf if c["ck_max_deviation"] is None else c["ck_max_deviation"])
+    candidates = [judge(run, kinetics) for _, run in sorted(best.items())]
+    wanted = [c for c in candidates if all(value in (None, c[key]) for key, value in selection.model_dump().items())]
+    known = [c for c in wanted if c["validation_vamp2"] > c["noise_floor"]] or wanted
+    first = next((c for c in known if c["holds"]), None)
+    chosen = first or min(known, key=lambda c: np.inf if c["ck_max_deviation"] is None else c["ck_max_deviation"])
     run = best[chosen["n_states"], chosen["lag_ps"]]
     rivals = sorted((other for other in runs if other["trial"] == run["trial"]), key=lambda other: other["seed"])
     seeds = compare_seeds(run, rivals)
-    reason = explain(chosen, candidates, len(runs), seeds)
+    reason = explain(chosen, candidates, wanted, len(runs), seeds)
     LOG.info("%s", reason)
     tables = [pd.read_csv(rival["history"]).assign(seed=rival["seed"]) for rival in rivals]
     write_table(chosen_histories, pd.concat(tables))
+    write_table(candidates_table, table_of(runs, candidates, run))
     with whole_file(chosen_model) as temporary:
         shutil.copyfile(run["model"], temporary)
     write_json(
@@ -92,6 +79,46 @@ def select(models, states, numbers, histories, chosen_model, choice, chosen_hist
             "model": str(Path(run["model"])),
         },
     )
+
+
+def judge(run, kinetics):
+    """Test the best model of a number of states and a lag time on its validation frames."""
+    states = States.read(run["states"])
+    deviation, passed, flat = None, False, {"flat": False, "largest_change": None}
+    try:
+        blocks = blocks_of(states, kinetics)
+        test = chapman_kolmogorov(states, kinetics.chapman_kolmogorov_steps, blocks)
+        passed, deviation = test["passed"], test["max_deviation"]
+        flat = flat_timescales(states, blocks)
+    except (InputError, np.linalg.LinAlgError) as error:
+        LOG.warning("%s: %s", run["trial"].name, error)
+    return {
+        "n_states": run["trial"].n_states,
+        "lag_ps": run["trial"].lag_ps,
+        "trial": run["trial"].name,
+        "seed": run["seed"],
+        "validation_vamp2": run["validation_vamp2"],
+        "noise_floor": run["noise_floor"],
+        "ck_passed": passed,
+        "ck_max_deviation": deviation,
+        **flat,
+        "holds": passed and flat["flat"] is not False,
+    }
+
+
+def table_of(runs, candidates, chosen):
+    """A row for every model; those that were tested say how it went."""
+    tested = {(c["trial"], c["seed"]): c for c in candidates}
+    rows = []
+    for run in runs:
+        found = tested.get((run["trial"].name, run["seed"]), {})
+        rows.append(
+            run["trial"].model_dump()
+            | {key: run[key] for key in ("seed", "validation_vamp2", "noise_floor", "purity")}
+            | {key: found.get(key) for key in ("ck_passed", "ck_max_deviation", "flat", "holds")}
+            | {"chosen": run is chosen}
+        )
+    return pd.DataFrame(rows)
 
 
 def compare_seeds(chosen, rivals):
@@ -125,27 +152,44 @@ def compare_seeds(chosen, rivals):
     return {"tried": len(rows), "agreeing": sum(row["agrees"] for row in rows), "each": rows}
 
 
-def explain(chosen, candidates, n_models, seeds):
+def explain(chosen, candidates, wanted, n_models, seeds):
     """The choice in words."""
     model = f"{chosen['n_states']} states at a lag of {chosen['lag_ps']:g} ps"
-    if len(candidates) == 1:
-        verdict = "passes" if chosen["ck_passed"] else "does not pass"
-        why = f"{model} is the only choice; it {verdict} the Chapman-Kolmogorov test on the validation frames"
-    elif chosen["ck_passed"]:
-        why = (
-            f"{model} was chosen among {len(candidates)} combinations, as the fewest states and then the shortest lag "
-            f"that pass the Chapman-Kolmogorov test on the validation frames"
-        )
+    holds = "passes the Chapman-Kolmogorov test and has flat timescales on the validation frames"
+    among = f"among {len(wanted)} combinations" + (" asked for" if len(wanted) < len(candidates) else "")
+    if len(wanted) == 1:
+        asked = "is the only choice" if len(candidates) == 1 else "was asked for"
+        why = f"{model} {asked}; it {_verdict(chosen)}"
+    elif chosen["holds"]:
+        why = f"{model} was chosen {among}, as the first, fewest states and then shortest lag first, that {holds}"
+        before = [c for c in wanted if (c["n_states"], c["lag_ps"]) < (chosen["n_states"], chosen["lag_ps"])]
+        for other in before:
+            why += f"; {other['n_states']} states at {other['lag_ps']:g} ps {_verdict(other)}"
     else:
-        why = (
-            f"{model} was chosen among {len(candidates)} combinations although none passes the Chapman-Kolmogorov test "
-            f"on the validation frames: it deviates least"
-        )
+        why = f"{model} was chosen {among} although none {holds}: it deviates least; it {_verdict(chosen)}"
     return (
         f"Of {n_models} trained models: {why}. Seed {chosen['seed']} has the highest VAMP-2 score on the validation "
         f"frames, {chosen['validation_vamp2']:.4f}; {seeds['agreeing']} of its {seeds['tried']} seeds ended with the "
         f"same states and timescale."
     )
+
+
+def _verdict(candidate):
+    """What the tests say of a candidate."""
+    if candidate["validation_vamp2"] <= candidate["noise_floor"]:
+        return "has a score that is not above its noise floor"
+    if candidate["ck_max_deviation"] is None:
+        return "could not be tested on so few validation frames"
+    if not candidate["ck_passed"]:
+        return f"does not pass the Chapman-Kolmogorov test (largest deviation {candidate['ck_max_deviation']:.3f})"
+    if candidate["flat"] is None:
+        return "passes the Chapman-Kolmogorov test; at longer lags there are too few frames to see its timescales"
+    if not candidate["flat"]:
+        return (
+            f"passes the Chapman-Kolmogorov test, but its timescales change with the lag "
+            f"(by a factor of {candidate['largest_change']:.2f})"
+        )
+    return "passes the Chapman-Kolmogorov test and has flat timescales"
 
 
 def _slowest(states):

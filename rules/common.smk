@@ -129,4 +129,4 @@ def with_sites(path):
 def figures(wildcards):
     """The names of the figures of a system, in the order of the report."""
     sites = ["sites"] if system(wildcards.system).sites else []
-    return [*sites, "timescales", "chapman_kolmogorov", "koopman", "network", "training"]
+    return [*sites, "timescales", "chapman_kolmogorov", "koopman", "network", "selection", "training"]

@@ -2,6 +2,7 @@ rule figures:
     input:
         choice="results/{system}/selected/choice.json",
         histories="results/{system}/analysis/training.csv",
+        selection="results/{system}/analysis/selection.csv",
         koopman="results/{system}/analysis/koopman.json",
         timescales="results/{system}/analysis/implied_timescales.csv",
         chapman_kolmogorov="results/{system}/analysis/chapman_kolmogorov.json",
@@ -24,6 +25,12 @@ rule figures:
             caption="captions/koopman.rst",
             category="{system}",
             labels={"figure": "Koopman model"},
+        ),
+        selection=report(
+            "results/{system}/figures/selection.pdf",
+            caption="captions/selection.rst",
+            category="{system}",
+            labels={"figure": "selection"},
         ),
         network=report(
             "results/{system}/figures/network.pdf",

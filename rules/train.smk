@@ -40,6 +40,7 @@ rule select:
         model="results/{system}/selected/model.pt",
         choice="results/{system}/selected/choice.json",
         histories="results/{system}/analysis/training.csv",
+        candidates="results/{system}/analysis/selection.csv",
     log:
         "results/{system}/logs/select.log",
     benchmark:
@@ -52,7 +53,7 @@ rule select:
         runtime=60,
     params:
         version=gdyn.__version__,
-        settings=section("kinetics"),
+        settings=section("kinetics", "selection"),
     message:
         "{wildcards.system}: selecting a model"
     script:

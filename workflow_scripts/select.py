@@ -8,5 +8,6 @@ with job(snakemake):
         chosen_model=snakemake.output.model,
         choice=snakemake.output.choice,
         chosen_histories=snakemake.output.histories,
+        candidates_table=snakemake.output.candidates,
         **sections(snakemake.params.settings),
     )

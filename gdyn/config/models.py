@@ -228,6 +228,19 @@ class Training(Section):
     """Whether the history is also written for TensorBoard, to `tensorboard/` beside the model."""
 
 
+class Selection(Section):
+    """Which model is taken, where that is not to be left to the tests.
+
+    By itself gdyn takes the fewest states and then the shortest lag whose model passes the Chapman-Kolmogorov test
+    and whose timescales are flat beyond the lag, on the validation frames.
+    """
+
+    n_states: Annotated[Integer, Field(ge=2)] | None = None
+    """Only models of this number of states."""
+    lag_ps: Positive | None = None
+    """Only models of this lag time, ps."""
+
+
 class Kinetics(Section):
     """The analysis of the states."""
 
@@ -302,6 +315,7 @@ class System(Section):
     seeds: Annotated[list[Count], Field(min_length=1)] = [1, 2, 3, 4, 5]
     """Each trial is trained once from each of these random seeds."""
     training: Training = Training()
+    selection: Selection = Selection()
     kinetics: Kinetics = Kinetics()
     sites: Sites | None = None
 
@@ -330,6 +344,13 @@ class System(Section):
             )
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds: {self.seeds} names a seed twice; each seed is one training run")
+        for key in Selection.model_fields:
+            value, searched = getattr(self.selection, key), getattr(self.search, key)
+            if value is not None and value not in searched:
+                raise ValueError(
+                    f"selection.{key}: {value:g} is not among search.{key} "
+                    f"({', '.join(f'{one:g}' for one in searched)}); add it there"
+                )
         interval = self.trajectory.frame_interval_ps
         try:
             _ = self.trajectory.steps_per_frame

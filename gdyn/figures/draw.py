@@ -5,6 +5,7 @@ import pandas as pd
 from gdyn.figures.chapman_kolmogorov import draw_chapman_kolmogorov
 from gdyn.figures.koopman import draw_koopman
 from gdyn.figures.network import draw_network
+from gdyn.figures.selection import draw_selection
 from gdyn.figures.sites import draw_sites
 from gdyn.figures.style import save
 from gdyn.figures.timescales import draw_timescales
@@ -12,13 +13,13 @@ from gdyn.figures.training import draw_training
 from gdyn.files import read_json
 
 
-def draw_kinetics(choice, histories, koopman, timescales, chapman_kolmogorov, reference, outputs):
+def draw_kinetics(choice, histories, selection, koopman, timescales, chapman_kolmogorov, reference, outputs):
     """Draw the figures that every system has.
 
     Parameters
     ----------
     choice, koopman, chapman_kolmogorov : paths of JSON files.
-    histories, timescales : paths of CSV files.
+    histories, selection, timescales : paths of CSV files.
     reference : paths of the timescales of known sites: one or none.
     outputs : mapping of the figures' names to the PDFs to write.
     """
@@ -26,6 +27,7 @@ def draw_kinetics(choice, histories, koopman, timescales, chapman_kolmogorov, re
     of_sites = [pd.read_csv(path) for path in reference]
     figures = {
         "training": draw_training(pd.read_csv(histories), choice["seed"]),
+        "selection": draw_selection(pd.read_csv(selection)),
         "timescales": draw_timescales(pd.read_csv(timescales), model["lag_ps"], *of_sites),
         "koopman": draw_koopman(model),
         "network": draw_network(model),

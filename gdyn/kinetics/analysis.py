@@ -23,6 +23,7 @@ from gdyn.statistics import Covariances, noise_floor, present_rows, purity, vamp
 from gdyn.store import States
 from gdyn.units import multiple
 
+LARGEST_CHANGE = np.log(1.1)  # of a timescale beyond the lag, that still counts as none
 VAMP2_CONVENTION = "means removed: at most n_states - 1; deeptime's score is larger by 1"
 
 
@@ -131,6 +132,38 @@ def process_timescales(states, lag_frames, blocks):
         resolved = bool(np.isfinite(value) and np.isfinite(low) and low > lag_ps)
         rows.append({"value": value, "low": low, "high": high, "resolved": resolved})
     return rows
+
+
+def flat_timescales(states, blocks):
+    """Whether the timescales of all slow processes stay the same beyond the lag time.
+
+    A timescale is not flat where, at twice or three times the lag, it has changed by more than 10 %, and the interval
+    of that change, from the same blocks at both lags, does not reach down to no change. A process is slow where it is
+    resolved at the lag; the others say nothing about it.
+
+    Returns
+    -------
+    dict ``flat`` (None where no longer lag fits twice into a block) and ``largest_change``, a ratio of timescales.
+    """
+    lag = states.lag_frames
+    slow = [process["resolved"] for process in process_timescales(states, lag, blocks)]
+    flat, largest = None, None
+    for longer in (2 * lag, 3 * lag):
+        if 2 * longer >= blocks.frames:
+            break
+        flat = True if flat is None else flat
+        with np.errstate(invalid="ignore", divide="ignore"):
+            change = with_interval(
+                lambda p, s, longer=longer: np.log(
+                    timescales(koopman_matrix(p, s, longer), longer) / timescales(koopman_matrix(p, s, lag), lag)
+                ),
+                states,
+                blocks,
+            )
+        value, significant = change["value"][slow], (change["low"] * change["high"] > 0)[slow]
+        largest = float(np.exp(np.abs(value).max(initial=np.log(largest or 1.0))))
+        flat = flat and not bool((significant & (np.abs(value) > LARGEST_CHANGE)).any())
+    return {"flat": flat, "largest_change": largest}
 
 
 def scan_lags(states, kinetics):

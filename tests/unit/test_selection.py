@@ -3,8 +3,11 @@ import pandas as pd
 import pytest
 from helpers import markov_chain, states_of
 
-from gdyn.config.models import Kinetics, Trial
+from gdyn import selection
+from gdyn.config.models import Kinetics, Selection, Trial
 from gdyn.files import read_json, write_json, write_table
+from gdyn.kinetics.analysis import flat_timescales
+from gdyn.kinetics.uncertainty import Blocks
 from gdyn.selection import select
 
 MARKOV = np.array([[0.97, 0.02, 0.01], [0.04, 0.95, 0.01], [0.01, 0.02, 0.97]])
@@ -27,14 +30,16 @@ def make(folder, labels, n_states, score, seed=1, width=16, lag_ps=2.0):
     return path
 
 
-def choose(folder, paths):
+def choose(folder, paths, **wanted):
     files = {"models": "model.pt", "states": "validation.h5", "numbers": "numbers.json", "histories": "history.csv"}
     select(
         **{name: [path / file for path in paths] for name, file in files.items()},
         chosen_model=folder / "model.pt",
         choice=folder / "choice.json",
         chosen_histories=folder / "training.csv",
+        candidates_table=folder / "selection.csv",
         kinetics=Kinetics(),
+        selection=Selection(**wanted),
     )
     return read_json(folder / "choice.json")
 
@@ -68,7 +73,44 @@ def test_fewest_states_that_pass_the_test(tmp_path, chains):
     choice = choose(tmp_path, paths)
     assert choice["n_states"] == 3
     assert [c["ck_passed"] for c in choice["candidates"]][:2] == [False, True]
-    assert "as the fewest states and then the shortest lag that pass" in choice["reason"]
+    assert "as the first, fewest states and then shortest lag first, that passes" in choice["reason"]
+    assert "; 2 states at 2 ps does not pass the Chapman-Kolmogorov test (largest deviation" in choice["reason"]
+    table = pd.read_csv(tmp_path / "selection.csv")
+    assert table["chosen"].tolist() == [False, True, False]
+    overruled = choose(tmp_path, paths, n_states=2)
+    assert (overruled["n_states"], overruled["lag_ps"]) == (2, 2.0)
+    assert "2 states at a lag of 2 ps was asked for; it does not pass" in overruled["reason"]
+
+
+def test_timescales_that_change_with_the_lag_do_not_hold(tmp_path, chains, monkeypatch):
+    """The test of the predictions alone would take the shorter lag."""
+    labels, _ = chains
+    paths = [make(tmp_path, labels, 3, 0.9, lag_ps=lag) for lag in (2.0, 4.0)]
+    assert choose(tmp_path, paths)["lag_ps"] == 2.0
+    monkeypatch.setattr(
+        selection, "flat_timescales", lambda states, blocks: {"flat": states.lag_ps > 2, "largest_change": 1.5}
+    )
+    choice = choose(tmp_path, paths)
+    assert choice["lag_ps"] == 4.0
+    assert "but its timescales change with the lag (by a factor of 1.50)" in choice["reason"]
+
+
+def test_flat_timescales(chains):
+    labels, hidden = chains
+    markov = states_of(labels, 3, lag_ps=2.0)
+    assert flat_timescales(markov, Blocks.by_time(markov, 5))["flat"] is True
+    lumped = states_of((hidden == 2).astype(int), 2, lag_ps=3.0)
+    found = flat_timescales(lumped, Blocks.by_time(lumped, 5))
+    assert found["flat"] is False
+    assert found["largest_change"] > 1.1
+    short = states_of(labels[:50], 3, lag_ps=5.0)
+    assert flat_timescales(short, Blocks.by_time(short, 5))["flat"] is None
+
+
+def test_a_score_below_its_noise_floor_is_not_chosen(tmp_path, chains):
+    labels, _ = chains
+    paths = [make(tmp_path, (labels == 2).astype(int), 2, 0.0005), make(tmp_path, labels, 3, 0.9)]
+    assert choose(tmp_path, paths)["n_states"] == 3
 
 
 def test_where_none_passes_the_least_deviation_and_a_word_of_it(tmp_path, chains):

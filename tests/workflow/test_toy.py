@@ -163,4 +163,4 @@ def test_snakemake_report(toy):
     with zipfile.ZipFile(toy.results / "report.zip") as archive:
         names = archive.namelist()
     assert any(name.endswith("report.html") for name in names)
-    assert sum(name.endswith(".pdf") for name in names) == 6
+    assert sum(name.endswith(".pdf") for name in names) == 7
