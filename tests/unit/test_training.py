@@ -359,6 +359,7 @@ def test_a_warm_start(two_state_shards, tmp_path):
         run(shards, tmp_path / "wide", trial=wide, warm=cold["model"])
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # from Python 3.12 on
 def test_killed_at_any_moment_a_training_loses_at_most_an_epoch(two_state_shards, tmp_path):
     """Twenty times kill -9 after a random time; the end is that of a training nobody killed."""
     _, shards = two_state_shards
