@@ -67,10 +67,7 @@ class GraphDataset:
         lengths = [len(part.frame) for part in self.parts]
         self._part = np.repeat(np.arange(len(lengths)), lengths)
         self._in_part = np.concatenate([np.arange(length) for length in lengths])
-        self._starts_in_parts = [
-            tuple(np.concatenate([[0], np.cumsum(part.counts[:, place], dtype=np.int64)]) for place in (-1, -2))
-            for part in self.parts
-        ]
+        self._starts_in_parts = [_begins(part.counts) for part in self.parts]
         sizes = self.present.sum(1)
         self._target_start = np.concatenate([[0], np.cumsum(sizes)])
         self._targets_in_frame = sizes[self.window]
@@ -94,16 +91,16 @@ class GraphDataset:
         """
         fractions = splits.as_dict()[name]
         shards = sorted(map(str, shards))
-        n_trajectories = 1 + max(map(trajectory_of, shards))
+        chosen = None
+        if splits.by == "trajectory":
+            n_trajectories = 1 + max(map(trajectory_of, shards))
+            chosen = range(n_trajectories)[split_frames(n_trajectories, fractions)]
 
         def choose(trajectory, frame, n_frames):
             if splits.by == "time":
                 split = split_frames(n_frames, fractions)
                 return slice(*np.searchsorted(frame, [split.start, split.stop]))
-            chosen = range(n_trajectories)
-            if splits.by == "trajectory":
-                chosen = chosen[split_frames(n_trajectories, fractions)]
-            return slice(0, len(frame) if trajectory in chosen else 0)
+            return slice(0, len(frame) if chosen is None or trajectory in chosen else 0)
 
         parts = [part for path in shards if len((part := GraphShard.open(path, choose)).frame)]
         parts.sort(key=lambda part: (part.trajectory, part.frame[0]))
@@ -172,9 +169,7 @@ class GraphDataset:
         if torch.device(device).type != "cpu":
             graphs = torch.from_numpy(graphs[0]).to(device), *(as_signed(array).to(device) for array in graphs[1:])
         self._graphs = graphs
-        self._starts = tuple(
-            np.concatenate([[0], np.cumsum(self.counts[:, place], dtype=np.int64)]) for place in (-1, -2)
-        )
+        self._starts = _begins(self.counts)
 
     def batch(self, frames, hops):
         """Gather the graphs of ``frames`` (indices into this dataset) for a network of ``hops`` convolutions.
@@ -205,8 +200,7 @@ class GraphDataset:
             read[0].append(of[part.nodes.read(slice(node, node + count[-1]))])
             read[1].append(part.neighbors.read(slice(row, row + count[-2])))
             read[2].append(part.distance_mA.read(slice(row, row + count[-2])))
-        starts = (np.concatenate([[0], np.cumsum(counts[:-1, place])]) for place in (-1, -2))
-        return tuple(map(np.concatenate, read)), *starts
+        return tuple(map(np.concatenate, read)), *_begins(counts)
 
     def both_present(self, first, lag_frames):
         """Which target sets there are in a frame and a lag later: (frames, target sets) bool."""
@@ -222,6 +216,11 @@ class GraphDataset:
         graph = self.batch(frames, hops)
         uses = np.tile(np.bincount(place), len(graph.starts)).repeat(np.diff(graph.starts).ravel())
         return PairBatch(graph, x, y, torch.from_numpy(uses))
+
+
+def _begins(counts):
+    """Where the nodes, and where the rows, of each frame begin that lie frame after frame: two arrays (frames,)."""
+    return tuple(np.cumsum(counts[:, place], dtype=np.int64) - counts[:, place] for place in (-1, -2))
 
 
 def _joined(stretches, lookups=None):

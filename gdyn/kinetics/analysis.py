@@ -19,7 +19,7 @@ from gdyn.kinetics.koopman import (
 )
 from gdyn.kinetics.uncertainty import INDEPENDENT, Blocks, with_interval
 from gdyn.logs import LOG
-from gdyn.statistics import Covariances, noise_floor, present_rows, purity, vamp2
+from gdyn.statistics import Covariances, present_rows, purity, score_with_floor
 from gdyn.store import States
 from gdyn.units import multiple
 
@@ -100,8 +100,7 @@ def of_reversible(function, states, blocks, logarithmic=False):
 def score(states):
     """VAMP-2 score and noise floor of a split."""
     c = Covariances.of(states.probabilities, states.segment, states.lag_frames)
-    value = vamp2(c)
-    return {"score": value, "noise_floor": noise_floor(value, len(c.c00), c.samples, states.lag_frames, c.walkers)}
+    return dict(zip(("score", "noise_floor"), score_with_floor(c, states.lag_frames), strict=True))
 
 
 def blocks_of(states, kinetics):

@@ -7,6 +7,7 @@ from gdyn.statistics.covariance import (
     noise_floor,
     present_rows,
     purity,
+    score_with_floor,
     singular_values,
     vamp2,
 )
@@ -21,6 +22,7 @@ __all__ = [
     "noise_floor",
     "present_rows",
     "purity",
+    "score_with_floor",
     "simplex_rotation",
     "singular_values",
     "vamp2",

@@ -75,14 +75,18 @@ def singular_values(covariances):
     """Singular values of the Koopman operator in the space of the states, means removed, largest first: (states - 1,).
 
     ``C00^(-1/2) C01 C11^(-1/2)`` of equation 7 of docs/theory.md; of a reversible process they are its eigenvalues.
+    States that are the same everywhere have none but zeros.
     """
     c = covariances
     basis = helmert_basis(len(c.c00))
     c00 = basis.T @ (c.c00 - np.outer(c.mean0, c.mean0)) @ basis
     c01 = basis.T @ (c.c01 - np.outer(c.mean0, c.mean1)) @ basis
     c11 = basis.T @ (c.c11 - np.outer(c.mean1, c.mean1)) @ basis
-    coupling = np.linalg.solve(_root(c00), c01)
-    return np.linalg.svd(np.linalg.solve(_root(c11), coupling.T), compute_uv=False)
+    try:
+        coupling = np.linalg.solve(_root(c00), c01)
+        return np.linalg.svd(np.linalg.solve(_root(c11), coupling.T), compute_uv=False)
+    except np.linalg.LinAlgError:
+        return np.zeros(len(c00))
 
 
 def vamp2(covariances):
@@ -91,6 +95,12 @@ def vamp2(covariances):
     The same numbers as :func:`gdyn.training.vamp.vamp2`, from covariances over a whole set.
     """
     return float(np.square(singular_values(covariances)).sum())
+
+
+def score_with_floor(covariances, lag_frames):
+    """VAMP-2 score of a whole set, and its noise floor."""
+    c, score = covariances, vamp2(covariances)
+    return score, noise_floor(score, len(c.c00), c.samples, lag_frames, c.walkers)
 
 
 def _root(covariance):

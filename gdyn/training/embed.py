@@ -1,15 +1,16 @@
-"""State probabilities of all frames of a dataset, and the score of a whole set."""
+"""State probabilities of all frames of a dataset."""
 
 import numpy as np
 import torch
 
 from gdyn.errors import InputError
-from gdyn.graphs.loader import Loader
 from gdyn.logs import progress
-from gdyn.statistics import Covariances, noise_floor, vamp2
+from gdyn.store import States
 from gdyn.training.batches import frames_at_once
-from gdyn.training.vamp import moments
-from gdyn.trajectory.lag import lagged_frames
+
+
+class UnstableError(Exception):
+    """A score, a probability or a gradient is not a number."""
 
 
 @torch.no_grad()
@@ -28,6 +29,7 @@ def embed(network, data, loader, world, memory_bytes, what=None):
     Raises
     ------
     InputError : no target is present in any frame.
+    UnstableError : the network gives something that is not a number.
     """
     present = data.present[data.window]
     if not present.any():
@@ -43,30 +45,24 @@ def embed(network, data, loader, world, memory_bytes, what=None):
     total = torch.from_numpy(found).to(loader.device)
     world.sum(total)
     found = total.cpu().numpy()
+    if not np.isfinite(found).all():
+        raise UnstableError("a probability is not a number")
     found[~present] = np.nan
     return found
 
 
-def whole_set_score(probabilities, segment, lag_frames):
-    """VAMP-2 score of a whole set, from float64 covariances, and its noise floor.
-
-    States that are the same everywhere score 0.
-    """
-    covariances = Covariances.of(probabilities, segment, lag_frames)
-    try:
-        score = vamp2(covariances)
-    except np.linalg.LinAlgError:
-        score = 0.0
-    return score, noise_floor(score, probabilities.shape[-1], covariances.samples, lag_frames, covariances.walkers)
-
-
-def whole_set_moments(probabilities, segment, lag_frames):
-    """The moments of a whole set (:func:`gdyn.training.vamp.moments`)."""
-    first = lagged_frames(segment, lag_frames)
-    n_states = probabilities.shape[-1]
-    x, y = (torch.from_numpy(probabilities[frames].reshape(-1, n_states)) for frames in (first, first + lag_frames))
-    both = ~(x[:, 0].isnan() | y[:, 0].isnan())
-    return moments(x[both], y[both])
+def states_of(data, probabilities, split, lag_ps):
+    """The content of a states file for the frames of a dataset."""
+    return States(
+        probabilities=probabilities,
+        time_ps=data.time_ps,
+        trajectory=data.trajectory,
+        segment=data.segment,
+        target_ids=data.target_ids,
+        split=split,
+        lag_ps=lag_ps,
+        frame_interval_ps=data.frame_interval_ps,
+    )
 
 
 def pick_device(name):
@@ -83,10 +79,3 @@ def pick_device(name):
 
 def device_name(device):
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
-
-
-def loader_for(data, device, memory_bytes):
-    """A Loader for ``device``; graphs that fit there beside everything else are moved there once."""
-    if device.type == "cuda" and data.nbytes <= memory_bytes:
-        data.read(device)
-    return Loader(device, torch.get_num_threads())

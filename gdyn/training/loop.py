@@ -20,24 +20,25 @@ import torch
 from gdyn.errors import InputError
 from gdyn.files import write_json, write_table
 from gdyn.graphs.dataset import GraphDataset
+from gdyn.graphs.loader import Loader
 from gdyn.logs import LOG, progress
 from gdyn.networks import GDyNet
 from gdyn.provenance import settings_checksum
-from gdyn.statistics import Covariances, present_rows, purity, simplex_rotation, singular_values
-from gdyn.store import States
+from gdyn.statistics import (
+    Covariances,
+    present_rows,
+    purity,
+    score_with_floor,
+    simplex_rotation,
+    singular_values,
+)
+from gdyn.statistics import vamp2 as vamp2_of_set
 from gdyn.training import checkpoint
 from gdyn.training.batches import PairStream, frames_at_once, in_chains
-from gdyn.training.embed import (
-    device_name,
-    embed,
-    loader_for,
-    pick_device,
-    whole_set_moments,
-    whole_set_score,
-)
+from gdyn.training.embed import UnstableError, device_name, embed, pick_device, states_of
 from gdyn.training.processes import World, launch
 from gdyn.training.schemes import SCHEMES
-from gdyn.training.vamp import moments, vamp2
+from gdyn.training.vamp import moments, moments_of, vamp2
 from gdyn.trajectory.lag import lagged_frames
 from gdyn.units import multiple
 
@@ -107,15 +108,13 @@ def train_here(
     trainer.run()
     if trainer.board:
         trainer.board.close()
+    probabilities = trainer.embed(validation)
     if world.rank:
-        trainer.validate()  # the first process asks once more
         return
-
-    probabilities = trainer.validate()[2]
     order = np.argsort(-present_rows(probabilities).mean(0))
     net, probabilities = trainer.network, probabilities[..., order]
     net.rotate(np.eye(trial.n_states)[:, order])
-    score, floor = whole_set_score(probabilities, validation.segment, trainer.lag_frames)
+    score, floor = score_with_floor(trainer.covariances(probabilities), trainer.lag_frames)
     populations = present_rows(probabilities).mean(0, dtype=np.float64)
     LOG.info("%s", describe_end(score, floor, populations, purity(probabilities)))
     LOG.info("%s", describe_time(trainer.history))
@@ -125,16 +124,7 @@ def train_here(
         model, net, elements=data.elements, trial=trial.model_dump(), seed=seed, fingerprint=fingerprint
     )
     write_table(history, pd.DataFrame(trainer.history))
-    States(
-        probabilities=probabilities,
-        time_ps=validation.time_ps,
-        trajectory=validation.trajectory,
-        segment=validation.segment,
-        target_ids=validation.target_ids,
-        split="validation",
-        lag_ps=trial.lag_ps,
-        frame_interval_ps=validation.frame_interval_ps,
-    ).write(states)
+    states_of(validation, probabilities, "validation", trial.lag_ps).write(states)
     write_json(
         numbers,
         {
@@ -154,10 +144,6 @@ def train_here(
         },
     )
     Path(resume).unlink(missing_ok=True)
-
-
-class UnstableError(Exception):
-    """A score or a gradient is not a number."""
 
 
 class Trainer:
@@ -190,8 +176,10 @@ class Trainer:
         self.memory = 1e6 * training.memory_mb
         if device.type == "cuda":
             self.memory = torch.cuda.mem_get_info(device)[0]
-        self.loader = loader_for(data, device, SHARES["train"] * self.memory)
-        loader_for(validation, device, SHARES["validation"] * self.memory)
+            for part, share in ((data, "train"), (validation, "validation")):
+                if part.nbytes <= SHARES[share] * self.memory:
+                    part.read(device)
+        self.loader = Loader(device, torch.get_num_threads())
         self.pairs = PairStream(data, self.lag_frames, training.batch_samples, training.chain_frames, seed)
         # A frame may serve two pairs, but in the worst case each pair brings two of its own.
         self.piece = max(1, frames_at_once(data, self.network, SHARES["work"] * self.memory, gradient=True) // 2)
@@ -225,7 +213,8 @@ class Trainer:
         self.load()
         if not self.history:
             self.settle_norms()
-            self.note({}, *self.validate())
+            probabilities = self.embed(self.validation)
+            self.note({}, probabilities, self.covariances(probabilities))
         self.keep()
         while self.stage < len(self.stages):
             try:
@@ -273,7 +262,7 @@ class Trainer:
         with self.timed("forward_s", times):
             seen = [norm.no_sums() for norm in norms]
             with contextlib.nullcontext() if alone else torch.no_grad():
-                parts = [self.moments_of(next(batch), norms, seen) for batch in ready]
+                parts = [self.moments_of_batch(next(batch), norms, seen) for batch in ready]
             size = 2 * self.network.arguments["n_states"] - 1
             total = torch.zeros(size, size, dtype=torch.float64, device=self.device)
             total += sum(part.detach() for part in parts)
@@ -286,7 +275,7 @@ class Trainer:
             parameters = list(self.network.parameters())
             for parameter in parameters:
                 parameter.grad = torch.zeros_like(parameter)
-            for part in parts if alone else (self.moments_of(next(batch)) for batch in ready):
+            for part in parts if alone else (self.moments_of_batch(next(batch)) for batch in ready):
                 (-(slope * part).sum()).backward()
             self.world.sum(*(parameter.grad for parameter in parameters))
             if not torch.isfinite(torch.nn.utils.clip_grad_norm_(parameters, LARGEST_GRADIENT)):
@@ -303,7 +292,7 @@ class Trainer:
         except torch.linalg.LinAlgError:
             raise UnstableError("all targets look alike: the states have collapsed") from None
 
-    def moments_of(self, batch, norms=(), seen=()):
+    def moments_of_batch(self, batch, norms=(), seen=()):
         """The moments of a PairBatch; what passes some norms is added to what they have ``seen``."""
         self.frames += batch.graph.starts.shape[1] - 1
         for norm, sums in zip(norms, seen, strict=True):
@@ -329,60 +318,52 @@ class Trainer:
             sums = norm.no_sums()
             with torch.no_grad():
                 for batch in self.loader(lambda first: self.data.pairs(first, self.lag_frames, self.hops), pieces):
-                    self.moments_of(batch, [norm], [sums])
+                    self.moments_of_batch(batch, [norm], [sums])
             self.world.sum(sums)
             norm.update(sums, momentum=1.0)
 
     def judge(self, epoch):
         """Score the validation set, and keep the weights if they are the best."""
-        score, floor, probabilities = self.validate()
-        value = self.value_of(probabilities)
+        probabilities = self.embed(self.validation)
+        covariances = self.covariances(probabilities)
+        value, score = self.value_of(covariances), vamp2_of_set(covariances)
         least = min(LEAST_IMPROVEMENT, LEAST_OF_GAP * max(0.0, probabilities.shape[-1] - 1 - score))
         self.stale = 0 if value > self.best["value"] + least else self.stale + 1
         if value > self.best["value"] or self.best["weights"] is None:
             self.best, self.purer = {"value": value, "weights": self.weights()}, True
         self.stage_epochs += 1
-        self.note(epoch, score, floor, probabilities)
+        self.note(epoch, probabilities, covariances)
 
-    def value_of(self, probabilities):
+    def value_of(self, covariances):
         """What the best epoch has most of, on the validation frames: the stage's objective.
 
         Where pure states are made of known processes, an epoch that costs one of them more than
         ``training.timescale_loss`` of its timescale, or of the score, is out.
         """
-        sums = whole_set_moments(probabilities, self.validation.segment, self.lag_frames)
         try:
-            value = float(self.stages[self.stage].objective(sums, self.training.crispness))
+            value = float(self.stages[self.stage].objective(moments_of(covariances), self.training.crispness))
         except torch.linalg.LinAlgError:
             return -np.inf
         if not self.reference:
             return value
-        before, after = (np.clip(values, 1e-9, 1 - 1e-9) for values in (self.reference, self.processes(probabilities)))
+        before, after = (np.clip(values, 1e-9, 1 - 1e-9) for values in (self.reference, singular_values(covariances)))
         timescales = np.log(before) / np.log(after)
         resolved = before > np.exp(-1.0)
         left = [*timescales[resolved], np.square(after).sum() / np.square(before).sum()]
         return value if min(left) >= 1.0 - self.training.timescale_loss else -np.inf
 
-    def processes(self, probabilities):
-        """Singular values of the Koopman operator on the validation frames; rotated states have the same."""
-        covariances = Covariances.of(probabilities, self.validation.segment, self.lag_frames)
-        try:
-            return singular_values(covariances).tolist()
-        except np.linalg.LinAlgError:
-            return [0.0] * (probabilities.shape[-1] - 1)
-
-    def validate(self):
-        """The score of the whole validation set, its noise floor, and the probabilities."""
-        probabilities = self.embed(self.validation)
-        return *whole_set_score(probabilities, self.validation.segment, self.lag_frames), probabilities
+    def covariances(self, probabilities):
+        """Those of the whole validation set."""
+        return Covariances.of(probabilities, self.validation.segment, self.lag_frames)
 
     def embed(self, data):
         self.network.eval()
         with self.autocast():
             return embed(self.network, data, self.loader, self.world, SHARES["work"] * self.memory)
 
-    def note(self, epoch, score, floor, probabilities):
+    def note(self, epoch, probabilities, covariances):
         """Add an epoch to the history; epoch 0 is the network before its training."""
+        score, floor = score_with_floor(covariances, self.lag_frames)
         row = {
             "epoch": len(self.history),
             "stage": self.stages[self.stage].name,
@@ -443,10 +424,10 @@ class Trainer:
         if rotation is None:
             LOG.warning("the states are linearly dependent: fewer processes were found than there are states")
             return
-        before = self.embed(self.validation)
+        self.reference = singular_values(self.covariances(self.embed(self.validation))).tolist()
         self.network.rotate(rotation)
-        self.reference = self.processes(before)
-        self.best = {"value": self.value_of(self.embed(self.validation)), "weights": self.weights()}
+        value = self.value_of(self.covariances(self.embed(self.validation)))
+        self.best = {"value": value, "weights": self.weights()}
 
     def weights(self):
         return {name: tensor.detach().cpu().clone() for name, tensor in self.network.state_dict().items()}

@@ -9,9 +9,8 @@ from gdyn.graphs.dataset import GraphDataset
 from gdyn.graphs.loader import Loader
 from gdyn.logs import LOG
 from gdyn.statistics import present_rows
-from gdyn.store import States
 from gdyn.training.checkpoint import load_model
-from gdyn.training.embed import embed, pick_device
+from gdyn.training.embed import embed, pick_device, states_of
 from gdyn.training.processes import World
 
 
@@ -40,16 +39,8 @@ def predict(shards, model, outputs, threads, device, splits, memory_mb):
     for name in splits.as_dict():
         data = GraphDataset.load(shards, splits, name, about["elements"], memory_mb=0)
         LOG.info("%s: %d frames of %d targets", name, len(data), data.n_targets)
-        states[name] = States(
-            probabilities=embed(network, data, loader, world, 1e6 * memory_mb, f"states, {name}"),
-            time_ps=data.time_ps,
-            trajectory=data.trajectory,
-            segment=data.segment,
-            target_ids=data.target_ids,
-            split=name,
-            lag_ps=about["trial"]["lag_ps"],
-            frame_interval_ps=data.frame_interval_ps,
-        )
+        probabilities = embed(network, data, loader, world, 1e6 * memory_mb, f"states, {name}")
+        states[name] = states_of(data, probabilities, name, about["trial"]["lag_ps"])
     order = np.argsort(-present_rows(states["test"].probabilities).mean(0, dtype=np.float64))
     for name, path in outputs.items():
         states[name].reordered(order).write(Path(path))

@@ -4,6 +4,7 @@ All of them depend on a batch only by way of one small matrix of sums. So a batc
 several processes, and its gradient is still exact: see :func:`moments` and section "Batches" of docs/theory.md.
 """
 
+import numpy as np
 import torch
 
 from gdyn.statistics import helmert_basis
@@ -30,6 +31,18 @@ def moments(x, y):
         [torch.ones(len(x), 1, dtype=torch.float64, device=x.device), x.double() @ basis, y.double() @ basis], 1
     )
     return z.T @ z
+
+
+def moments_of(covariances):
+    """The same from :class:`gdyn.statistics.Covariances`, of a whole set."""
+    c = covariances
+    basis = helmert_basis(len(c.c00))
+    mean = np.concatenate([[1.0], c.mean0 @ basis, c.mean1 @ basis])
+    second = np.block([[c.c00, c.c01], [c.c01.T, c.c11]])
+    both = np.kron(np.eye(2), basis)
+    sums = np.empty((len(mean), len(mean)))
+    sums[0], sums[:, 0], sums[1:, 1:] = mean, mean, both.T @ second @ both
+    return torch.from_numpy(c.samples * sums)
 
 
 def _covariances(sums):

@@ -8,7 +8,7 @@ from helpers import markov_chain
 
 from gdyn.statistics import Covariances, noise_floor, vamp2
 from gdyn.training import vamp
-from gdyn.training.vamp import moments, reversible_vamp1
+from gdyn.training.vamp import moments, moments_of, reversible_vamp1
 
 
 def vamp2_torch(x, y):
@@ -165,6 +165,18 @@ def test_noise_floor_of_targets_that_never_change():
         scores.append(vamp2(c))
     assert c.walkers == 60
     assert np.mean(scores) == pytest.approx(noise_floor(2.0, 3, c.samples, 50, c.walkers), rel=0.15)
+
+
+@pytest.mark.parametrize("n_states", [2, 4])
+def test_moments_of_a_whole_set_are_those_of_its_pairs(n_states):
+    rng = np.random.default_rng(8)
+    chi = rng.dirichlet(np.ones(n_states), (50, 3))
+    chi[4:9, 1] = np.nan
+    c = Covariances.of(chi, np.repeat([0, 1], 25), 2)
+    x, y = (np.concatenate([chi[a : a + 23, t] for a in (d, 25 + d) for t in range(3)]) for d in (0, 2))
+    both = ~(np.isnan(x[:, 0]) | np.isnan(y[:, 0]))
+    expected = moments(torch.from_numpy(x[both]), torch.from_numpy(y[both]))
+    torch.testing.assert_close(moments_of(c), expected, rtol=1e-11, atol=1e-11)
 
 
 @pytest.mark.parametrize("n_states", [2, 4])

@@ -170,10 +170,13 @@ def test_few_pairs_are_warned_of(two_state_shards, caplog):
     assert "there are only 295 pairs of surroundings to train on" in caplog.text
 
 
-def test_an_unstable_training_is_told(two_state_shards, tmp_path):
+@pytest.mark.parametrize("epoch_steps", [1, 2])
+def test_an_unstable_training_is_told(two_state_shards, tmp_path, epoch_steps):
+    """Whether it shows in the next step, or on the validation frames after the only one."""
     _, shards = two_state_shards
+    training = TRAINING.model_copy(update={"epoch_steps": epoch_steps})
     with pytest.raises(InputError, match=r"became unstable .* lower search\.learning_rate"):
-        run(shards, tmp_path, trial=TRIAL.model_copy(update={"learning_rate": 1e30}))
+        run(shards, tmp_path, trial=TRIAL.model_copy(update={"learning_rate": 1e30}), training=training)
 
 
 def test_more_states_than_processes_are_told(two_state_shards, tmp_path, caplog, monkeypatch):
