@@ -190,10 +190,6 @@ class Dump:
         self.close()
 
     @property
-    def has_time(self):
-        return self.first.time is not None
-
-    @property
     def raw_position(self):
         """Bytes of the file read so far."""
         return self._stream.raw_position

@@ -217,25 +217,25 @@ class MDAnalysisSource:
         reader = self._reader
         for number in range(len(reader)):
             self._number = number
+            where = f"{self.path}, frame {number} (counted from 0)"
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
                     frame = reader[number]
             except _UNREADABLE as error:
                 raise InputError(
-                    f"{self.path}, frame {number} (counted from 0): cannot be read "
-                    f"({' '.join(str(error).split())[:200]}); cut the file before this frame"
+                    f"{where}: cannot be read ({' '.join(str(error).split())[:200]}); cut the file before this frame"
                 ) from None
             if frame.dimensions is None or not frame.volume > 0:
                 raise InputError(
-                    f"{self.path}, frame {number} (counted from 0): there is no periodic box in it; write the "
+                    f"{where}: there is no periodic box in it; write the "
                     f"trajectory in a format that has one, such as dump custom, xtc or extxyz"
                 )
             position = frame.positions.astype(np.float64)
             if not np.isfinite(position).all():
                 atom = self.columns["id"][np.argwhere(~np.isfinite(position))[0, 0]]
                 raise InputError(
-                    f"{self.path}, frame {number} (counted from 0): the position of atom id {atom} is not a number; "
+                    f"{where}: the position of atom id {atom} is not a number; "
                     f"the simulation has failed there, cut the file before this frame"
                 )
             yield RawFrame(
