@@ -11,9 +11,9 @@ from gdyn.errors import InputError
 from gdyn.files import read_json, whole_file, write_json, write_table
 from gdyn.kinetics.analysis import blocks_of, flat_timescales
 from gdyn.kinetics.chapman_kolmogorov import chapman_kolmogorov
-from gdyn.kinetics.koopman import koopman_matrix, timescales
+from gdyn.kinetics.koopman import slowest_timescale
 from gdyn.logs import LOG
-from gdyn.statistics import match_states, present_rows
+from gdyn.statistics import match_states, present_rows, simplex_rotation
 from gdyn.store import States
 
 SAME_OVERLAP = 0.8
@@ -88,7 +88,7 @@ def judge(run, kinetics):
     try:
         blocks = blocks_of(states, kinetics)
         test = chapman_kolmogorov(states, kinetics.chapman_kolmogorov_steps, blocks)
-        passed, deviation = test["passed"], test["max_deviation"]
+        passed, deviation = test["passed"], test["max_deviation"]["value"]
         flat = flat_timescales(states, blocks)
     except (InputError, np.linalg.LinAlgError) as error:
         LOG.warning("%s: %s", run["trial"].name, error)
@@ -122,34 +122,64 @@ def table_of(runs, candidates, chosen):
 
 
 def compare_seeds(chosen, rivals):
-    """Tell which seeds of a trial ended with the same states and timescale as the chosen one.
+    """Tell which seeds of a trial ended with the states and timescale of the chosen one, and how far apart they are.
 
     Two models agree where every pair of matched states overlaps by at least 0.8 on the validation
     frames and their slowest timescales differ by at most 10 %.
 
     Returns
     -------
-    dict with ``tried``, ``agreeing`` (both count the chosen seed) and ``each``: a row per seed.
+    dict with ``tried``, ``agreeing`` (both count the chosen seed), ``each``: a row per seed, its states in the order
+    of those of the chosen seed, and ``together``: the states of all seeds in one (see :func:`pcca_of_all`).
     """
     reference = States.read(chosen["states"])
     own = present_rows(reference.probabilities)
-    slowest = _slowest(reference)
+    slowest = slowest_timescale(reference)
+    outputs = {rival["seed"]: States.read(rival["states"]) for rival in rivals}
+    together = pcca_of_all(reference, list(outputs.values()))
     rows = []
     for rival in rivals:
-        other = States.read(rival["states"])
-        _, overlap = match_states(own, present_rows(other.probabilities))
-        timescale = _slowest(other)
-        rows.append(
-            {
-                "seed": rival["seed"],
-                "validation_vamp2": rival["validation_vamp2"],
-                "purity": rival["purity"],
-                "timescale_ps": timescale,
-                "overlap": overlap,
-                "agrees": bool(overlap.min() >= SAME_OVERLAP and abs(timescale / slowest - 1.0) <= SAME_TIMESCALE),
-            }
-        )
-    return {"tried": len(rows), "agreeing": sum(row["agrees"] for row in rows), "each": rows}
+        other = outputs[rival["seed"]]
+        probabilities = present_rows(other.probabilities)
+        order, overlap = match_states(own, probabilities)
+        timescale = slowest_timescale(other)
+        row = {
+            "seed": rival["seed"],
+            "validation_vamp2": rival["validation_vamp2"],
+            "purity": rival["purity"],
+            "populations": probabilities.mean(0, dtype=np.float64)[order],
+            "timescale_ps": timescale,
+            "overlap": overlap,
+            "agrees": bool(overlap.min() >= SAME_OVERLAP and abs(timescale / slowest - 1.0) <= SAME_TIMESCALE),
+        }
+        if together is not None:
+            row["overlap_together"] = match_states(together, probabilities)[1]
+        rows.append(row)
+    return {
+        "tried": len(rows),
+        "agreeing": sum(row["agrees"] for row in rows),
+        "each": rows,
+        "together": None if together is None else {"populations": together.mean(0, dtype=np.float64)},
+    }
+
+
+def pcca_of_all(reference, outputs):
+    """One set of states for all seeds of a trial, which hence depends on none: (samples, states) memberships, or None.
+
+    The outputs of all are features together; PCCA+ makes of their slowest processes as many states as the chosen
+    model has, in its order.
+    """
+    rotation = simplex_rotation(
+        np.concatenate([other.probabilities for other in outputs], axis=-1) / len(outputs),
+        reference.segment,
+        reference.lag_frames,
+        reference.probabilities.shape[-1],
+    )
+    if rotation is None:
+        return None
+    rows = np.concatenate([present_rows(other.probabilities) for other in outputs], axis=1) / len(outputs)
+    memberships = np.clip(rows @ rotation, 0.0, 1.0)
+    return memberships[:, match_states(present_rows(reference.probabilities), memberships)[0]]
 
 
 def explain(chosen, candidates, wanted, n_models, seeds):
@@ -190,12 +220,3 @@ def _verdict(candidate):
             f"(by a factor of {candidate['largest_change']:.2f})"
         )
     return "passes the Chapman-Kolmogorov test and has flat timescales"
-
-
-def _slowest(states):
-    try:
-        return float(
-            timescales(koopman_matrix(states.probabilities, states.segment, states.lag_frames), states.lag_ps)[0]
-        )
-    except np.linalg.LinAlgError:
-        return float("nan")

@@ -53,11 +53,14 @@ rule chapman_kolmogorov:
 rule sites:
     input:
         states="results/{system}/states/test.h5",
+        baselines=of_system("results/{system}/baseline/{trial}/test.h5", trial=baselines),
         trajectories=of_system("results/{system}/trajectory/{trajectory}.h5", trajectory=trajectories),
     output:
         result="results/{system}/analysis/sites.json",
         timescales="results/{system}/analysis/sites_timescales.csv",
         points="results/{system}/analysis/sites_points.csv",
+        cell="results/{system}/analysis/whole_cell.json",
+        cell_timescales="results/{system}/analysis/whole_cell_timescales.csv",
     log:
         "results/{system}/logs/sites.log",
     benchmark:

@@ -49,11 +49,10 @@ def section(*names):
 
 
 def of_system(pattern, **values):
-    """Input: ``pattern`` with the system filled in, for all values that the functions of the system give."""
+    """Input: ``pattern`` with the wildcards filled in, for all values that the functions of the system give."""
     return lambda wildcards: expand(
         pattern,
-        system=wildcards.system,
-        **{name: list(value(system(wildcards.system))) for name, value in values.items()},
+        **dict(wildcards.items()) | {name: list(value(system(wildcards.system))) for name, value in values.items()},
     )
 
 
@@ -97,8 +96,20 @@ def hops(wildcards):
 
 
 def trial(wildcards):
-    """The hyperparameters of a trial."""
-    return system(wildcards.system).trials[wildcards.trial].model_dump()
+    """The hyperparameters of a trial, of the search or of the baseline."""
+    known = system(wildcards.system)
+    return (known.trials | known.baselines)[wildcards.trial].model_dump()
+
+
+def baselines(system):
+    return system.baselines
+
+
+def graphs_or_trajectories(model):
+    """Input: what a network sees of a system: the graphs, or, if it is a VAMPnet, the trajectories themselves."""
+    graphs = of_system("results/{system}/graphs/{trajectory}-{shard}.h5", trajectory=trajectories, shard=shards)
+    whole = of_system("results/{system}/trajectory/{trajectory}.h5", trajectory=trajectories)
+    return lambda wildcards: (whole if model(wildcards) == "vampnet" else graphs)(wildcards)
 
 
 def warm_start(wildcards):
@@ -128,5 +139,5 @@ def with_sites(path):
 
 def figures(wildcards):
     """The names of the figures of a system, in the order of the report."""
-    sites = ["sites"] if system(wildcards.system).sites else []
+    sites = ["sites", "whole_cell"] if system(wildcards.system).sites else []
     return [*sites, "timescales", "chapman_kolmogorov", "koopman", "network", "selection", "training"]

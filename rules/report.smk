@@ -66,12 +66,20 @@ rule figure_sites:
     input:
         points="results/{system}/analysis/sites_points.csv",
         result="results/{system}/analysis/sites.json",
+        cell="results/{system}/analysis/whole_cell.json",
+        cell_timescales="results/{system}/analysis/whole_cell_timescales.csv",
     output:
         sites=report(
             "results/{system}/figures/sites.pdf",
             caption="captions/sites.rst",
             category="{system}",
             labels={"figure": "states and sites"},
+        ),
+        whole_cell=report(
+            "results/{system}/figures/whole_cell.pdf",
+            caption="captions/whole_cell.rst",
+            category="{system}",
+            labels={"figure": "local and global dynamics"},
         ),
     log:
         "results/{system}/logs/figure_sites.log",
@@ -86,7 +94,7 @@ rule figure_sites:
     params:
         version=gdyn.__version__,
     message:
-        "{wildcards.system}: figure of the sites"
+        "{wildcards.system}: figures of the sites"
     script:
         "../workflow_scripts/figure_sites.py"
 
@@ -97,6 +105,7 @@ rule summary:
         koopman="results/{system}/analysis/koopman.json",
         chapman_kolmogorov="results/{system}/analysis/chapman_kolmogorov.json",
         sites=with_sites("results/{system}/analysis/sites.json"),
+        cell=with_sites("results/{system}/analysis/whole_cell.json"),
         trajectories=of_system("results/{system}/trajectory/{trajectory}.h5", trajectory=trajectories),
     output:
         summary="results/{system}/summary.json",

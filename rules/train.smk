@@ -1,6 +1,6 @@
 rule train:
     input:
-        shards=of_system("results/{system}/graphs/{trajectory}-{shard}.h5", trajectory=trajectories, shard=shards),
+        files=graphs_or_trajectories(lambda wildcards: trial(wildcards)["model"]),
         warm=warm_start,
     output:
         model="results/{system}/trials/{trial}/seed~{seed}/model.pt",
@@ -23,7 +23,7 @@ rule train:
         # Not declared as an output: a training that is killed goes on from here.
         resume="results/{system}/trials/{trial}/seed~{seed}/resume.pt",
         trial=trial,
-        settings=section("splits", "network", "training"),
+        settings=section("splits", "targets", "network", "training"),
     message:
         "{wildcards.system}: training {wildcards.trial}, seed {wildcards.seed}"
     script:
@@ -63,7 +63,7 @@ rule select:
 rule predict:
     input:
         model="results/{system}/selected/model.pt",
-        shards=of_system("results/{system}/graphs/{trajectory}-{shard}.h5", trajectory=trajectories, shard=shards),
+        files=graphs_or_trajectories(lambda wildcards: system(wildcards.system).model),
     output:
         train="results/{system}/states/train.h5",
         validation="results/{system}/states/validation.h5",
@@ -81,9 +81,37 @@ rule predict:
         runtime=240,
     params:
         version=gdyn.__version__,
-        settings=section("splits"),
+        settings=section("splits", "targets"),
         memory_mb=memory_mb,
     message:
         "{wildcards.system}: states of all frames"
     script:
         "../workflow_scripts/predict.py"
+
+
+rule baseline:
+    input:
+        models=of_system("results/{system}/trials/{trial}/seed~{seed}/model.pt", seed=seeds),
+        numbers=of_system("results/{system}/trials/{trial}/seed~{seed}/numbers.json", seed=seeds),
+        files=of_system("results/{system}/trajectory/{trajectory}.h5", trajectory=trajectories),
+    output:
+        test="results/{system}/baseline/{trial}/test.h5",
+    log:
+        "results/{system}/logs/baseline/{trial}.log",
+    benchmark:
+        "results/{system}/benchmarks/baseline/{trial}.tsv"
+    conda:
+        "../envs/train.yaml"
+    threads: 1
+    resources:
+        gpu=1,
+        mem_mb=training_memory_mb,
+        runtime=240,
+    params:
+        version=gdyn.__version__,
+        settings=section("splits", "targets"),
+        memory_mb=memory_mb,
+    message:
+        "{wildcards.system}: states of the baseline {wildcards.trial}"
+    script:
+        "../workflow_scripts/baseline.py"

@@ -4,8 +4,8 @@ from gdyn.training.predict import predict
 
 with job(snakemake):
     predict(
-        shards=snakemake.input.shards,
-        model=snakemake.input.model,
+        files=snakemake.input.files,
+        models=[snakemake.input.model],
         outputs=dict(snakemake.output),
         threads=snakemake.threads,
         device=load_config(snakemake.config).device,

@@ -4,7 +4,7 @@ from gdyn.training.loop import train
 
 with job(snakemake):
     train(
-        shards=snakemake.input.shards,
+        files=snakemake.input.files,
         warm=snakemake.input.get("warm") or None,
         **snakemake.output,
         resume=snakemake.params.resume,

@@ -168,14 +168,44 @@ class Search(Section):
     width: OneOrMore[Count] = [16]
     """Number of features of an atom inside the network."""
     convolutions: OneOrMore[Count] = [2]
-    """Number of graph convolutions: how many neighbor shells away a target can see."""
+    """Number of graph convolutions: how many neighbor shells away a target can see. Of a VAMPnet, its hidden layers."""
     learning_rate: OneOrMore[Positive] = [0.005]
     """Step size of the Adam optimiser."""
+
+
+class Baseline(Section):
+    """Global VAMPnets that are trained beside the graph network, to compare it with.
+
+    Each sees where all targets are in the cell, and learns one state for the whole of it. Their results are part of
+    the comparison with known `sites`.
+    """
+
+    n_states: OneOrMore[Annotated[Integer, Field(ge=2)]]
+    """Numbers of states, each a VAMPnet of its own."""
+    lag_ps: Positive
+    """Lag time of the Koopman model, ps."""
+    width: Count = 64
+    """Number of features in a hidden layer."""
+    layers: Count = 3
+    """Number of hidden layers."""
+    learning_rate: Positive = 0.001
+    """Step size of the Adam optimiser."""
+
+    def trial(self, n_states):
+        return Trial(
+            model="vampnet",
+            n_states=n_states,
+            lag_ps=self.lag_ps,
+            width=self.width,
+            convolutions=self.layers,
+            learning_rate=self.learning_rate,
+        )
 
 
 class Trial(Section):
     """One point of the search."""
 
+    model: Literal["gdynet", "vampnet"] = "gdynet"
     n_states: int
     lag_ps: float
     width: int
@@ -185,7 +215,8 @@ class Trial(Section):
     @property
     def name(self):
         """The trial as a folder name that says its values, so that adding one moves no other."""
-        return "_".join(f"{key}~{value:.12g}" for key, value in self)
+        values = [f"{key}~{value:.12g}" for key, value in self if key != "model"]
+        return "_".join(values if self.model == "gdynet" else [f"model~{self.model}", *values])
 
 
 class Training(Section):
@@ -310,6 +341,9 @@ class System(Section):
     targets: Targets
     graphs: Graphs
     splits: Splits = Splits()
+    model: Literal["gdynet", "vampnet"] = "gdynet"
+    """What is learned: states of each target, from the graph around it (`gdynet`), or one state of all targets
+    together, from where they are in the cell (`vampnet`)."""
     network: Network = Network()
     search: Search
     seeds: Annotated[list[Count], Field(min_length=1)] = [1, 2, 3, 4, 5]
@@ -318,6 +352,7 @@ class System(Section):
     selection: Selection = Selection()
     kinetics: Kinetics = Kinetics()
     sites: Sites | None = None
+    baseline: Baseline | None = None
 
     @property
     def n_trajectories(self):
@@ -333,7 +368,13 @@ class System(Section):
         """Every trial of the search by its name."""
         keys = Search.model_fields
         points = product(*(getattr(self.search, key) for key in keys))
-        trials = [Trial(**dict(zip(keys, point, strict=True))) for point in points]
+        trials = [Trial(model=self.model, **dict(zip(keys, point, strict=True))) for point in points]
+        return {trial.name: trial for trial in trials}
+
+    @property
+    def baselines(self):
+        """The trials of the baseline by their names."""
+        trials = [self.baseline.trial(n_states) for n_states in self.baseline.n_states] if self.baseline else []
         return {trial.name: trial for trial in trials}
 
     @model_validator(mode="after")
@@ -357,6 +398,7 @@ class System(Section):
             for key, lags in (
                 ("search.lag_ps", self.search.lag_ps),
                 ("kinetics.timescale_lags_ps", self.kinetics.timescale_lags_ps or []),
+                ("baseline.lag_ps", [self.baseline.lag_ps] if self.baseline else []),
             ):
                 for lag in lags:
                     multiple(lag, interval, key, "the frame interval")
@@ -364,6 +406,16 @@ class System(Section):
                 multiple(self.simulate.length_ps, interval, "simulate.length_ps", "the frame interval")
         except ConfigError as error:
             raise ValueError(str(error)) from None
+        if self.baseline and not (self.sites and self.model == "gdynet"):
+            raise ValueError(
+                "baseline: VAMPnets are compared with a graph network on known sites; "
+                "give sites and model: gdynet, or leave the section out"
+            )
+        if (self.baseline or self.model == "vampnet") and (self.splits.by == "target" or self.targets.dynamic_ps):
+            raise ValueError(
+                "model: a VAMPnet sees all targets at once, so they can neither be divided into splits nor change in "
+                "time; set splits.by to time or trajectory, and leave out targets.dynamic_ps"
+            )
         if self.splits.by == "trajectory":
             n = self.n_trajectories
             for name, (begin, end) in self.splits.as_dict().items():

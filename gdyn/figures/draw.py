@@ -10,6 +10,7 @@ from gdyn.figures.sites import draw_sites
 from gdyn.figures.style import save
 from gdyn.figures.timescales import draw_timescales
 from gdyn.figures.training import draw_training
+from gdyn.figures.whole_cell import draw_whole_cell
 from gdyn.files import read_json
 
 
@@ -37,6 +38,19 @@ def draw_kinetics(choice, histories, selection, koopman, timescales, chapman_kol
         save(figures[name], path)
 
 
-def draw_site_comparison(points, result, output):
-    """Draw the states in the cell: from a CSV of positions and a JSON of the comparison to a PDF."""
-    save(draw_sites(pd.read_csv(points), read_json(result)), output)
+def draw_site_comparison(points, result, cell, cell_timescales, outputs):
+    """Draw the figures that systems with known sites have.
+
+    Parameters
+    ----------
+    points, cell_timescales : paths of CSV files.
+    result, cell : paths of JSON files.
+    outputs : mapping of the figures' names to the PDFs to write.
+    """
+    points, comparison = pd.read_csv(points), read_json(result)
+    figures = {
+        "sites": draw_sites(points, comparison),
+        "whole_cell": draw_whole_cell(read_json(cell), pd.read_csv(cell_timescales), points, comparison),
+    }
+    for name, path in outputs.items():
+        save(figures[name], path)

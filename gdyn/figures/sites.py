@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 
-from gdyn.figures.style import REFERENCE, STATES, label_panel, new_figure
+from gdyn.figures.style import REFERENCE, STATES, at_faces, label_panel, new_figure
 
 MARKERS = "o^sDvP"
 OTHERS = ("#d9c24a", "#9fb4a5", "#b79ab8", "#8fa7c4")
@@ -38,7 +38,7 @@ def draw_sites(points, comparison):
     others = comparison["surroundings"]
     names = np.array(others["elements"])
     for number, name in enumerate(np.unique(names)):
-        at = _at_faces(np.array(others["fractional"])[names == name]) @ cell
+        at = at_faces(np.array(others["fractional"])[names == name]) @ cell
         left.scatter(*at.T, c=OTHERS[number % len(OTHERS)], s=42, edgecolors="#4d4d4d", lw=0.5, alpha=0.85, label=name)
     if len(names):
         left.legend(loc="upper right", bbox_to_anchor=(1.0, 0.96), handletextpad=0.2)
@@ -51,7 +51,7 @@ def draw_sites(points, comparison):
     )
     for number, (name, sites) in enumerate(comparison["sites"].items()):
         right.scatter(
-            *(_at_faces(np.array(sites)) @ cell)[:, :2].T,
+            *(at_faces(np.array(sites)) @ cell)[:, :2].T,
             marker=MARKERS[number % len(MARKERS)],
             s=34,
             facecolors="none",
@@ -69,12 +69,3 @@ def draw_sites(points, comparison):
     left.text2D(0.0, 1.0, "a", transform=left.transAxes, fontweight="bold", fontsize=10)
     label_panel(right, "b")
     return figure
-
-
-def _at_faces(fractional, edge=0.02):
-    """Positions in the cell; those on a face are repeated at the opposite face."""
-    points = fractional % 1.0
-    for axis in np.eye(3):
-        along = points @ axis
-        points = np.concatenate([points, points[along < edge] + axis, points[along > 1.0 - edge] - axis])
-    return points

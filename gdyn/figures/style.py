@@ -1,6 +1,7 @@
 """One look for all figures."""
 
 import matplotlib
+import numpy as np
 from matplotlib.figure import Figure
 
 from gdyn.files import whole_file
@@ -54,3 +55,12 @@ def label_panel(axes, letter):
 def colour(state):
     """The colour of a state, counted from 0."""
     return STATES[state % len(STATES)]
+
+
+def at_faces(fractional, edge=0.02):
+    """Positions in the cell; those on a face are repeated at the opposite face."""
+    points = fractional % 1.0
+    for axis in np.eye(3):
+        along = points @ axis
+        points = np.concatenate([points, points[along < edge] + axis, points[along > 1.0 - edge] - axis])
+    return points

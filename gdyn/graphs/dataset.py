@@ -33,8 +33,34 @@ class PairBatch(NamedTuple):
         return PairBatch(self.graph.on(move), *(move(tensor) for tensor in self[1:]))
 
 
+class LaggedFrames:
+    """What the datasets of all networks share: frames of a split, some of which are pairs a lag apart."""
+
+    def __len__(self):
+        return len(self.time_ps)
+
+    @property
+    def n_targets(self):
+        return len(self.target_ids)
+
+    def both_present(self, first, lag_frames):
+        """Which target sets there are in a frame and a lag later: (frames, target sets) bool."""
+        return self.present[self.window[first]] & self.present[self.window[first + lag_frames]]
+
+    def pairs(self, first, lag_frames, hops):
+        """Gather the graphs of the frames ``first`` and of those a lag later, each frame once, as a PairBatch."""
+        frames, place = np.unique(np.concatenate([first, first + lag_frames]), return_inverse=True)
+        present = self.present[self.window[frames]]
+        row = np.cumsum(present).reshape(present.shape) - 1  # of each target among those of the batch
+        both = self.both_present(first, lag_frames)
+        x, y = (torch.from_numpy(row[part][both]) for part in np.split(place, 2))
+        graph = self.batch(frames, hops)
+        uses = np.tile(np.bincount(place), len(graph.starts)).repeat(np.diff(graph.starts).ravel())
+        return PairBatch(graph, x, y, torch.from_numpy(uses))
+
+
 @dataclass
-class GraphDataset:
+class GraphDataset(LaggedFrames):
     """The frames of one split of all trajectories, their graphs in memory or left in the shards.
 
     parts : GraphShards in the order of the frames
@@ -133,13 +159,6 @@ class GraphDataset:
             data.read()
         return data
 
-    def __len__(self):
-        return len(self.time_ps)
-
-    @property
-    def n_targets(self):
-        return len(self.target_ids)
-
     @property
     def n_neighbors(self):
         return self.parts[0].neighbors.shape[1]
@@ -201,21 +220,6 @@ class GraphDataset:
             read[1].append(part.neighbors.read(slice(row, row + count[-2])))
             read[2].append(part.distance_mA.read(slice(row, row + count[-2])))
         return tuple(map(np.concatenate, read)), *_begins(counts)
-
-    def both_present(self, first, lag_frames):
-        """Which target sets there are in a frame and a lag later: (frames, target sets) bool."""
-        return self.present[self.window[first]] & self.present[self.window[first + lag_frames]]
-
-    def pairs(self, first, lag_frames, hops):
-        """Gather the graphs of the frames ``first`` and of those a lag later, each frame once, as a PairBatch."""
-        frames, place = np.unique(np.concatenate([first, first + lag_frames]), return_inverse=True)
-        present = self.present[self.window[frames]]
-        row = np.cumsum(present).reshape(present.shape) - 1  # of each target among those of the batch
-        both = self.both_present(first, lag_frames)
-        x, y = (torch.from_numpy(row[part][both]) for part in np.split(place, 2))
-        graph = self.batch(frames, hops)
-        uses = np.tile(np.bincount(place), len(graph.starts)).repeat(np.diff(graph.starts).ravel())
-        return PairBatch(graph, x, y, torch.from_numpy(uses))
 
 
 def _begins(counts):

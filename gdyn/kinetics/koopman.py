@@ -29,7 +29,12 @@ def koopman_matrix(probabilities, segment, lag_frames):
     ------
     numpy.linalg.LinAlgError : the frames do not determine it: there is no pair, or states coincide.
     """
-    c = Covariances.of(probabilities, segment, lag_frames)
+    return koopman_of(Covariances.of(probabilities, segment, lag_frames))
+
+
+def koopman_of(covariances):
+    """The Koopman matrix from the covariances of the states; see :func:`koopman_matrix`."""
+    c = covariances
     if c.samples == 0 or not np.linalg.cond(c.c00) < LARGEST_CONDITION:
         raise np.linalg.LinAlgError("the states are not independent of each other, or there is no pair of frames")
     return np.linalg.solve(c.c00, c.c01)
@@ -49,6 +54,16 @@ def timescales(matrix, lag_ps):
     modulus = np.abs(sorted_eigenvalues(matrix))[1:]
     with np.errstate(divide="ignore"):
         return np.where(modulus < 1.0, -lag_ps / np.log(np.where(modulus < 1.0, modulus, 0.5)), np.inf)
+
+
+def slowest_timescale(states):
+    """The slowest timescale of all frames, ps; not a number where they do not determine it."""
+    try:
+        return float(
+            timescales(koopman_matrix(states.probabilities, states.segment, states.lag_frames), states.lag_ps)[0]
+        )
+    except np.linalg.LinAlgError:
+        return float("nan")
 
 
 def stationary_distribution(matrix):
@@ -88,7 +103,7 @@ def check_states(states):
         ) from None
 
 
-def reversible_matrix(probabilities, segment, lag_frames):
+def reversible_of(covariances):
     """The reversible, non-negative matrix that is nearest to the Koopman matrix (equation 17 of docs/theory.md).
 
     Of all transition matrices in detailed balance it makes the observed fluxes ``<chi_i> K_ij``, negative ones counted
@@ -96,7 +111,7 @@ def reversible_matrix(probabilities, segment, lag_frames):
 
     Parameters
     ----------
-    probabilities, segment, lag_frames : as for :func:`koopman_matrix`.
+    covariances : Covariances
 
     Returns
     -------
@@ -106,9 +121,7 @@ def reversible_matrix(probabilities, segment, lag_frames):
     ------
     numpy.linalg.LinAlgError : the frames do not determine it.
     """
-    matrix = koopman_matrix(probabilities, segment, lag_frames)
-    c = Covariances.of(probabilities, segment, lag_frames)
-    return nearest_reversible(np.maximum(c.mean0[:, None] * matrix, 0.0))
+    return nearest_reversible(np.maximum(covariances.mean0[:, None] * koopman_of(covariances), 0.0))
 
 
 def nearest_reversible(fluxes):

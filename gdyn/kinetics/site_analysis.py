@@ -8,9 +8,9 @@ import pandas as pd
 from gdyn.errors import InputError
 from gdyn.files import write_json, write_table
 from gdyn.kinetics.analysis import blocks_of, scan_lags
-from gdyn.kinetics.koopman import koopman_matrix, timescales
 from gdyn.kinetics.sites import SiteNetwork
 from gdyn.kinetics.uncertainty import with_interval
+from gdyn.kinetics.whole_cell import slow, whole_cell
 from gdyn.logs import LOG
 from gdyn.statistics import present_rows
 from gdyn.store import States, TrajectoryStore
@@ -19,16 +19,20 @@ POINTS_DRAWN = 20000
 SURROUNDINGS_DRAWN = 100
 
 
-def compare_with_sites(states, trajectories, result, timescales, points, sites, kinetics):
+def compare_with_sites(
+    states, baselines, trajectories, result, timescales, points, cell, cell_timescales, sites, kinetics
+):
     """Assign the targets to known sites and compare the states with them, on the test frames.
 
     Parameters
     ----------
     states : path of the states of the test frames.
+    baselines : paths of the states of global VAMPnets on the same frames, if there are any.
     trajectories : paths of the trajectory stores, in the order of their numbers.
     result : path of the JSON to write.
     timescales : path of the CSV to write: implied timescales of the site types.
     points : path of the CSV to write: positions in the cell with their states, for the figure.
+    cell, cell_timescales : paths of the JSON and the CSV to write: the dynamics on all sites of the cell.
     sites, kinetics : those sections of a system.
 
     Raises
@@ -36,10 +40,11 @@ def compare_with_sites(states, trajectories, result, timescales, points, sites, 
     InputError : targets are molecules, or the sites do not describe the trajectory.
     """
     states = States.read(states)
+    vampnets = [States.read(path) for path in baselines]
     with TrajectoryStore.open(trajectories[states.trajectory[0]]) as store:
-        cell = store.cells(0)
+        vectors = store.cells(0)
         surroundings = _surroundings(store, states.target_ids)
-    network = SiteNetwork.of(sites, cell)
+    network = SiteNetwork.of(sites, vectors)
     site = np.zeros(states.probabilities.shape[:2], int)
     folded = np.full((*site.shape, 3), np.nan)
     for number in np.unique(states.trajectory):
@@ -57,61 +62,34 @@ def compare_with_sites(states, trajectories, result, timescales, points, sites, 
     blocks = blocks_of(states, kinetics)
     by_type = _hard(states, type_, len(network.types))
     by_site = _hard(states, site, len(network.type_of))
-    label = present_rows(states.probabilities).argmax(1)
+    label = states.probabilities.argmax(-1)
     together = np.zeros((states.probabilities.shape[-1], len(network.types)))
-    np.add.at(together, (label, type_[present]), 1.0)
+    np.add.at(together, (label[present], type_[present]), 1.0)
     type_of_state = together.argmax(1)
+    alike = _hard(states, (type_of_state[label] == type_).astype(int), 2)
     answer = {
         "sites": {name: network.fractional[network.type_of == i] for i, name in enumerate(network.types)},
-        "cell_A": cell,
+        "cell_A": vectors,
         "surroundings": surroundings,
         "site_type_of_state": [network.types[i] for i in type_of_state],
-        "agreement": float((type_of_state[label] == type_[present]).mean()),
+        "agreement": with_interval(lambda p, s: present_rows(p)[:, 1].mean(dtype=np.float64), alike, blocks),
         "populations": with_interval(lambda p, s: present_rows(p).mean(0, dtype=np.float64), by_type, blocks),
-        "timescales_ps": slow(by_type, blocks),
-        "global": None,
+        "timescales_ps": slow(by_type, states.lag_frames, blocks).interval(logarithmic=True),
     }
-    LOG.info("%.2f %% of the frames agree with the cores of the sites", 100 * answer["agreement"])
-    if sorted(type_of_state) == list(range(len(network.types))) and network.bonds.any():
-        answer["global"] = {
-            "local": slow(states, blocks),
-            **rebuild(network, states, np.argsort(type_of_state), blocks),
-            "observed": slow(by_site, blocks),
-        }
-    else:
-        LOG.warning(
-            "the states do not correspond one to one to the types of site, or these have no bonds: "
-            "the site network is not rebuilt"
-        )
+    LOG.info("%.2f %% of the frames agree with the cores of the sites", 100 * answer["agreement"]["value"])
+    one_to_one = sorted(type_of_state) == list(range(len(network.types)))
+    found, table = whole_cell(
+        network, states, np.argsort(type_of_state) if one_to_one else None, by_site, vampnets, kinetics
+    )
     write_json(result, answer)
     write_table(timescales, scan_lags(by_type, kinetics))
-    write_table(
-        points, _points(folded[present], present_rows(states.probabilities), np.array(network.types)[type_[present]])
-    )
-
-
-def slow(states, blocks):
-    """Timescales at the lag of the states with intervals: ``value``, ``low`` and ``high`` (states - 1,), ps."""
-    lag = states.lag_frames
-    return with_interval(
-        lambda p, s: timescales(koopman_matrix(p, s, lag), states.lag_ps), states, blocks, logarithmic=True
-    )
-
-
-def rebuild(network, states, state_of_type, blocks):
-    """Timescales of the site network from the local Koopman matrix, by both forms, with intervals."""
-    order = np.ix_(state_of_type, state_of_type)
-    return {
-        name: with_interval(
-            lambda p, s, form=form: network.rebuild(koopman_matrix(p, s, states.lag_frames)[order], states.lag_ps)[
-                form
-            ],
-            states,
-            blocks,
-            logarithmic=True,
-        )
-        for form, name in enumerate(("matrix", "generator"))
-    }
+    write_json(cell, found)
+    write_table(cell_timescales, table)
+    columns = {f"p{i + 1}": column for i, column in enumerate(present_rows(states.probabilities).T)}
+    for vampnet in vampnets:
+        probabilities = np.repeat(vampnet.probabilities, present.shape[1], axis=1)[present]
+        columns |= {f"vampnet {vampnet.probabilities.shape[-1]}, p{i + 1}": p for i, p in enumerate(probabilities.T)}
+    write_table(points, _points(folded[present], columns, np.array(network.types)[type_[present]]))
 
 
 def _target_positions(store, target_ids):
@@ -141,9 +119,8 @@ def _hard(states, labels, n):
     return replace(states, probabilities=probabilities)
 
 
-def _points(folded, probabilities, site_type):
+def _points(folded, columns, site_type):
     """An even selection of positions in the cell, with the probabilities of the states and the type of site."""
     every = max(1, len(folded) // POINTS_DRAWN)
-    columns = {axis: folded[::every, i] for i, axis in enumerate("xyz")}
-    columns |= {f"p{i + 1}": probabilities[::every, i] for i in range(probabilities.shape[1])}
-    return pd.DataFrame(columns | {"site_type": site_type[::every]})
+    columns = {axis: folded[:, i] for i, axis in enumerate("xyz")} | columns | {"site_type": site_type}
+    return pd.DataFrame({name: values[::every] for name, values in columns.items()})

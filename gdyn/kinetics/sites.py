@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import logm
+from scipy.linalg import expm, logm
 
 from gdyn.errors import InputError
 
@@ -96,12 +96,13 @@ class SiteNetwork:
         return np.take_along_axis(site, np.where(last < 0, first, last), axis=0)
 
     def rebuild(self, local, lag_ps):
-        """Timescales of the site network from the Koopman matrix of the site types, two ways.
+        """The Koopman matrix of all sites from that of the site types, two ways.
 
         With ``c_ab`` bonds from a site of type a to sites of type b, ``m`` of them to one site
         (equation 16 of docs/theory.md): the transition matrix ``K_ss' = m K_ab / c_ab``, which allows
-        one hop in a lag time, and the generator ``Q_ss' = m L_ab / c_ab`` with ``L = logm(K) / lag``,
-        which allows any number.
+        one hop in a lag time, and ``expm(lag Q)`` with the generator ``Q_ss' = m L_ab / c_ab``,
+        ``L = logm(K) / lag``, which allows any number. What the matrix of types cannot say stays unknown: hops between
+        sites of one type, and, in the first form, how types that are not bonded exchange targets in one hop.
 
         Parameters
         ----------
@@ -110,31 +111,40 @@ class SiteNetwork:
 
         Returns
         -------
-        matrix, generator : (sites - 1,) ps, slowest first; not a number where a form does not exist,
-            as where types are not bonded each to every other and none to itself.
+        matrix, generator : (sites, sites); not a number where a form does not exist.
         """
         n_types, n_sites = len(self.types), len(self.type_of)
-        unknown = np.full(n_sites - 1, np.nan)
+        unknown = np.full((n_sites, n_sites), np.nan)
         counts = np.stack([self.bonds_of_type(self.bonds[self.type_of == a])[0] for a in range(n_types)])
-        if not np.array_equal(counts > 0, ~np.eye(n_types, dtype=bool)):
+        if counts.trace() or not counts.any():
             return unknown, unknown
         pair = np.ix_(self.type_of, self.type_of)
+        share = self.bonds / np.maximum(counts[pair], 1)
         stay = np.eye(n_sites, dtype=bool)
-        share = self.bonds / np.where(stay, 1, np.maximum(counts[pair], 1))
-
-        moduli = np.sort(np.abs(np.linalg.eigvals(np.where(stay, local[pair], local[pair] * share))))[-2::-1]
-        matrix = np.full(n_sites - 1, np.nan)
-        decaying = (moduli > 0) & (moduli < 1)
-        matrix[decaying] = -lag_ps / np.log(moduli[decaying])
+        bonded = (counts > 0) | np.eye(n_types, dtype=bool)
+        matrix = np.where(stay, local[pair], local[pair] * share) if bonded.all() else unknown
 
         rate = logm(local) / lag_ps
         if np.iscomplexobj(rate) and np.abs(rate.imag).max() > 1e-9 * np.abs(rate).max():
             return matrix, unknown
-        rate = np.real(rate)
-        decay = np.sort(-np.real(np.linalg.eigvals(np.where(stay, rate[pair], rate[pair] * share))))[1:]
-        generator = np.full(n_sites - 1, np.nan)
-        generator[decay > 0] = 1.0 / decay[decay > 0]
-        return matrix, generator
+        rate = np.where(bonded, np.real(rate), 0.0)
+        np.fill_diagonal(rate, 0.0)
+        np.fill_diagonal(rate, -rate.sum(1))
+        return matrix, expm(lag_ps * np.where(stay, rate[pair], rate[pair] * share))
+
+    @property
+    def cannot_be_rebuilt(self):
+        """Why the dynamics on all sites does not follow from that on the types, or nothing."""
+        if not self.bonds.any():
+            return "no sites are bonded"
+        own = [
+            name for i, name in enumerate(self.types) if self.bonds[np.ix_(self.type_of == i, self.type_of == i)].any()
+        ]
+        if own:
+            return (
+                f"{own[0]} sites are bonded to each other, and hops between sites of one type do not show in the states"
+            )
+        return ""
 
 
 def _images_within(fractional, cell, cutoff_A):

@@ -30,7 +30,7 @@ class Blocks:
     length_ps: float
 
     @classmethod
-    def of(cls, states, kinetics, slowest_ps=None):
+    def of(cls, states, kinetics, slowest_ps=np.nan):
         """Divide the frames of a split as its system asks for.
 
         Parameters
@@ -39,7 +39,7 @@ class Blocks:
         kinetics : that section of a system. ``intervals: auto`` takes trajectories where there are at least five;
             else stretches of time; else, where these are not five slowest timescales long but there are targets enough,
             groups of targets.
-        slowest_ps : the slowest timescale.
+        slowest_ps : the slowest timescale, where it is known.
 
         Raises
         ------
@@ -51,7 +51,7 @@ class Blocks:
         method = kinetics.intervals
         if method == "auto":
             method = "trajectories" if len(numbers) >= ENOUGH_TRAJECTORIES else "time"
-            too_short = slowest_ps is not None and not by_time.length_ps >= INDEPENDENT * slowest_ps
+            too_short = INDEPENDENT * slowest_ps > by_time.length_ps
             if method == "time" and too_short and len(states.target_ids) >= 2 * k:
                 method = "targets"
         if method == "time":
@@ -139,27 +139,59 @@ def interval(value, samples, logarithmic=False):
     return np.where(bad, np.nan, low), np.where(bad, np.nan, high)
 
 
-def with_interval(estimate, states, blocks, logarithmic=False):
-    """Apply ``estimate`` to all frames and to each block.
+@dataclass
+class Estimate:
+    """Something estimated from all frames, and again from each block.
 
-    Parameters
-    ----------
-    estimate : function of (probabilities, segment) that returns an array; it may raise
-        :class:`~numpy.linalg.LinAlgError` where a block does not determine it.
-    states : States
-    blocks : Blocks
-    logarithmic : whether to take intervals of the logarithm.
-
-    Returns
-    -------
-    dict with ``value``, ``low`` and ``high``
+    whole : from all frames
+    samples : from each block; None where a block does not determine it
     """
-    value = np.asarray(estimate(states.probabilities, states.segment))
-    samples = []
-    for frames, targets in blocks.parts:
-        try:
-            samples.append(np.asarray(estimate(states.probabilities[frames][:, targets], states.segment[frames])))
-        except np.linalg.LinAlgError:
-            samples.append(np.full(value.shape, np.nan))
-    low, high = interval(value, samples, logarithmic)
-    return {"value": value, "low": low, "high": high}
+
+    whole: object
+    samples: list
+
+    @classmethod
+    def of(cls, function, states, blocks):
+        """Apply a function of (probabilities, segment) to all frames and to each block.
+
+        Raises
+        ------
+        numpy.linalg.LinAlgError : all frames together do not determine it.
+        """
+        samples = [
+            (states.probabilities[frames][:, targets], states.segment[frames]) for frames, targets in blocks.parts
+        ]
+        return cls((states.probabilities, states.segment), samples).map(lambda data: function(*data))
+
+    def map(self, function):
+        """What follows from it by a function of the same number.
+
+        Raises
+        ------
+        numpy.linalg.LinAlgError : the function has no answer for all frames together.
+        """
+        return Estimate(function(self.whole), [None if x is None else _or_none(function, x) for x in self.samples])
+
+    def interval(self, logarithmic=False):
+        """The estimate with its 95 % interval: dict with ``value``, ``low`` and ``high``.
+
+        Parameters
+        ----------
+        logarithmic : whether to take the interval of the logarithm.
+        """
+        value = np.asarray(self.whole)
+        unknown = np.full(value.shape, np.nan)
+        low, high = interval(value, [unknown if x is None else x for x in self.samples], logarithmic)
+        return {"value": value, "low": low, "high": high}
+
+
+def _or_none(function, argument):
+    try:
+        return function(argument)
+    except np.linalg.LinAlgError:
+        return None
+
+
+def with_interval(estimate, states, blocks, logarithmic=False):
+    """A function of (probabilities, segment) with its interval; see :class:`Estimate`."""
+    return Estimate.of(estimate, states, blocks).interval(logarithmic)

@@ -1,5 +1,8 @@
-"""Networks that turn graphs into state probabilities."""
+"""Networks that turn graphs, or whole configurations, into state probabilities."""
 
 from gdyn.networks.gdynet import GDyNet
+from gdyn.networks.vampnet import VAMPnet
 
-__all__ = ["GDyNet"]
+NETWORKS = {"gdynet": GDyNet, "vampnet": VAMPnet}
+
+__all__ = ["NETWORKS", "GDyNet", "VAMPnet"]

@@ -1,21 +1,18 @@
 """The graph dynamical network: from the graph around a target to its state probabilities."""
 
-import torch
 from torch import nn
 from torch.nn import functional
 
-from gdyn.networks.convolution import GraphConvolution, RunningNorm, radial_basis
+from gdyn.networks.base import StateNetwork
+from gdyn.networks.convolution import GraphConvolution, radial_basis
 
-SMALLEST_PROBABILITY = 1e-5
+BYTES_PER_NUMBER = 4
 
 
-class GDyNet(nn.Module):
+class GDyNet(StateNetwork):
     """Graph convolutions, pooling over the atoms of a target, and a softmax over the states.
 
-    After Xie, France-Lanord, Wang, Shao-Horn and Grossman, Nat. Commun. 10, 2667 (2019). The softmax
-    is followed by a fixed linear map of the states, ``rotation``, which is the identity until
-    :meth:`rotate` is called: a VAMP score does not change under such a map, but which states are
-    pure does (equation 14 of docs/theory.md).
+    After Xie, France-Lanord, Wang, Shao-Horn and Grossman, Nat. Commun. 10, 2667 (2019).
 
     Parameters
     ----------
@@ -27,37 +24,48 @@ class GDyNet(nn.Module):
     """
 
     def __init__(self, n_species, n_states, width, convolutions, radial_max_A, radial_step_A, normalisation="layer"):
-        super().__init__()
-        self.arguments = {
+        arguments = {
             "n_species": n_species,
-            "n_states": n_states,
             "width": width,
             "convolutions": convolutions,
             "radial_max_A": radial_max_A,
             "radial_step_A": radial_step_A,
             "normalisation": normalisation,
         }
+        super().__init__(n_states, arguments)
         self.register_buffer("radial", radial_basis(radial_max_A, radial_step_A), persistent=False)
-        self.register_buffer("rotation", torch.eye(n_states))
         self.embedding = nn.Embedding(n_species, width)
         n_radial = self.radial.shape[1]
         self.convolutions = nn.ModuleList(GraphConvolution(width, n_radial, normalisation) for _ in range(convolutions))
         self.head = nn.Sequential(nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, n_states))
 
-    def forward(self, graph):
-        """State probabilities of every target of a :class:`~gdyn.graphs.dataset.GraphBatch`.
+    @classmethod
+    def of(cls, trial, settings, data):
+        """The network of a trial for a dataset, with the ``network`` section of a system."""
+        return cls(len(data.elements), trial.n_states, trial.width, trial.convolutions, **settings.model_dump())
 
-        Returns
-        -------
-        (targets, states), rows sum to 1
-        """
-        probabilities = torch.softmax(self.head(self.pool(graph)), dim=1) @ self.rotation
-        probabilities = probabilities.clamp_min(SMALLEST_PROBABILITY)
-        return probabilities / probabilities.sum(1, keepdim=True)
+    @property
+    def hops(self):
+        return len(self.convolutions)
+
+    def outputs(self, graph):
+        """What the softmax is of, for every target of a :class:`~gdyn.graphs.gather.GraphBatch`: (targets, states)."""
+        return self.head(self.pool(graph))
+
+    def bytes_per_frame(self, data, gradient):
+        width = self.arguments["width"]
+        nodes = data.counts[:, : self.hops + 1].mean(0)
+        edges = nodes[:-1] * data.n_neighbors
+        fused = self.rotation.device.type == "cpu"
+        of_node, of_updated, of_edge = (6, 14, 2) if gradient else (4, 6, 1)  # numbers for each feature; measured
+        per_frame = 8 * nodes[-1] + 8 * edges[-1]
+        kept = slice(None) if gradient else slice(-1, None)
+        per_frame += BYTES_PER_NUMBER * width * (of_node * nodes[1:][kept].sum() + of_updated * nodes[:-1][kept].sum())
+        return per_frame + BYTES_PER_NUMBER * (1 if fused else 2 * of_edge * width) * edges[kept].sum()
 
     def pool(self, graph):
         """Mean of the features over the atoms of each target: (targets, width)."""
-        n_hops = len(self.convolutions)
+        n_hops = self.hops
         counts = graph.counts
         # One number per species times a matrix, because its gradient is a matrix product too.
         species = functional.one_hot(graph.species[: counts[n_hops]], self.embedding.num_embeddings)
@@ -75,12 +83,3 @@ class GDyNet(nn.Module):
             return features.squeeze(1)
         weights = present.to(features.dtype)
         return (features * weights.unsqueeze(-1)).sum(1) / weights.sum(1, keepdim=True)
-
-    def running_norms(self):
-        """The norms, first layer first, that follow what they see."""
-        return [module for module in self.modules() if isinstance(module, RunningNorm)]
-
-    @torch.no_grad()
-    def rotate(self, matrix):
-        """Follow the present map of the states by ``matrix`` (states, states), whose rows sum to 1."""
-        self.rotation.copy_(self.rotation @ torch.as_tensor(matrix, dtype=self.rotation.dtype))

@@ -164,9 +164,10 @@ def _sections(numbers):
         model.append((f"mean time in state {i + 1}", _with_interval(value, lives["low"][i], lives["high"][i]), "ps"))
     purity = numbers["purity_interval"]
     model.append(("purity of the states", _with_interval(numbers["purity"], purity["low"], purity["high"]), ""))
-    vamp2 = numbers["vamp2"]
+    vamp2, between = numbers["vamp2"], numbers["vamp2_interval"]
     tests = [
-        ("VAMP-2 score", ", ".join(f"{name} {vamp2[name]:.4f}" for name in ("train", "validation", "test")), ""),
+        ("VAMP-2 score, test frames", _with_interval(vamp2["test"], *(between[part]["test"] for part in between)), ""),
+        ("VAMP-2 score, others", ", ".join(f"{name} {vamp2[name]:.4f}" for name in ("train", "validation")), ""),
         ("noise floor of the score", f"{vamp2['noise_floor']:.2g} on the test frames", ""),
         (
             "Chapman-Kolmogorov test",
@@ -176,6 +177,14 @@ def _sections(numbers):
         ),
         ("seeds that agree", f"{numbers['seeds']['agreeing']} of {numbers['seeds']['tried']}", ""),
     ]
+    if together := numbers["seeds"]["together"]:
+        populations = " ".join(f"{p:.4f}" for p in together["populations"])
+        tests.append(("populations, PCCA+ of all seeds", f"{populations} on the validation frames", ""))
+    if pcca := numbers["pcca"]:
+        for i, (value, low, high) in enumerate(
+            zip(pcca["populations"], *pcca["populations_interval"].values(), strict=True)
+        ):
+            tests.append((f"population of state {i + 1}, PCCA+", _with_interval(value, low, high), ""))
     sections = [("Koopman model of the test frames, with 95 % intervals", model), ("How far to trust it", tests)]
     if "sites" in numbers:
         sections.append(("Compared with the known sites", _site_rows(numbers)))
@@ -201,7 +210,11 @@ def _sections(numbers):
 def _site_rows(numbers):
     sites = numbers["sites"]
     rows = [(f"state {i + 1} is", f"{name}", "") for i, name in enumerate(sites["type_of_state"])] + [
-        ("frames assigned alike", f"{100 * sites['agreement']:.2f}", "%")
+        (
+            "frames assigned alike",
+            _with_interval(*(100 * x for x in (sites["agreement"], *sites["agreement_interval"].values()))),
+            "%",
+        )
     ]
     populations = sites["populations_interval"]
     for i, (name, value) in enumerate(zip(sites["types"], sites["populations"], strict=True)):
@@ -212,18 +225,20 @@ def _site_rows(numbers):
     rows.append(
         ("slowest timescale by cores", _with_interval(sites["timescales_ps"][0], slow["low"][0], slow["high"][0]), "ps")
     )
-    if "global" in numbers:
-        network = numbers["global"]
-        for key, name in (
-            ("reconstructed_timescale_ps", "all sites, rebuilt by matrix"),
-            ("reconstructed_generator_timescale_ps", "all sites, rebuilt by generator"),
-        ):
-            twin = network[f"{key}_interval"]
-            rows.append((name, _with_interval(network[key], twin["low"], twin["high"]), "ps"))
-        observed = network["observed_timescales_ps"]
-        twin = network["observed_timescales_ps_interval"]
-        for value, low, high in zip(observed, twin["low"], twin["high"], strict=True):
-            rows.append(("all sites, observed by cores", _with_interval(value, low, high), "ps"))
+    network = numbers["global"]
+    names = {
+        "observed_timescale_ps": "all sites, observed by cores",
+        "reconstructed_timescale_ps": "all sites, rebuilt by matrix",
+        "reconstructed_generator_timescale_ps": "all sites, rebuilt by generator",
+    }
+    for key, name in names.items():
+        rows.append((name, _with_interval(network[key], *network[f"{key}_interval"].values()), "ps"))
+    for n_states, net in network["vampnets"].items():
+        slowest = net["timescales_ps"][0]
+        verdict = "" if net["ck_passed"] is None else ", test passed" if net["ck_passed"] else ", test NOT passed"
+        deviation = "" if net["ck_passed"] is None else f" (deviates by {net['ck_max_deviation']:.3f})"
+        between = _with_interval(slowest["value"], slowest["low"], slowest["high"])
+        rows.append((f"global VAMPnet, {n_states} states", f"{between} ps{verdict}{deviation}", ""))
     return rows
 
 

@@ -1,5 +1,7 @@
 """summary.json: every number of a system's report."""
 
+from itertools import chain
+
 import numpy as np
 
 import gdyn
@@ -8,9 +10,12 @@ from gdyn.logs import LOG
 from gdyn.provenance import settings_checksum
 from gdyn.store import TrajectoryStore
 
+# Of every number in a summary; those that are counted or set have no interval.
 UNITS = {
-    "lag_ps": "ps",
+    "n_states": "1, set",
+    "lag_ps": "ps, set",
     "populations": "1",
+    "purity": "1",
     "timescales_ps": "ps",
     "koopman": "1, probability per lag time",
     "koopman_reversible": "1, probability per lag time",
@@ -18,30 +23,41 @@ UNITS = {
     "lifetimes_ps": "ps",
     "first_passage_ps": "ps, from row to column",
     "stationary_distribution": "1",
+    "pcca": "1",
     "vamp2": "1",
     "ck_max_deviation": "1, probability",
-    "purity": "1",
+    "seeds": "1, counted",
+    "seeds.timescales_ps": "ps",
+    "sites": "1",
+    "sites.timescales_ps": "ps",
     "global": "ps",
-    "training.wall_s": "s",
-    "training.frames_per_s": "1/s",
+    "global.local": "as of the same keys above",
+    "global.vampnets": "as of the same keys above",
+    "training.wall_s": "s, measured",
+    "training.frames_per_s": "1/s, measured",
+    "training.epochs": "1, counted",
+    "intervals.blocks": "1, counted",
+    "intervals.block_ps": "ps, counted",
 }
 
 
-def summarise(choice, koopman, chapman_kolmogorov, sites, trajectories, summary, name, system):
+def summarise(choice, koopman, chapman_kolmogorov, sites, cell, trajectories, summary, name, system):
     """Gather the numbers of all analyses.
 
     A number ``x`` that has a 95 % interval has a twin ``x_interval`` with ``low`` and ``high`` of the same
-    shape; timescales carry theirs with them.
+    shape; timescales carry theirs with them. ``units`` has the unit of each, and ``flags`` says of those that are not
+    to be trusted why; ``warnings`` are all these sentences.
 
     Parameters
     ----------
-    choice, koopman, chapman_kolmogorov, sites : paths of the JSON files of the analyses; ``sites`` is
-        a list of one, or empty for a system without known sites.
+    choice, koopman, chapman_kolmogorov, sites, cell : paths of the JSON files of the analyses; ``sites`` and ``cell``
+        are lists of one, or empty for a system without known sites.
     trajectories : paths of the trajectory stores.
     summary : path to write.
     name, system : the system and its whole configuration.
     """
     choice, koopman, test = (read_json(path) for path in (choice, koopman, chapman_kolmogorov))
+    scores = {split: koopman["vamp2"][split] for split in ("train", "validation", "test")}
     numbers = {
         "system": name,
         "description": system.description,
@@ -56,15 +72,24 @@ def summarise(choice, koopman, chapman_kolmogorov, sites, trajectories, summary,
         **_twin("lifetimes_ps", koopman["lifetimes_ps"]),
         **_twin("first_passage_ps", koopman["first_passage_ps"]),
         **_twin("purity", koopman["purity"]),
-        "vamp2": koopman["vamp2"],
-        "ck_max_deviation": test["max_deviation"],
+        "pcca": koopman["pcca"]
+        and {**_twin("populations", koopman["pcca"]["populations"]), **_twin("koopman", koopman["pcca"]["koopman"])},
+        "vamp2": {split: found["value"] for split, found in scores.items()}
+        | {"noise_floor": scores["test"]["noise_floor"], "convention": koopman["vamp2"]["convention"]},
+        "vamp2_interval": {part: {split: found[part] for split, found in scores.items()} for part in ("low", "high")},
+        **_twin("ck_max_deviation", test["max_deviation"]),
         "ck_passed": test["passed"],
-        "seeds": {key: choice["seeds"][key] for key in ("tried", "agreeing")},
+        "seeds": _of_seeds(choice["seeds"]),
         "choice": {key: choice[key] for key in ("trial", "seed", "reason")},
         "training": choice["training"],
     }
+    flags = koopman["flags"] | _further_flags(test, choice)
     for path in sites:
-        numbers |= _of_sites(read_json(path))
+        numbers["sites"] = _of_sites(read_json(path))
+    for path in cell:
+        found = read_json(path)
+        numbers["global"] = _of_cell(found)
+        flags |= {"global": found["flags"]} if found["flags"] else {}
     provenance, notes = [], []
     for path in trajectories:
         with TrajectoryStore.open(path) as store:
@@ -78,9 +103,11 @@ def summarise(choice, koopman, chapman_kolmogorov, sites, trajectories, summary,
                     "unwrapped": store.unwrapped,
                 }
             )
+    flags |= {"provenance": notes} if notes else {}
     numbers |= {
         "intervals": koopman["intervals"],
-        "warnings": koopman["warnings"] + _further_warnings(test, choice["seeds"]) + choice["problems"] + notes,
+        "flags": flags,
+        "warnings": list(chain.from_iterable(flags.values())),
         "units": UNITS,
         "provenance": {
             "version": gdyn.__version__,
@@ -107,45 +134,86 @@ def _twin(name, found):
     return {name: found["value"], f"{name}_interval": {"low": found["low"], "high": found["high"]}}
 
 
-def _of_sites(sites):
-    found = {
-        "sites": {
-            "types": list(sites["sites"]),
-            "type_of_state": sites["site_type_of_state"],
-            "agreement": sites["agreement"],
-            **_twin("populations", sites["populations"]),
-            **_twin("timescales_ps", sites["timescales_ps"]),
-        }
+def _of_seeds(seeds):
+    """How far the seeds are apart on the validation frames: of each, in their order."""
+    each = seeds["each"]
+    return {
+        "tried": seeds["tried"],
+        "agreeing": seeds["agreeing"],
+        "timescales_ps": [row["timescale_ps"] for row in each],
+        "populations": [row["populations"] for row in each],
+        "least_overlap": [min(row["overlap"]) for row in each],
+        "together": seeds["together"]
+        and {
+            "populations": seeds["together"]["populations"],
+            "least_overlap": [min(row["overlap_together"]) for row in each],
+        },
     }
-    if sites["global"]:
-        rebuilt = sites["global"]
-        slowest = {
-            "local_timescale_ps": rebuilt["local"],
-            "reconstructed_timescale_ps": rebuilt["matrix"],
-            "reconstructed_generator_timescale_ps": rebuilt["generator"],
-        }
-        found["global"] = {}
-        for name, timescales in slowest.items():
-            found["global"] |= _twin(name, {part: values[0] for part, values in timescales.items()})
-        # The slowest process of the network is as many times degenerate as the rebuilt one is.
-        values = np.array(rebuilt["matrix"]["value"], dtype=float)
-        degenerate = max(1, int(np.isclose(values, values[0], rtol=1e-3).sum()))
-        found["global"] |= _twin(
-            "observed_timescales_ps", {part: values[:degenerate] for part, values in rebuilt["observed"].items()}
-        )
+
+
+def _of_sites(sites):
+    return {
+        "types": list(sites["sites"]),
+        "type_of_state": sites["site_type_of_state"],
+        **_twin("agreement", sites["agreement"]),
+        **_twin("populations", sites["populations"]),
+        **_twin("timescales_ps", sites["timescales_ps"]),
+    }
+
+
+def _of_cell(cell):
+    """The dynamics on all sites of the cell; a form that could not be rebuilt has no numbers."""
+    nothing = {"value": None, "low": None, "high": None}
+    local = cell["local"]
+    found = _twin("local_timescale_ps", local["timescales_ps"][0]) | {"local": _of_model(local)}
+    for form, name in (("matrix", "reconstructed"), ("generator", "reconstructed_generator")):
+        rebuilt = (cell["rebuilt"] or {}).get(form)
+        found |= _twin(f"{name}_timescale_ps", rebuilt["slowest_ps"] if rebuilt else nothing)
+        found[f"{name}_agrees"] = rebuilt["agrees"] if rebuilt else None
+    alike = cell["degenerate"]
+    observed = cell["observed"]
+    return (
+        found
+        | _twin("observed_timescales_ps", {part: x[:alike] for part, x in observed["timescales_ps"].items()})
+        | _twin("observed_timescale_ps", observed["slowest_ps"])
+        | {"vampnets": {str(len(net["populations"])): _of_model(net) for net in cell["vampnets"]}}
+    )
+
+
+def _of_model(model):
+    found = {
+        "lag_ps": model["lag_ps"],
+        **_twin("vamp2", model["vamp2"]),
+        "noise_floor": model["vamp2"]["noise_floor"],
+        **_tested(model),
+        "assigned": _tested(model["assigned"]),
+    }
+    if "slowest_ps" in model:
+        found |= _twin("timescale_ps", model["slowest_ps"]) | {"agrees": model["agrees"]}
     return found
 
 
-def _further_warnings(test, seeds):
-    sentences = []
+def _tested(model):
+    test = model["test"] or {"max_deviation": {"value": None, "low": None, "high": None}, "passed": None}
+    return {
+        "timescales_ps": model["timescales_ps"],
+        **_twin("ck_max_deviation", test["max_deviation"]),
+        "ck_passed": test["passed"],
+    }
+
+
+def _further_flags(test, choice):
+    flags, seeds = {}, choice["seeds"]
     if not test["passed"]:
-        sentences.append(
-            f"the Chapman-Kolmogorov test is not passed (largest deviation {test['max_deviation']:.3f}): "
+        flags["ck_max_deviation"] = [
+            f"the Chapman-Kolmogorov test is not passed (largest deviation {test['max_deviation']['value']:.3f}): "
             f"at this lag time and number of states the dynamics is not Markovian"
-        )
+        ]
     if 2 * seeds["agreeing"] < seeds["tried"]:
-        sentences.append(
+        flags["seeds"] = [
             f"only {seeds['agreeing']} of {seeds['tried']} seeds ended with the same states: "
             f"they may not be the only answer"
-        )
-    return sentences
+        ]
+    if choice["problems"]:
+        flags["training"] = choice["problems"]
+    return flags

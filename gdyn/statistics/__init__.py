@@ -2,7 +2,6 @@
 
 from gdyn.statistics.covariance import (
     Covariances,
-    effective_samples,
     helmert_basis,
     noise_floor,
     present_rows,
@@ -16,7 +15,6 @@ from gdyn.statistics.simplex import simplex_rotation
 
 __all__ = [
     "Covariances",
-    "effective_samples",
     "helmert_basis",
     "match_states",
     "noise_floor",

@@ -99,8 +99,8 @@ def vamp2(covariances):
 
 def score_with_floor(covariances, lag_frames):
     """VAMP-2 score of a whole set, and its noise floor."""
-    c, score = covariances, vamp2(covariances)
-    return score, noise_floor(score, len(c.c00), c.samples, lag_frames, c.walkers)
+    c, singular = covariances, singular_values(covariances)
+    return float(np.square(singular).sum()), noise_floor(singular, c.samples, lag_frames, c.walkers)
 
 
 def _root(covariance):
@@ -108,22 +108,22 @@ def _root(covariance):
     return np.linalg.cholesky(covariance + (RIDGE * np.trace(covariance) / n + 1e-30) * np.eye(n))
 
 
-def effective_samples(score, samples, lag_frames, walkers=1):
-    """How many independent pairs ``samples`` correlated ones of ``walkers`` independent targets are worth.
+def noise_floor(singular, samples, lag_frames, walkers=1):
+    """The VAMP-2 score that unrelated features would reach: ``sum_ij 1 / (B_ij - 1)`` (equation 8 of docs/theory.md).
 
-    By Bartlett's formula for two signals that are both correlated over the slowest time that the
-    score allows: ``samples (1 - rho^2) / (1 + rho^2)`` with ``rho^2 = min(score, 1)^(1 / lag_frames)``
-    (equation 9 of docs/theory.md), and at least one of each target.
+    ``B_ij`` is how many independent pairs the samples are worth for two processes that are correlated as long as these
+    singular values say: ``samples (1 - r) / (1 + r)`` with ``r = (s_i s_j)^(1 / lag_frames)``, Bartlett's formula
+    (equation 9), and at least one of each target. At most as many as there are processes, as any score; a score that is
+    not well above it says nothing.
+
+    Parameters
+    ----------
+    singular : (states - 1,) of the Koopman operator.
+    samples : number of pairs, times targets.
+    lag_frames : int
+    walkers : number of independent targets.
     """
-    rho2 = min(max(score, 0.0), 1.0 - 1e-12) ** (1.0 / lag_frames)
-    return max(1.0, walkers, samples * (1.0 - rho2) / (1.0 + rho2))
-
-
-def noise_floor(score, n_states, samples, lag_frames, walkers=1):
-    """The VAMP-2 score that unrelated features would reach: ``(states - 1)^2 / (independent pairs - 1)``.
-
-    At most ``states - 1``, as any score. A score that is not well above it says nothing (equation 8 of
-    docs/theory.md).
-    """
-    independent = effective_samples(score, samples, lag_frames, walkers)
-    return min((n_states - 1) ** 2 / max(independent - 1.0, 1.0), n_states - 1.0)
+    decay = np.clip(singular, 0.0, 1.0 - 1e-12) ** (1.0 / lag_frames)
+    r = np.outer(decay, decay)
+    independent = np.maximum(max(1.0, walkers), samples * (1.0 - r) / (1.0 + r))
+    return float(min((1.0 / np.maximum(independent - 1.0, 1.0)).sum(), len(decay)))

@@ -9,7 +9,7 @@ SMALLEST_WEIGHT = 1e-3
 SHARE_IN_CORNER, LEAST_IN_CORNER = 0.002, 10
 
 
-def simplex_rotation(probabilities, segment, lag_frames):
+def simplex_rotation(probabilities, segment, lag_frames, n_states=None):
     """Find the linear map after which the states are as pure as a linear map can make them.
 
     The slow eigenfunctions of the reversible estimate of the Koopman operator send metastable
@@ -19,31 +19,34 @@ def simplex_rotation(probabilities, segment, lag_frames):
 
     Parameters
     ----------
-    probabilities : (frames, targets, states)
+    probabilities : (frames, targets, features), rows sum to 1: states, or finer ones, or those of several models.
     segment : (frames,) pairs stay within a segment
     lag_frames : int
+    n_states : how many states to make of the features; as many as there are, where it is not given.
 
     Returns
     -------
-    (states, states) matrix ``A`` whose rows sum to 1, for ``memberships = probabilities @ A``, or None
-    where the states are linearly dependent and span no simplex.
+    (features, states) matrix ``A`` whose rows sum to 1, for ``memberships = probabilities @ A``, or None
+    where the features span no simplex of so many states.
     """
-    n_states = probabilities.shape[-1]
+    n_features = probabilities.shape[-1]
+    n_states = n_states or n_features
     c = Covariances.of(probabilities, segment, lag_frames)
-    basis = helmert_basis(n_states)
+    basis = helmert_basis(n_features)
     mean = 0.5 * (c.mean0 + c.mean1)
     instant = basis.T @ (0.5 * (c.c00 + c.c11) - np.outer(mean, mean)) @ basis
     lagged = basis.T @ (0.5 * (c.c01 + c.c01.T) - np.outer(mean, mean)) @ basis
     variance, directions = np.linalg.eigh(instant)
-    if variance[0] < SMALLEST_VARIANCE * max(variance[-1], 1e-12):
+    independent = variance >= SMALLEST_VARIANCE * max(variance[-1], 1e-12)
+    if independent.sum() < n_states - 1:
         return None
-    whiten = directions / np.sqrt(variance)
-    eigenvalues, rotation = np.linalg.eigh(whiten.T @ lagged @ whiten)
+    whiten = directions[:, independent] / np.sqrt(variance[independent])
+    eigenvalues, rotation = (found[..., 1 - n_states :] for found in np.linalg.eigh(whiten.T @ lagged @ whiten))
     slow = basis @ whiten @ rotation * np.maximum(eigenvalues, SMALLEST_WEIGHT)
 
     chi = present_rows(probabilities).astype(np.float64)
     corners = _inner_simplex(chi @ slow)
-    features = np.column_stack([np.ones(n_states), slow])
+    features = np.column_stack([np.ones(n_features), slow])
     return features @ np.linalg.inv(np.column_stack([np.ones(n_states), corners]))
 
 

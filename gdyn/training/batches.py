@@ -8,7 +8,6 @@ from gdyn.logs import LOG
 from gdyn.trajectory.lag import lagged_frames
 
 SMALLEST_BATCH = 1000  # pairs; scores of fewer are biased
-BYTES_PER_NUMBER = 4
 
 
 class PairStream:
@@ -84,22 +83,5 @@ def in_chains(first, lag_frames):
 
 
 def frames_at_once(data, network, bytes_at_most, gradient):
-    """How many frames can be embedded together.
-
-    Parameters
-    ----------
-    data : GraphDataset
-    network : GDyNet
-    bytes_at_most : memory for the batch and all that the network computes from it.
-    gradient : whether everything is kept for the gradient.
-    """
-    hops, width = len(network.convolutions), network.arguments["width"]
-    nodes = data.counts[:, : hops + 1].mean(0)
-    edges = nodes[:-1] * data.n_neighbors
-    fused = next(network.parameters()).device.type == "cpu"
-    of_node, of_updated, of_edge = (6, 14, 2) if gradient else (4, 6, 1)  # numbers for each feature; measured
-    per_frame = 8 * nodes[-1] + 8 * edges[-1]
-    kept = slice(None) if gradient else slice(-1, None)
-    per_frame += BYTES_PER_NUMBER * width * (of_node * nodes[1:][kept].sum() + of_updated * nodes[:-1][kept].sum())
-    per_frame += BYTES_PER_NUMBER * (1 if fused else 2 * of_edge * width) * edges[kept].sum()
-    return max(1, int(bytes_at_most / per_frame))
+    """How many frames of a dataset can be embedded together in some memory, with or without a gradient."""
+    return max(1, int(bytes_at_most / network.bytes_per_frame(data, gradient)))

@@ -1,9 +1,9 @@
 """Model files: weights, and everything needed to build and apply the network again.
 
 Format ``gdyn-model``, version 1: a torch file that loads without executing pickled code, holding a
-dictionary with ``format``, ``version``, ``gdyn_version``, ``arguments`` (of the network),
-``elements`` (whose order is a species' index), ``trial``, ``seed``, ``fingerprint`` (of the data and
-settings it was trained on) and ``weights``.
+dictionary with ``format``, ``version``, ``gdyn_version``, ``model`` (its kind; absent: gdynet),
+``arguments`` (of the network), ``elements`` (whose order is a species' index), ``trial``, ``seed``,
+``fingerprint`` (of the data and settings it was trained on) and ``weights``.
 
 Format ``gdyn-resume``, version 2: the same kind of file for a training that was interrupted, with ``format``,
 ``version``, ``fingerprint`` and ``snapshot``. Others never read it, and other versions begin anew.
@@ -17,7 +17,7 @@ import gdyn
 from gdyn.errors import InputError
 from gdyn.files import whole_file
 from gdyn.logs import LOG
-from gdyn.networks import GDyNet
+from gdyn.networks import NETWORKS
 
 FORMAT = "gdyn-model"
 VERSION = 1
@@ -33,6 +33,7 @@ def save_model(path, network, **about):
             "format": FORMAT,
             "version": VERSION,
             "gdyn_version": gdyn.__version__,
+            "model": next(kind for kind, of in NETWORKS.items() if isinstance(network, of)),
             "arguments": network.arguments,
             "weights": {name: tensor.cpu() for name, tensor in network.state_dict().items()},
             **about,
@@ -53,7 +54,7 @@ def load_model(path, device="cpu"):
         raise InputError(
             f"{path}: holds {found[0]} version {found[1]}, but {FORMAT} version {VERSION} is needed; train again"
         )
-    network = GDyNet(**content["arguments"])
+    network = NETWORKS[content.get("model", "gdynet")](**content["arguments"])
     network.load_state_dict(content["weights"])
     return network.to(device).eval(), content
 
@@ -77,8 +78,10 @@ def begin_from(network, path, elements):
         for name, tensor in content["weights"].items()
         if name != "rotation" and name in own and own[name].shape == tensor.shape
     }
-    if "embedding.weight" not in fitting:
-        raise InputError(f"training.warm_start: {path} has another width than this trial; leave it out for this one")
+    if next(name for name, _ in network.named_parameters()) not in fitting:
+        raise InputError(
+            f"training.warm_start: {path} is of another kind or width than this trial; leave it out for this one"
+        )
     network.load_state_dict({**own, **fitting})
 
 

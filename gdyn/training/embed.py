@@ -4,6 +4,8 @@ import numpy as np
 import torch
 
 from gdyn.errors import InputError
+from gdyn.graphs.configurations import ConfigurationDataset
+from gdyn.graphs.dataset import GraphDataset
 from gdyn.logs import progress
 from gdyn.store import States
 from gdyn.training.batches import frames_at_once
@@ -19,8 +21,8 @@ def embed(network, data, loader, world, memory_bytes, what=None):
 
     Parameters
     ----------
-    network : GDyNet
-    data : GraphDataset
+    network : StateNetwork
+    data : the dataset of such a network
     loader : Loader
     world : World, whose processes each embed their share.
     memory_bytes : to embed frames in.
@@ -34,12 +36,11 @@ def embed(network, data, loader, world, memory_bytes, what=None):
     present = data.present[data.window]
     if not present.any():
         raise InputError("targets: no target is present in any frame of a split; widen it under splits")
-    hops = len(network.convolutions)
     mine = world.share(np.arange(len(data)))
     at_once = frames_at_once(data, network, memory_bytes, gradient=False)
     pieces = [mine[begin : begin + at_once] for begin in range(0, len(mine), at_once)]
     found = np.zeros((len(data), data.n_targets, network.arguments["n_states"]), np.float32)
-    batches = loader(lambda frames: data.batch(frames, hops), pieces)
+    batches = loader(lambda frames: data.batch(frames, network.hops), pieces)
     for frames, graph in zip(progress(pieces, what) if what else pieces, batches, strict=True):
         found[frames[0] : frames[-1] + 1][present[frames]] = network(graph).float().cpu().numpy()
     total = torch.from_numpy(found).to(loader.device)
@@ -49,6 +50,25 @@ def embed(network, data, loader, world, memory_bytes, what=None):
         raise UnstableError("a probability is not a number")
     found[~present] = np.nan
     return found
+
+
+def open_split(model, files, splits, name, targets, elements=None, memory_mb=np.inf):
+    """The dataset of a split for a kind of network.
+
+    Parameters
+    ----------
+    model : ``gdynet`` or ``vampnet``
+    files : paths of the graph shards of all trajectories, or, for a VAMPnet, of the trajectory stores.
+    splits, targets : those sections of a system.
+    name, elements, memory_mb : as of :meth:`gdyn.graphs.dataset.GraphDataset.load`.
+
+    Raises
+    ------
+    InputError : the files cannot be used, or hold nothing for this split.
+    """
+    if model == "vampnet":
+        return ConfigurationDataset.load(files, splits, name, targets, elements)
+    return GraphDataset.load(files, splits, name, elements, memory_mb)
 
 
 def states_of(data, probabilities, split, lag_ps):

@@ -19,10 +19,9 @@ import torch
 
 from gdyn.errors import InputError
 from gdyn.files import write_json, write_table
-from gdyn.graphs.dataset import GraphDataset
 from gdyn.graphs.loader import Loader
 from gdyn.logs import LOG, progress
-from gdyn.networks import GDyNet
+from gdyn.networks import NETWORKS
 from gdyn.provenance import settings_checksum
 from gdyn.statistics import (
     Covariances,
@@ -35,7 +34,7 @@ from gdyn.statistics import (
 from gdyn.statistics import vamp2 as vamp2_of_set
 from gdyn.training import checkpoint
 from gdyn.training.batches import PairStream, frames_at_once, in_chains
-from gdyn.training.embed import UnstableError, device_name, embed, pick_device, states_of
+from gdyn.training.embed import UnstableError, device_name, embed, open_split, pick_device, states_of
 from gdyn.training.processes import World, launch
 from gdyn.training.schemes import SCHEMES
 from gdyn.training.vamp import moments, moments_of, vamp2
@@ -63,7 +62,7 @@ def train(*, threads, training, **arguments):
 
     Raises
     ------
-    InputError : the shards cannot be used, or the splits hold too few pairs of frames.
+    InputError : the files cannot be used, or the splits hold too few pairs of frames.
     """
     arguments = {"threads": max(1, threads // training.processes), "training": training, **arguments}
     if training.processes > 1:
@@ -73,20 +72,35 @@ def train(*, threads, training, **arguments):
 
 
 def train_here(
-    shards, model, history, states, numbers, resume, trial, seed, threads, device, splits, network, training, warm=None
+    *,
+    files,
+    model,
+    history,
+    states,
+    numbers,
+    resume,
+    trial,
+    seed,
+    threads,
+    device,
+    splits,
+    targets,
+    network,
+    training,
+    warm=None,
 ):
     """Train in this process, or as one of several that do the same.
 
     Parameters
     ----------
-    shards : paths of the graph shards of all trajectories.
+    files : paths of the graph shards of all trajectories, or, for a VAMPnet, of the trajectory stores in order.
     model, history, states, numbers : paths to write: the checkpoint, a CSV with a row per epoch,
         the states on the validation frames, and a JSON of scores and speeds.
     resume : path of the file that an interrupted training goes on from; removed at the end.
     trial, seed : the point of the search.
     threads : CPU threads of each process.
     device : ``auto``, ``cpu`` or ``cuda``.
-    splits, network, training : those sections of the system.
+    splits, targets, network, training : those sections of the system.
     warm : path of a model to begin from, if any.
 
     Raises
@@ -96,9 +110,9 @@ def train_here(
     torch.set_num_threads(threads)
     device = pick_device(device)
     world = World(device)
-    data = GraphDataset.load(shards, splits, "train", None, SHARES["train"] * training.memory_mb)
-    validation = GraphDataset.load(
-        shards, splits, "validation", data.elements, SHARES["validation"] * training.memory_mb
+    data = open_split(trial.model, files, splits, "train", targets, None, SHARES["train"] * training.memory_mb)
+    validation = open_split(
+        trial.model, files, splits, "validation", targets, data.elements, SHARES["validation"] * training.memory_mb
     )
     settings = {"trial": trial, "seed": seed, "splits": splits, "network": network, "training": training, "warm": warm}
     fingerprint = settings_checksum(
@@ -155,15 +169,7 @@ class Trainer:
         self.learning_rate = trial.learning_rate
         self.resume, self.fingerprint = Path(resume), fingerprint
         torch.manual_seed(seed)
-        self.network = GDyNet(
-            len(data.elements),
-            trial.n_states,
-            trial.width,
-            trial.convolutions,
-            network.radial_max_A,
-            network.radial_step_A,
-            network.normalisation,
-        )
+        self.network = NETWORKS[trial.model].of(trial, network, data)
         if warm is not None:
             checkpoint.begin_from(self.network, warm, data.elements)
         self.network.to(device)
@@ -172,7 +178,6 @@ class Trainer:
             torch.set_float32_matmul_precision("highest" if training.precision == "float32" else "high")
             if training.precision == "bfloat16":
                 self.autocast = lambda: torch.autocast("cuda", torch.bfloat16)
-        self.hops = trial.convolutions
         self.memory = 1e6 * training.memory_mb
         if device.type == "cuda":
             self.memory = torch.cuda.mem_get_info(device)[0]
@@ -236,7 +241,7 @@ class Trainer:
         batches = [self.pieces(next(self.pairs)) for _ in range(self.steps)]
         # A batch in several pieces is embedded twice: once for its moments, once for the gradient.
         requests = [piece for pieces in batches for piece in (pieces if len(pieces) == 1 else pieces + pieces)]
-        ready = self.loader(lambda first: self.data.pairs(first, self.lag_frames, self.hops), requests)
+        ready = self.loader(self.pairs_of, requests)
         scores = [
             self.step([ready] * len(pieces), times)
             for pieces in progress(batches, f"{self.stages[self.stage].name}, epoch {len(self.history)}")
@@ -245,6 +250,10 @@ class Trainer:
         self.seconds += seconds
         times = {"seconds": seconds, "load_s": self.loader.waited_s, **times}
         self.judge({"batch_vamp2": float(np.mean(scores)), "frames_per_s": (self.frames - frames) / seconds, **times})
+
+    def pairs_of(self, first):
+        """The PairBatch of some first frames."""
+        return self.data.pairs(first, self.lag_frames, self.network.hops)
 
     def pieces(self, first):
         """The share of this process in a batch of pairs, divided as memory allows."""
@@ -317,7 +326,9 @@ class Trainer:
         for norm in self.network.running_norms():
             sums = norm.no_sums()
             with torch.no_grad():
-                for batch in self.loader(lambda first: self.data.pairs(first, self.lag_frames, self.hops), pieces):
+                for batch in self.loader(
+                    lambda first: self.data.pairs(first, self.lag_frames, self.network.hops), pieces
+                ):
                     self.moments_of_batch(batch, [norm], [sums])
             self.world.sum(sums)
             norm.update(sums, momentum=1.0)

@@ -1,43 +1,45 @@
-"""Applying the selected model to every split."""
+"""Applying a trained model."""
 
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from gdyn.graphs.dataset import GraphDataset
+from gdyn.files import read_json
 from gdyn.graphs.loader import Loader
 from gdyn.logs import LOG
 from gdyn.statistics import present_rows
 from gdyn.training.checkpoint import load_model
-from gdyn.training.embed import embed, pick_device, states_of
+from gdyn.training.embed import embed, open_split, pick_device, states_of
 from gdyn.training.processes import World
 
 
-def predict(shards, model, outputs, threads, device, splits, memory_mb):
-    """Write the state probabilities of every split, the most populated state (of the test frames) first.
+def predict(files, models, outputs, threads, device, splits, targets, memory_mb, numbers=()):
+    """Apply a model: write the state probabilities of splits, the most populated state (of the test frames) first.
 
     Parameters
     ----------
-    shards : paths of the graph shards of all trajectories.
-    model : path of the model file.
-    outputs : mapping of a split's name to the states file to write.
+    files : paths of the graph shards of all trajectories, or, for a VAMPnet, of the trajectory stores in order.
+    models : paths of model files; where there are several, the one of highest validation score is applied.
+    numbers : paths of the numbers of their trainings, in the same order; not needed for one model.
+    outputs : mapping of a split's name to the states file to write, ``test`` among them.
     threads : CPU threads to use.
     device : ``auto``, ``cpu`` or ``cuda``.
-    splits : that section of the system.
+    splits, targets : those sections of the system.
     memory_mb : to embed frames in.
 
     Raises
     ------
-    InputError : the model or the shards cannot be used.
+    InputError : the model or the files cannot be used.
     """
     torch.set_num_threads(threads)
     device = pick_device(device)
     world, loader = World(device), Loader(device, threads)
-    network, about = load_model(model, device)
+    scores = [read_json(path)["validation_vamp2"] for path in numbers] or [0.0]
+    network, about = load_model(models[int(np.argmax(scores))], device)
     states = {}
-    for name in splits.as_dict():
-        data = GraphDataset.load(shards, splits, name, about["elements"], memory_mb=0)
+    for name in outputs:
+        data = open_split(about["trial"]["model"], files, splits, name, targets, about["elements"], memory_mb=0)
         LOG.info("%s: %d frames of %d targets", name, len(data), data.n_targets)
         probabilities = embed(network, data, loader, world, 1e6 * memory_mb, f"states, {name}")
         states[name] = states_of(data, probabilities, name, about["trial"]["lag_ps"])

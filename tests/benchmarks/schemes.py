@@ -17,7 +17,7 @@ from pathlib import Path
 
 import yaml
 
-from gdyn.config.models import Network, Splits, Training, Trial
+from gdyn.config.models import Network, Splits, Targets, Training, Trial
 from gdyn.files import read_json
 from gdyn.selection import SAME_OVERLAP, compare_seeds
 from gdyn.training.loop import train
@@ -37,7 +37,7 @@ def run(job):
     files = {"model": "model.pt", "history": "history.csv", "states": "validation.h5", "numbers": "numbers.json"}
     paths = {name: folder / file for name, file in files.items()}
     train(
-        shards=shards,
+        files=shards,
         **paths,
         resume=folder / "resume.pt",
         trial=Trial(n_states=n_states, lag_ps=lag_ps, **trial),
@@ -45,6 +45,7 @@ def run(job):
         threads=1,
         device="auto",
         splits=Splits(),
+        targets=Targets(selection="all"),
         network=Network(**network),
         training=Training(**keys),
     )

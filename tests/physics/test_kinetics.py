@@ -16,15 +16,17 @@ from gdyn.kinetics.koopman import (
     check_states,
     first_passage_times,
     koopman_matrix,
+    koopman_of,
     left_eigenvectors,
     lifetimes,
     nearest_reversible,
-    reversible_matrix,
+    reversible_of,
     sorted_eigenvalues,
     stationary_distribution,
     timescales,
 )
 from gdyn.kinetics.uncertainty import Blocks, interval, time_chunks, with_interval
+from gdyn.statistics import Covariances
 
 THREE = np.array([[0.97, 0.02, 0.01], [0.04, 0.95, 0.01], [0.01, 0.02, 0.97]])
 
@@ -62,6 +64,32 @@ def test_hard_states_give_the_markov_state_model_of_deeptime(chain):
     np.testing.assert_allclose(matrix, msm.transition_matrix, atol=1e-10)
     np.testing.assert_allclose(timescales(matrix, 3.0), msm.timescales(), rtol=1e-8)
     np.testing.assert_allclose(stationary_distribution(matrix), msm.stationary_distribution, atol=1e-10)
+
+
+def test_chapman_kolmogorov_is_that_of_deeptime_for_hard_states(chain):
+    both_ways = np.concatenate([chain[:2000], chain[1999::-1]], axis=1)  # counts in detailed balance, as deeptime asks
+
+    def model(lag):
+        return MaximumLikelihoodMSM(lagtime=lag, maxerr=1e-14).fit_fetch([c for c in both_ways.T])
+
+    theirs = model(3).ck_test([model(3 * n) for n in range(1, 5)], n_metastable_sets=3)
+    states = states_of(both_ways, 3, lag_ps=3)
+    ours = chapman_kolmogorov(states, 4, Blocks.by_time(states, 5))
+    # Their sets are in an order of their own.
+    order = model(3).pcca(3).memberships.argmax(0)
+    for found, expected in ((ours["predicted"], theirs.predictions), (ours["observed"], theirs.estimates)):
+        np.testing.assert_allclose(found["value"][:, order][:, :, order], expected, atol=1e-9)
+
+
+def test_chapman_kolmogorov_passes_on_chains_of_many_states():
+    """Where there are many comparisons, some of them would fail by chance."""
+    rng = np.random.default_rng(5)
+    transition = 0.94 * np.eye(6) + 0.01
+    passed = [
+        chapman_kolmogorov(states, 8, Blocks.by_time(states, 5))["passed"]
+        for states in (states_of(markov_chain(transition, 4000, rng, 4), 6, lag_ps=5) for _ in range(40))
+    ]
+    assert np.mean(passed) >= 0.9
 
 
 def test_soft_states_have_the_timescales_of_the_hard_ones(chain):
@@ -183,7 +211,8 @@ def test_the_report_warns_of_what_is_not_to_be_trusted(tmp_path):
         )
         paths[split] = tmp_path / f"{split}.h5"
     analyse(**paths, koopman=tmp_path / "k.json", implied_timescales=tmp_path / "t.csv", kinetics=Kinetics())
-    warnings = " ".join(read_json(tmp_path / "k.json")["warnings"])
+    flags = read_json(tmp_path / "k.json")["flags"]
+    warnings = " ".join(sentence for sentences in flags.values() for sentence in sentences)
     assert "the stretches of time behind the intervals are 80 ps long" in warnings or "is not resolved" in warnings
 
 
@@ -242,7 +271,7 @@ def test_intervals_cover_whatever_the_blocks_are(method):
 def test_reversible_matrix_is_that_of_deeptime_for_hard_states(chain, lag):
     hard = np.eye(3)[chain[:2000]]
     msm = MaximumLikelihoodMSM(reversible=True, lagtime=lag, maxerr=1e-14).fit_fetch([c for c in chain[:2000].T])
-    matrix = reversible_matrix(hard, np.zeros(2000), lag)
+    matrix = reversible_of(Covariances.of(hard, np.zeros(2000), lag))
     np.testing.assert_allclose(matrix, msm.transition_matrix, atol=1e-9)
     flux = stationary_distribution(matrix)[:, None] * matrix
     np.testing.assert_allclose(flux, flux.T, atol=1e-12)
@@ -254,7 +283,7 @@ def test_reversible_matrix_of_soft_states_has_no_negative_entries():
     mix = np.array([[0.9, 0.1, 0.0], [0.1, 0.8, 0.1], [0.0, 0.1, 0.9]])
     labels = markov_chain(transition, 3000, np.random.default_rng(2), 4)
     soft = np.eye(3)[labels] @ mix
-    raw, matrix = (f(soft, np.zeros(3000), 1) for f in (koopman_matrix, reversible_matrix))
+    raw, matrix = (f(Covariances.of(soft, np.zeros(3000), 1)) for f in (koopman_of, reversible_of))
     assert raw.min() < 0 <= matrix.min()
     np.testing.assert_allclose(matrix.sum(1), 1.0)
     np.testing.assert_allclose(matrix, raw, atol=0.03)
@@ -283,3 +312,27 @@ def test_lifetimes_and_first_passage_times():
         walkers[going] = (rng.random(going.sum())[:, None] > edges).sum(1)
         going &= walkers != 2
     assert first_passage_times(THREE, 1.0)[0, 2] == pytest.approx(steps.mean(), rel=0.03)
+
+
+def test_the_pcca_form_does_not_depend_on_how_states_are_mixed(tmp_path):
+    """Two networks that found the same processes report the same populations, whatever came out of their softmax."""
+    labels = markov_chain(THREE, 4000, np.random.default_rng(8), 6)
+    mixes = ([[0.8, 0.1, 0.1], [0.2, 0.7, 0.1], [0.1, 0.3, 0.6]], [[0.5, 0.4, 0.1], [0.4, 0.6, 0.0], [0.1, 0.4, 0.5]])
+    found = []
+    for number, mix in enumerate(mixes):
+        paths = {}
+        for split in ("train", "validation", "test"):
+            states = states_of(labels, 3, lag_ps=2, split=split)
+            paths[split] = tmp_path / f"{number}-{split}.h5"
+            replace(states, probabilities=(states.probabilities @ mix).astype(np.float32)).write(paths[split])
+        analyse(**paths, koopman=tmp_path / "k.json", implied_timescales=tmp_path / "t.csv", kinetics=Kinetics())
+        found.append(read_json(tmp_path / "k.json"))
+    raw, pcca = ([np.sort(one["populations"]["value"]) for one in of] for of in (found, [x["pcca"] for x in found]))
+    assert np.abs(raw[0] - raw[1]).max() > 0.05
+    np.testing.assert_allclose(pcca[0], pcca[1], atol=1e-4)
+    np.testing.assert_allclose(pcca[0], np.sort(np.bincount(labels.ravel()) / labels.size), atol=1e-4)
+    for one in found:
+        order = np.argsort(one["pcca"]["populations"]["value"])
+        hard = koopman_matrix(np.eye(3)[labels], np.zeros(4000), 2)
+        expected = hard[np.ix_(*2 * [np.argsort(np.bincount(labels.ravel()))])]
+        np.testing.assert_allclose(np.array(one["pcca"]["koopman"]["value"])[np.ix_(order, order)], expected, atol=1e-3)

@@ -1,5 +1,7 @@
 """Known sites: the FCC network against counting by hand and closed forms."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from helpers import markov_chain
@@ -55,7 +57,7 @@ def test_sites_that_are_not_equivalent():
 def test_rebuilt_network_against_closed_forms(network):
     a, b, lag = 0.0172, 0.1855, 10.0
     local = np.array([[1 - a, a], [b, 1 - b]])
-    matrix, generator = network.rebuild(local, lag)
+    matrix, generator = (timescales(form, lag) for form in network.rebuild(local, lag))
     t_local = -lag / np.log(1 - a - b)
     # Eigenvalues of the 12 x 12 matrix: 1, 1 - a - b, three times 1 - a, seven times 1 - b.
     expected = np.sort([t_local, *[-lag / np.log(1 - a)] * 3, *[-lag / np.log(1 - b)] * 7])[::-1]
@@ -76,17 +78,41 @@ def test_rebuilt_network_against_a_simulated_hopper(network):
     lag = 2
     local = koopman_matrix(np.eye(2)[network.type_of[sites]], segment, lag)
     observed = timescales(koopman_matrix(np.eye(12)[sites], segment, lag), lag)
-    matrix, generator = network.rebuild(local, lag)
+    matrix, generator = (timescales(form, lag) for form in network.rebuild(local, lag))
     np.testing.assert_allclose(observed[:3], generator[:3], rtol=0.05)
     # One hop in a lag time is too few: the matrix form is slower, by about as much as docs/theory.md says.
     assert 1.05 < matrix[0] / generator[0] < 1.5
 
 
-def test_types_that_are_not_bonded_are_not_rebuilt(network):
-    network.bonds[:] = 0
-    matrix, generator = network.rebuild(np.array([[0.9, 0.1], [0.2, 0.8]]), 1.0)
+def test_a_chain_of_three_types_against_a_simulated_hopper():
+    """Where a and c sites are not bonded, one hop a lag cannot explain their exchange, and a generator can."""
+    at = {"a": 0.0, "b": 0.25, "c": 0.5}
+    types = {name: {"fractional": [[x, 0, 0], [x + 0.5 if name == "b" else x, 0.5, 0]], "core_radius_A": 1}
+             for name, x in at.items()}  # fmt: skip
+    bonds = [{"between": pair, "within_A": reach} for pair, reach in ((["a", "b"], 3.8), (["b", "c"], 3.8))]
+    network = SiteNetwork.of(Sites(types=types, bonds=bonds), CELL)
+    assert not network.cannot_be_rebuilt
+    leave = np.array([0.05, 0.3, 0.1])[network.type_of]
+    toward = np.where(network.type_of == 0, 0.7, 1.0)  # sites of type a attract less
+    rates = network.bonds * toward
+    rates = leave[:, None] * rates / rates.sum(1, keepdims=True) - np.diag(leave)
+    sites = markov_chain(expm(rates), 6000, np.random.default_rng(1), 60)
+    local = koopman_matrix(np.eye(3)[network.type_of[sites]], np.zeros(6000), 2)
+    matrix, generator = network.rebuild(local, 2)
     assert np.isnan(matrix).all()
-    assert np.isnan(generator).all()
+    np.testing.assert_allclose(generator.sum(1), 1.0)
+    np.testing.assert_allclose(generator, koopman_matrix(np.eye(6)[sites], np.zeros(6000), 2), atol=0.01)
+
+
+def test_what_cannot_be_rebuilt(network):
+    with_own = replace(network, bonds=network.bonds + np.where(network.type_of[:, None] + network.type_of == 2, 1, 0))
+    without = replace(network, bonds=0 * network.bonds)
+    for impossible, why in ((with_own, "tetrahedral sites are bonded to each other"), (without, "no sites are bonded")):
+        matrix, generator = impossible.rebuild(np.array([[0.9, 0.1], [0.2, 0.8]]), 1.0)
+        assert np.isnan(matrix).all()
+        assert np.isnan(generator).all()
+        assert why in impossible.cannot_be_rebuilt
+    assert not network.cannot_be_rebuilt
 
 
 def test_cores_remember_the_site_left_last(network):

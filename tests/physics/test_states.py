@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from deeptime.markov import pcca
 from helpers import markov_chain
 
 from gdyn.statistics import match_states, simplex_rotation
@@ -38,6 +39,35 @@ def test_rotation_of_pure_states_is_a_permutation():
     labels = markov_chain(CHAINS[3], 5000, np.random.default_rng(1))
     rotation = simplex_rotation(np.eye(3)[labels], np.zeros(len(labels)), 5)
     np.testing.assert_allclose(np.sort(rotation, axis=1), [[0, 0, 1]] * 3, atol=1e-6)
+
+
+def test_memberships_are_those_of_deeptime_pcca():
+    """Six fine states in three groups that each decays as a whole: counts with exactly these probabilities."""
+    slow = np.array([[0.9, 0.06, 0.04], [0.06, 0.9, 0.04], [0.04, 0.04, 0.92]])
+    within = np.array([0.5, 0.5, 0.25, 0.75, 0.4, 0.6])
+    group = np.repeat([0, 1, 2], 2)
+    fine = slow[np.ix_(group, group)] * within  # lumpable, and reversible with populations within / 3
+    counts = np.rint(within[:, None] / 3 * fine * 3e5).astype(int)
+    first, second = (np.repeat(index.ravel(), counts.ravel()) for index in np.indices((6, 6)))
+    features = np.eye(6)[np.column_stack([first, second]).ravel()][:, None]
+    segment = np.repeat(np.arange(len(first)), 2)
+    ours = np.eye(6) @ simplex_rotation(features, segment, 1, n_states=3)
+    theirs = pcca(counts / counts.sum(1, keepdims=True), 3).memberships
+    order = (theirs.T @ ours).argmax(1)
+    np.testing.assert_allclose(ours[:, order], theirs, atol=1e-6)
+    np.testing.assert_allclose(ours[:, order], np.eye(3)[group][:, theirs[::2].argmax(0)], atol=1e-6)
+
+
+def test_rotation_of_the_outputs_of_several_models():
+    """Each is a mixture of the same states, one of them noisy: together they span the same simplex."""
+    rng = np.random.default_rng(5)
+    labels = markov_chain(CHAINS[3], 5000, rng, 2)
+    hard = np.eye(3)[labels]
+    noisy = np.abs(hard @ CHAINS[3] + 0.05 * rng.standard_normal(hard.shape))
+    together = np.concatenate([hard @ MIXES[3], noisy / noisy.sum(-1, keepdims=True)], axis=-1) / 2
+    memberships = together @ simplex_rotation(together, np.zeros(len(labels)), 5, n_states=3)
+    _, overlap = match_states(hard.reshape(-1, 3), memberships.reshape(-1, 3).clip(0, 1))
+    assert (overlap > 0.95).all()
 
 
 def test_states_that_span_no_simplex_have_no_rotation():

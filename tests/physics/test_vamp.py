@@ -131,7 +131,7 @@ def test_noise_floor_of_unrelated_features(n_states):
         x, y = (np.eye(n_states)[rng.integers(0, n_states, (500, 1))] for _ in range(2))
         scores.append(vamp2(Covariances.of(np.concatenate([x, y]), np.zeros(1000), 500)))
     # 500 pairs of independent draws.
-    assert np.mean(scores) == pytest.approx(noise_floor(0.0, n_states, 500, 1), rel=0.15)
+    assert np.mean(scores) == pytest.approx(noise_floor(np.zeros(n_states - 1), 500, 1), rel=0.15)
 
 
 def test_noise_floor_of_correlated_features():
@@ -143,8 +143,19 @@ def test_noise_floor_of_correlated_features():
     for a, b in zip(x.T, y.T, strict=True):
         both = np.eye(2)[np.concatenate([a, b])][:, None]
         scores.append(vamp2(Covariances.of(both, np.zeros(2 * n), n)))
-    # The score at the lag of one frame that such a chain has is 0.9^2.
-    assert np.mean(scores) == pytest.approx(noise_floor(0.81, 2, n, 1), rel=0.15)
+    assert np.mean(scores) == pytest.approx(noise_floor([0.9], n, 1), rel=0.15)
+
+
+def test_noise_floor_of_fast_processes_beside_slow_ones():
+    """Only the slow ones have few independent pairs: one slow process does not make many fast ones worthless."""
+    rng = np.random.default_rng(3)
+    transition = np.array([[0.98, 0.01, 0.01], [0.01, 0.49, 0.5], [0.01, 0.5, 0.49]])
+    n, scores = 2000, []
+    x, y = (markov_chain(transition, n, rng, 300) for _ in range(2))
+    for a, b in zip(x.T, y.T, strict=True):
+        both = np.eye(3)[np.concatenate([a, b])][:, None]
+        scores.append(vamp2(Covariances.of(both, np.zeros(2 * n), n)))
+    assert np.mean(scores) == pytest.approx(noise_floor([0.97, 0.0], n, 1), rel=0.15)
 
 
 def test_moments_of_pieces_add_up():
@@ -164,7 +175,7 @@ def test_noise_floor_of_targets_that_never_change():
         c = Covariances.of(np.repeat(both, 50, axis=0), np.zeros(100), 50)
         scores.append(vamp2(c))
     assert c.walkers == 60
-    assert np.mean(scores) == pytest.approx(noise_floor(2.0, 3, c.samples, 50, c.walkers), rel=0.15)
+    assert np.mean(scores) == pytest.approx(noise_floor([1.0, 1.0], c.samples, 50, c.walkers), rel=0.15)
 
 
 @pytest.mark.parametrize("n_states", [2, 4])

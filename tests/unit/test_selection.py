@@ -133,3 +133,15 @@ def test_seeds_agree_by_their_states_and_not_by_their_order(tmp_path, chains):
     assert (seeds["tried"], seeds["agreeing"]) == (3, 2)
     assert [row["agrees"] for row in seeds["each"]] == [True, True, False]
     np.testing.assert_allclose(seeds["each"][1]["overlap"], 1.0)
+    np.testing.assert_allclose(seeds["each"][1]["populations"], seeds["each"][0]["populations"])
+
+
+def test_states_of_all_seeds_together(tmp_path, chains):
+    """They are those that the seeds agree on, in the order of the chosen one, and every seed is compared with them."""
+    labels, _ = chains
+    shuffled = np.array([2, 0, 1])[labels]
+    seeds = choose(tmp_path, [make(tmp_path, x, 3, s, i) for i, (x, s) in enumerate([(labels, 0.9), (shuffled, 0.8)])])[
+        "seeds"
+    ]
+    np.testing.assert_allclose(seeds["together"]["populations"], np.bincount(labels.ravel()) / labels.size, atol=1e-4)
+    np.testing.assert_allclose([row["overlap_together"] for row in seeds["each"]], 1.0, atol=1e-4)

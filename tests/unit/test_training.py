@@ -12,7 +12,7 @@ import pytest
 import torch
 from helpers import train_an_epoch
 
-from gdyn.config.models import Network, Splits, Training, Trial
+from gdyn.config.models import Network, Splits, Targets, Training, Trial
 from gdyn.errors import InputError
 from gdyn.files import read_json
 from gdyn.graphs.dataset import GraphDataset
@@ -31,16 +31,16 @@ from gdyn.training.vamp import moments
 
 TRIAL = Trial(n_states=2, lag_ps=5.0, width=8, convolutions=2, learning_rate=0.01)
 TRAINING = Training(batch_samples=1024, epoch_steps=2, max_epochs=16, patience=16, learning_rate_drops=0)
-SPLITS = Splits()
+SPLITS, TARGETS = Splits(), Targets(selection="element Li")
 
 
 def run(shards, folder, seed=1, trial=TRIAL, training=TRAINING, network=None, warm=None):
     folder.mkdir(exist_ok=True)
     outputs = {"model": "model.pt", "history": "history.csv", "states": "validation.h5", "numbers": "numbers.json"}
     paths = {name: folder / file for name, file in outputs.items()}
-    sections = {"splits": SPLITS, "network": network or Network(), "training": training}
+    sections = {"splits": SPLITS, "targets": TARGETS, "network": network or Network(), "training": training}
     job = {"warm": warm, "resume": folder / "resume.pt", "trial": trial, "seed": seed, "threads": 1, "device": "cpu"}
-    train(shards=shards, **paths, **job, **sections)
+    train(files=shards, **paths, **job, **sections)
     return paths
 
 
@@ -48,7 +48,7 @@ def test_training_finds_the_states_and_makes_them_pure(two_state_shards, tmp_pat
     labels, shards = two_state_shards
     paths = run(shards, tmp_path / "run")
     outputs = {name: tmp_path / f"{name}.h5" for name in ("train", "validation", "test")}
-    predict(shards, paths["model"], outputs, 1, "cpu", SPLITS, 1000)
+    predict(shards, [paths["model"]], outputs, 1, "cpu", SPLITS, TARGETS, 1000)
     for name, part in (("train", slice(0, 2400)), ("validation", slice(2400, 3000)), ("test", slice(3000, 6000))):
         states = States.read(outputs[name])
         found = states.probabilities[:, 0]
@@ -236,7 +236,7 @@ def test_the_gradient_of_a_batch_is_the_same_in_any_pieces(two_state_shards, tmp
     trainer.begin_stage(len(trainer.stages) - 1)
     first = next(trainer.pairs)
     assert len(first) == 1024
-    batch = trainer.data.pairs(first, trainer.lag_frames, trainer.hops)
+    batch = trainer.data.pairs(first, trainer.lag_frames, trainer.network.hops)
     probabilities = trainer.network(batch.graph)
     value = trainer.objective(moments(probabilities[batch.first], probabilities[batch.second]))
     expected = torch.autograd.grad(-value, list(trainer.network.parameters()))
@@ -248,7 +248,7 @@ def test_the_gradient_of_a_batch_is_the_same_in_any_pieces(two_state_shards, tmp
         trainer.piece = piece
         pieces = trainer.pieces(first)
         assert len(pieces) == -(-1024 // piece)
-        ready = iter([trainer.data.pairs(p, trainer.lag_frames, trainer.hops) for p in pieces] * 2)
+        ready = iter([trainer.data.pairs(p, trainer.lag_frames, trainer.network.hops) for p in pieces] * 2)
         monkey, loop.LARGEST_GRADIENT = loop.LARGEST_GRADIENT, 1e9
         scores.append(trainer.step([ready] * len(pieces), {"forward_s": 0.0, "backward_s": 0.0}))
         loop.LARGEST_GRADIENT = monkey
@@ -358,7 +358,7 @@ def test_a_warm_start(two_state_shards, tmp_path):
         # The same number of states takes over the head too; without it, features at least are good ones.
         assert scores[1] > (0.9 if n_states == 2 else 0.5) * pd.read_csv(cold["history"])["validation_vamp2"].iloc[-1]
     wide = TRIAL.model_copy(update={"width": 9})
-    with pytest.raises(InputError, match=r"training\.warm_start: .* has another width than this trial"):
+    with pytest.raises(InputError, match=r"training\.warm_start: .* is of another kind or width than this trial"):
         run(shards, tmp_path / "wide", trial=wide, warm=cold["model"])
 
 

@@ -20,7 +20,7 @@ def summary(toy):
 
 def test_every_result_is_in_its_place(toy):
     found = {str(path.relative_to(toy.results / "toy")) for path in (toy.results / "toy").rglob("*") if path.is_file()}
-    figures = ("sites", "timescales", "chapman_kolmogorov", "koopman", "training")
+    figures = ("sites", "whole_cell", "timescales", "chapman_kolmogorov", "koopman", "network", "selection", "training")
     assert {
         *("report.pdf", "summary.json", "selected/model.pt", "selected/choice.json"),
         *(f"states/{split}.h5" for split in ("train", "validation", "test")),
@@ -64,6 +64,63 @@ def test_summary_has_every_key(summary):
         "observed_timescales_ps",
     } <= set(summary["global"])
     assert len(summary["global"]["observed_timescales_ps"]) == 3
+    assert set(summary["global"]["vampnets"]) == {"2", "12"}
+
+
+EXACT = {"n_states", "lag_ps", "noise_floor", "tried", "agreeing", "blocks", "block_ps", "training", "provenance"}
+
+
+def test_every_number_has_a_unit_and_an_interval_or_is_exact(summary):
+    """A twin ``x_interval`` of the same shape, or ``low`` and ``high`` beside it; what is counted or set has none."""
+
+    def walk(values, path):
+        for key, value in values.items():
+            here = [*path, key]
+            if key in EXACT | {"units", "flags", "choice", "each", "seeds"} or key.endswith("_interval"):
+                continue
+            if isinstance(value, dict):
+                between = values.get(f"{key}_interval")
+                walk(value, here) if between is None else check(value, between, here)
+            elif isinstance(value, int | float | list) and not isinstance(value, bool) and holds_numbers(value):
+                if isinstance(value, list) and isinstance(value[0], dict):
+                    assert {"value", "low", "high", "resolved"} <= set(value[0]), here
+                else:
+                    assert f"{key}_interval" in values, here
+                    between = values[f"{key}_interval"]
+                    assert np.shape(between["low"]) == np.shape(between["high"]) == np.shape(value), here
+            if len(here) == 1 and (isinstance(value, dict) or holds_numbers(value)):
+                assert key in summary["units"] or key in ("intervals",), here
+
+    def check(values, between, here):
+        for key, value in values.items():
+            if isinstance(value, float) and key not in EXACT:
+                assert key in between["low"], [*here, key]
+
+    def holds_numbers(value):
+        while isinstance(value, list) and value:
+            value = value[0]
+        return isinstance(value, int | float | dict) and not isinstance(value, bool)
+
+    walk(summary, [])
+    assert summary["units"]["timescales_ps"] == "ps"
+
+
+def test_what_is_not_to_be_trusted_is_flagged_where_it_stands(summary):
+    assert summary["warnings"] == [sentence for sentences in summary["flags"].values() for sentence in sentences]
+    assert set(summary["flags"]) <= set(summary)
+
+
+def test_global_vampnets_see_slower_processes_than_the_local_states(toy, summary):
+    whole = summary["global"]
+    two = whole["vampnets"]["2"]["timescales_ps"][0]
+    assert two["value"] > 3 * whole["local_timescale_ps"]
+    assert len(whole["vampnets"]["12"]["timescales_ps"]) == 11
+    assert whole["reconstructed_timescale_ps"] > whole["reconstructed_generator_timescale_ps"]
+    table = pd.read_csv(toy.results / "toy/analysis/whole_cell_timescales.csv")
+    names = {"local", "observed", "vampnet 2", "vampnet 12", "rebuilt, matrix", "rebuilt, generator"}
+    assert set(table["model"]) == names
+    at_lag = table[(table["model"] == "rebuilt, generator") & (table["lag_ps"] == 10) & (table["process"] == 1)]
+    assert at_lag["timescale_ps"].item() == pytest.approx(whole["reconstructed_generator_timescale_ps"], rel=1e-6)
 
 
 def test_states_are_the_sites(summary):
@@ -97,7 +154,7 @@ def test_report_has_the_numbers_and_all_figures(toy, summary):
     pages = PdfReader(toy.results / "toy/report.pdf").pages
     text = " ".join(page.extract_text() for page in pages)
     assert f"{summary['populations'][0]:.4f}" in text
-    for number in range(1, 6):
+    for number in range(1, 9):
         assert f"Figure {number}." in text
     for page in PdfReader(toy.results / "toy/figures/timescales.pdf").pages:
         assert "lag time (ps)" in page.extract_text()
@@ -131,7 +188,7 @@ def edited(toy):
 
 def test_a_new_seed_trains_only_itself(edited):
     planned = edited(lambda system: system["seeds"].append(3))
-    assert planned["train"] == 1
+    assert planned["train"] == 3  # of the search, and of two VAMPnets
     assert not {"simulate", "ingest", "graphs"} & set(planned)
 
 
@@ -163,4 +220,4 @@ def test_snakemake_report(toy):
     with zipfile.ZipFile(toy.results / "report.zip") as archive:
         names = archive.namelist()
     assert any(name.endswith("report.html") for name in names)
-    assert sum(name.endswith(".pdf") for name in names) == 7
+    assert sum(name.endswith(".pdf") for name in names) == 8

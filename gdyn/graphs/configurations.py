@@ -1,0 +1,140 @@
+"""Whole configurations, one for each frame: the input of a network that sees all targets at once and no graph."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from gdyn.errors import InputError
+from gdyn.graphs.dataset import LaggedFrames
+from gdyn.store import TrajectoryStore
+from gdyn.trajectory.lag import split_frames
+from gdyn.trajectory.targets import choose_targets, target_atoms
+
+
+class ConfigurationBatch(NamedTuple):
+    """Some configurations.
+
+    features : (frames, features) float32
+    starts : (1, frames + 1) int64 numpy, as in a GraphBatch: every frame is one node
+    """
+
+    features: torch.Tensor
+    starts: np.ndarray
+
+    def on(self, move):
+        """The same with ``move`` applied to every tensor."""
+        return ConfigurationBatch(move(self.features), self.starts)
+
+
+@dataclass
+class ConfigurationDataset(LaggedFrames):
+    """The frames of one split of all trajectories, each as one configuration of all targets.
+
+    A target's place is the cosine and the sine of ``2 pi`` times its coordinates in fractions of the lattice vectors,
+    so that periodic images are the same. All targets together are one target set.
+
+    features : (frames, 6 target atoms) float32
+    elements : of the target atoms, in their order
+    Other fields as in a GraphDataset.
+    """
+
+    features: torch.Tensor
+    elements: list
+    target_ids: np.ndarray
+    present: np.ndarray
+    window: np.ndarray
+    time_ps: np.ndarray
+    trajectory: np.ndarray
+    segment: np.ndarray
+    frame_interval_ps: float
+    checksum: list
+
+    @classmethod
+    def load(cls, stores, splits, name, targets, elements=None):
+        """Read a split of a system.
+
+        Parameters
+        ----------
+        stores : paths of the trajectory stores, in the order of their numbers.
+        splits, targets : those sections of a system.
+        name : of the split.
+        elements : those that the target atoms should have, if any.
+
+        Raises
+        ------
+        InputError : the split is empty, the targets are not the same in every trajectory, or not of these elements, or
+            the box is not periodic.
+        """
+        fractions = splits.as_dict()[name]
+        split = split_frames(len(stores), fractions) if splits.by == "trajectory" else slice(None)
+        parts = [_read(path, number, targets, fractions if splits.by == "time" else (0.0, 1.0))
+                 for number, path in list(enumerate(stores))[split]]  # fmt: skip
+        parts = [part for part in parts if len(part["time_ps"])]
+        if not parts:
+            raise InputError(f"splits.{name}: {list(fractions)} holds no frame; widen it")
+        first = parts[0]
+        elements = first["elements"] if elements is None else list(elements)
+        for part in parts:
+            if part["elements"] != elements:
+                raise InputError(
+                    f"{stores[part['number']]}: a VAMPnet needs the same targets in every trajectory, and this one has "
+                    f"{len(part['elements'])} target atoms instead of {len(elements)}, or others"
+                )
+        joined = {key: np.concatenate([part[key] for part in parts]) for key in ("features", "time_ps")}
+        trajectory = np.repeat([part["number"] for part in parts], [len(part["time_ps"]) for part in parts])
+        inner = np.concatenate([part["segment"] for part in parts])
+        changed = (np.diff(trajectory) != 0) | (np.diff(inner) != 0)
+        return cls(
+            features=torch.from_numpy(joined["features"]),
+            elements=elements,
+            target_ids=first["ids"][None],
+            present=np.ones((1, 1), bool),
+            window=np.zeros(len(trajectory), int),
+            time_ps=joined["time_ps"],
+            trajectory=trajectory,
+            segment=np.concatenate([[0], np.cumsum(changed)]),
+            frame_interval_ps=first["frame_interval_ps"],
+            checksum=[part["checksum"] for part in parts],
+        )
+
+    @property
+    def n_features(self):
+        return self.features.shape[1]
+
+    @property
+    def nbytes(self):
+        return self.features.nbytes
+
+    def read(self, device):
+        """Move all configurations to the memory of ``device``."""
+        self.features = self.features.to(device)
+
+    def batch(self, frames, hops=0):
+        """The configurations of ``frames`` (indices into this dataset)."""
+        index = torch.as_tensor(frames, device=self.features.device)
+        return ConfigurationBatch(self.features[index], np.arange(len(frames) + 1)[None])
+
+
+def _read(path, number, targets, fractions):
+    """The frames of one trajectory between two fractions of its length."""
+    with TrajectoryStore.open(path) as store:
+        if not all(store.periodic):
+            raise InputError(f"{store.source}: a VAMPnet needs a box that is periodic in all directions")
+        frames = split_frames(len(store), fractions)
+        atoms = target_atoms(choose_targets(store, targets).sets)
+        fractional = np.einsum(
+            "fai,fij->faj", store.positions(frames, atoms).astype(np.float64), np.linalg.inv(store.cells(frames))
+        )
+        angle = 2.0 * np.pi * fractional.reshape(len(fractional), -1)
+        return {
+            "number": number,
+            "features": np.concatenate([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32),
+            "elements": store.atoms.element[atoms].tolist(),
+            "ids": store.atoms.id[atoms],
+            "time_ps": store.time_ps[frames],
+            "segment": store.segment[frames],
+            "frame_interval_ps": store.frame_interval_ps,
+            "checksum": store.checksum,
+        }
