@@ -6,7 +6,12 @@ from gdyn.errors import ConfigError
 
 BOHR_A = 0.529177210903  # CODATA 2018
 E_COULOMB = 1.602176634e-19  # exact, SI 2019
+BOLTZMANN_J_PER_K = 1.380649e-23  # exact, SI 2019
 STATCOULOMB_C = 3.3356409519815204e-10  # 1 / (10 c), exact
+
+DIFFUSION_M2_PER_S = 1e-8  # one A^2/ps
+# Of one e^2 A^2/ps in an A^3 at 1 K: e^2 D / (V kB T).
+CONDUCTIVITY_S_PER_M = E_COULOMB**2 * DIFFUSION_M2_PER_S / (1e-30 * BOLTZMANN_J_PER_K)
 
 
 @dataclass(frozen=True)

@@ -78,3 +78,60 @@ rule sites:
         "{wildcards.system}: comparing the states with known sites"
     script:
         "../workflow_scripts/sites.py"
+
+
+rule structure:
+    input:
+        states="results/{system}/states/test.h5",
+        trajectories=of_system("results/{system}/trajectory/{trajectory}.h5", trajectory=trajectories),
+    output:
+        result="results/{system}/analysis/structure.json",
+        distributions="results/{system}/analysis/structure.csv",
+        charges="results/{system}/analysis/charges.csv",
+        profile="results/{system}/analysis/profile.csv",
+        configurations="results/{system}/analysis/surroundings.extxyz",
+    log:
+        "results/{system}/logs/structure.log",
+    benchmark:
+        "results/{system}/benchmarks/structure.tsv"
+    conda:
+        "../envs/trajectory.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    params:
+        version=gdyn.__version__,
+        settings=section("structure", "kinetics"),
+    message:
+        "{wildcards.system}: structure by state"
+    script:
+        "../workflow_scripts/structure.py"
+
+
+rule transport:
+    input:
+        states="results/{system}/states/test.h5",
+        trajectories=of_system("results/{system}/trajectory/{trajectory}.h5", trajectory=trajectories),
+        structure_result="results/{system}/analysis/structure.json",
+    output:
+        result="results/{system}/analysis/transport.json",
+        transitions="results/{system}/analysis/transport.csv",
+        displacements="results/{system}/analysis/displacements.csv",
+    log:
+        "results/{system}/logs/transport.log",
+    benchmark:
+        "results/{system}/benchmarks/transport.tsv"
+    conda:
+        "../envs/trajectory.yaml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=240,
+    params:
+        version=gdyn.__version__,
+        settings=section("transport", "kinetics"),
+    message:
+        "{wildcards.system}: transport by state"
+    script:
+        "../workflow_scripts/transport.py"

@@ -77,6 +77,17 @@ def deck(wildcards):
     return Path(CONFIG.system_dir, system(wildcards.system).simulate.deck)
 
 
+def structure(wildcards):
+    """Params: what a simulation begins with."""
+    return system(wildcards.system).simulate.structure.model_dump(mode="json")
+
+
+def built(wildcards):
+    """Input: the starting structure of a simulation, where there is one to build."""
+    known = system(wildcards.system).simulate.structure
+    return f"results/{wildcards.system}/simulation/{wildcards.trajectory}.data" if known else []
+
+
 def frames(wildcards):
     """The files of a trajectory: made by the workflow, or the user's."""
     files = system(wildcards.system).trajectory.files
@@ -137,7 +148,21 @@ def with_sites(path):
     return lambda wildcards: [path] if system(wildcards.system).sites else []
 
 
+def with_structure(path):
+    """Input: a file about what surrounds the targets, for a system whose states are of single targets."""
+    return lambda wildcards: [path] if system(wildcards.system).model == "gdynet" else []
+
+
+def with_transport(path):
+    """Input: a file about transport, for a system that asks for it."""
+    return lambda wildcards: [path] if system(wildcards.system).transport else []
+
+
 def figures(wildcards):
     """The names of the figures of a system, in the order of the report."""
-    sites = ["sites", "whole_cell"] if system(wildcards.system).sites else []
-    return [*sites, "timescales", "chapman_kolmogorov", "koopman", "network", "selection", "training"]
+    known = system(wildcards.system)
+    sites = ["sites", "whole_cell"] if known.sites else []
+    structure = ["structure", "surroundings", "profile"] if known.model == "gdynet" else []
+    transport = ["transport"] if known.transport else []
+    kinetics = ["timescales", "chapman_kolmogorov", "koopman", "network"]
+    return [*sites, *kinetics, *structure, *transport, "selection", "training"]

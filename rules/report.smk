@@ -99,6 +99,80 @@ rule figure_sites:
         "../workflow_scripts/figure_sites.py"
 
 
+rule figure_structure:
+    input:
+        result="results/{system}/analysis/structure.json",
+        distributions="results/{system}/analysis/structure.csv",
+        charges="results/{system}/analysis/charges.csv",
+        profile="results/{system}/analysis/profile.csv",
+        configurations="results/{system}/analysis/surroundings.extxyz",
+    output:
+        structure=report(
+            "results/{system}/figures/structure.pdf",
+            caption="captions/structure.rst",
+            category="{system}",
+            labels={"figure": "structure by state"},
+        ),
+        surroundings=report(
+            "results/{system}/figures/surroundings.pdf",
+            caption="captions/surroundings.rst",
+            category="{system}",
+            labels={"figure": "typical surroundings"},
+        ),
+        profile=report(
+            "results/{system}/figures/profile.pdf",
+            caption="captions/profile.rst",
+            category="{system}",
+            labels={"figure": "states along an axis"},
+        ),
+    log:
+        "results/{system}/logs/figure_structure.log",
+    benchmark:
+        "results/{system}/benchmarks/figure_structure.tsv"
+    conda:
+        "../envs/analyse.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        version=gdyn.__version__,
+    message:
+        "{wildcards.system}: figures of the structure"
+    script:
+        "../workflow_scripts/figure_structure.py"
+
+
+rule figure_transport:
+    input:
+        result="results/{system}/analysis/transport.json",
+        transitions="results/{system}/analysis/transport.csv",
+        displacements="results/{system}/analysis/displacements.csv",
+    output:
+        transport=report(
+            "results/{system}/figures/transport.pdf",
+            caption="captions/transport.rst",
+            category="{system}",
+            labels={"figure": "transport by state"},
+        ),
+    log:
+        "results/{system}/logs/figure_transport.log",
+    benchmark:
+        "results/{system}/benchmarks/figure_transport.tsv"
+    conda:
+        "../envs/analyse.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        version=gdyn.__version__,
+    message:
+        "{wildcards.system}: figure of the transport"
+    script:
+        "../workflow_scripts/figure_transport.py"
+
+
 rule summary:
     input:
         choice="results/{system}/selected/choice.json",
@@ -106,6 +180,8 @@ rule summary:
         chapman_kolmogorov="results/{system}/analysis/chapman_kolmogorov.json",
         sites=with_sites("results/{system}/analysis/sites.json"),
         cell=with_sites("results/{system}/analysis/whole_cell.json"),
+        structure=with_structure("results/{system}/analysis/structure.json"),
+        transport=with_transport("results/{system}/analysis/transport.json"),
         trajectories=of_system("results/{system}/trajectory/{trajectory}.h5", trajectory=trajectories),
     output:
         summary="results/{system}/summary.json",

@@ -1,6 +1,30 @@
+rule build:
+    output:
+        data="results/{system}/simulation/{trajectory}.data",
+    log:
+        "results/{system}/logs/build/{trajectory}.log",
+    benchmark:
+        "results/{system}/benchmarks/build/{trajectory}.tsv"
+    conda:
+        "../envs/simulate.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=60,
+    params:
+        version=gdyn.__version__,
+        structure=structure,
+        seed=lambda wildcards: system(wildcards.system).simulate.seed,
+    message:
+        "{wildcards.system}: starting structure of run {wildcards.trajectory}"
+    script:
+        "../workflow_scripts/build.py"
+
+
 rule simulate:
     input:
         deck=deck,
+        data=built,
     output:
         dump="results/{system}/simulation/{trajectory}.lammpstrj",
     log:

@@ -5,6 +5,7 @@ from gdyn.trajectory.lammps import simulate
 with job(snakemake):
     simulate(
         deck=snakemake.input.deck,
+        data=snakemake.input.get("data") or None,
         dump=snakemake.output.dump,
         log=snakemake.log.lammps,
         command=load_config(snakemake.config).lammps,

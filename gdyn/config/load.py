@@ -46,7 +46,17 @@ def load_system(name, config):
             f"{path}: no such system file{_suggestion(name, known)}; the systems in {path.parent} are: "
             f"{', '.join(known) or 'none'}"
         )
-    return _validate(System, _merge(config.defaults, _read_yaml(path)), str(path))
+    values = _read_yaml(path)
+    scales = values.get("scales") or {}
+    scale = config.scale if config.scale in scales else values.get("scale")
+    if scale is not None:
+        if scale not in scales:
+            raise ConfigError(
+                f"{path}: scale: {scale!r} is not among scales ({', '.join(scales) or 'there are none'}); "
+                f"choose one of them"
+            )
+        values = _merge(values, scales[scale]) | {"scale": scale}
+    return _validate(System, _merge(config.defaults, values), str(path))
 
 
 def sections(values):

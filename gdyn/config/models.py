@@ -38,12 +38,34 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
 
+class PEOLiTFSI(Section):
+    """Chains of poly(ethylene oxide) with hydroxyl ends, and LiTFSI: OPLS-AA, CL&P and Aqvist's Li."""
+
+    kind: Literal["peo_litfsi"]
+    """Which builder."""
+    chains: Count
+    """Number of chains."""
+    degree_of_polymerisation: Annotated[Integer, Field(ge=2)]
+    """Repeat units of a chain."""
+    li_per_eo: Positive
+    """Li ions for each repeat unit, and as many TFSI."""
+    charge_scale: Positive = 1.0
+    """What the charges of the ions are multiplied by; 0.7 to 0.85 is often taken for the polarisability that such a
+    force field lacks."""
+    density_g_cm3: Positive = 0.15
+    """Density at which the molecules are scattered; the deck compresses them."""
+
+
 class Simulate(Section):
     """Trajectories that the workflow makes itself by running LAMMPS.
 
     The deck gets these LAMMPS variables: `seed`, `timestep` (in the deck's unit style), `steps` (of
-    production), `dump_every` (steps) and `dump_file`, besides those under `variables`.
+    production), `dump_every` (steps) and `dump_file`, with a `structure` also `data_file` and `elements`, besides those
+    under `variables`.
     """
+
+    structure: PEOLiTFSI | None = None
+    """Starting structure to build: a LAMMPS data file for the deck to read."""
 
     deck: str
     """LAMMPS input script, relative to the folder of the system files."""
@@ -288,6 +310,45 @@ class Kinetics(Section):
     """Into how many stretches of time, or groups of targets, the test frames are divided for the intervals."""
 
 
+class Structure(Section):
+    """What surrounds the targets of each state."""
+
+    groups: Annotated[dict[str, str], Field(min_length=1)] | None = None
+    """Atoms whose distribution around the targets is wanted: MDAnalysis selections by name, on the first frame of each
+    trajectory. Without it, every element."""
+    max_A: Positive = 7.0
+    """How far around a target is counted, A; in small cells periodic images count."""
+    bin_A: Positive = 0.05
+    """Width of a shell, A."""
+    coordinating: str = "all"
+    """MDAnalysis selection of the atoms that coordinate a target: the first minimum of their distribution ends the
+    first shell, and a molecule counts with its charge from its nearest one on."""
+    first_shell_A: Positive | None = None
+    """End of the first shell, A; by default that first minimum."""
+    frames: Count = 2000
+    """How many test frames are looked at, at most."""
+    profile: Literal["x", "y", "z"] = "z"
+    """Lattice vector along which the states are counted (x: the first, z: the third)."""
+    profile_bin_A: Positive = 0.5
+    """Width of a bin of that count, A."""
+    representatives: Count = 3
+    """How many typical surroundings of each state are written and drawn."""
+
+
+class Transport(Section):
+    """Which transitions carry diffusion and conduction."""
+
+    temperature_K: Positive
+    """Temperature of the run, K."""
+    reference: str = "all"
+    """MDAnalysis selection of the atoms whose centre of mass is taken to be at rest: all, or a rigid lattice."""
+    charges: Literal["atoms", "molecules"] = "molecules"
+    """What the charge of a state is made of, within its first shell: the partial charges of atoms, or those of whole
+    molecules, of which partial charges cut large ones in pieces."""
+    lags_ps: OneOrMore[Positive] | None = None
+    """Times of the displacements, ps; without it a series up to half a block."""
+
+
 class SiteType(Section):
     """One kind of known site in the cell."""
 
@@ -335,6 +396,10 @@ class System(Section):
 
     description: str = ""
     """One line for the report."""
+    scale: str | None = None
+    """Which of the `scales` is run; `--config scale=NAME` takes another."""
+    scales: dict[str, dict] = {}
+    """Variants of this system by name, such as a short run for a test: keys that replace those of this file."""
     simulate: Simulate | None = None
     """Only where the workflow runs LAMMPS itself."""
     trajectory: Trajectory
@@ -351,6 +416,8 @@ class System(Section):
     training: Training = Training()
     selection: Selection = Selection()
     kinetics: Kinetics = Kinetics()
+    structure: Structure = Structure()
+    transport: Transport | None = None
     sites: Sites | None = None
     baseline: Baseline | None = None
 
@@ -442,6 +509,8 @@ class Config(Section):
     """The systems to run; each is the file `<system>.yaml` in `system_dir`."""
     system_dir: Path = Path("config/systems")
     """Folder of the system files, relative to the working directory."""
+    scale: str | None = None
+    """Of the systems that have `scales`, the one to run instead of their own `scale`: `--config scale=test`."""
     lammps: str = "lmp"
     """Command that starts LAMMPS, e.g. `srun lmp_mpi`; only used by systems that simulate."""
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -7,9 +7,12 @@ from gdyn.figures.koopman import draw_koopman
 from gdyn.figures.network import draw_network
 from gdyn.figures.selection import draw_selection
 from gdyn.figures.sites import draw_sites
+from gdyn.figures.structure import draw_profile, draw_structure
 from gdyn.figures.style import save
+from gdyn.figures.surroundings import draw_surroundings, read_extxyz
 from gdyn.figures.timescales import draw_timescales
 from gdyn.figures.training import draw_training
+from gdyn.figures.transport import draw_transport
 from gdyn.figures.whole_cell import draw_whole_cell
 from gdyn.files import read_json
 
@@ -54,3 +57,29 @@ def draw_site_comparison(points, result, cell, cell_timescales, outputs):
     }
     for name, path in outputs.items():
         save(figures[name], path)
+
+
+def draw_structures(result, distributions, charges, profile, configurations, outputs):
+    """Draw what surrounds the targets of each state.
+
+    Parameters
+    ----------
+    result : path of a JSON file.
+    distributions, charges, profile : paths of CSV files.
+    configurations : path of an extxyz file.
+    outputs : mapping of the figures' names to the PDFs to write.
+    """
+    result = read_json(result)
+    figures = {
+        "structure": draw_structure(result, pd.read_csv(distributions), pd.read_csv(charges)),
+        "surroundings": draw_surroundings(read_extxyz(configurations)),
+        "profile": draw_profile(pd.read_csv(profile)),
+    }
+    for name, path in outputs.items():
+        save(figures[name], path)
+
+
+def draw_transports(result, transitions, displacements, outputs):
+    """Draw which transitions carry diffusion and conduction: from a JSON and CSVs to a PDF."""
+    figure = draw_transport(read_json(result), pd.read_csv(transitions), pd.read_csv(displacements))
+    save(figure, outputs["transport"])

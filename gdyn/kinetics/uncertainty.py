@@ -151,17 +151,38 @@ class Estimate:
     samples: list
 
     @classmethod
-    def of(cls, function, states, blocks):
+    def of(cls, function, states, blocks, by_target=None, by_frame=None):
         """Apply a function of (probabilities, segment) to all frames and to each block.
+
+        Parameters
+        ----------
+        function : of (probabilities, segment), or of these and what is given besides.
+        states : States
+        blocks : Blocks
+        by_target : (frames, target sets, ...) further data, divided into blocks likewise.
+        by_frame : (frames, ...) further data of the system as a whole; of its axes, only that of the frames is divided.
 
         Raises
         ------
         numpy.linalg.LinAlgError : all frames together do not determine it.
         """
-        samples = [
-            (states.probabilities[frames][:, targets], states.segment[frames]) for frames, targets in blocks.parts
-        ]
-        return cls((states.probabilities, states.segment), samples).map(lambda data: function(*data))
+
+        def part(frames, targets):
+            data = [states.probabilities[frames][:, targets], states.segment[frames]]
+            data += [] if by_target is None else [by_target[frames][:, targets]]
+            return data + ([] if by_frame is None else [by_frame[frames]])
+
+        everything = part(slice(None), slice(None))
+        return cls(everything, [part(*place) for place in blocks.parts]).map(lambda data: function(*data))
+
+    @classmethod
+    def join(cls, function, *estimates):
+        """What follows from several estimates of the same blocks by a function of all."""
+        rows = zip(*(estimate.samples for estimate in estimates), strict=True)
+        joined = cls(
+            [estimate.whole for estimate in estimates], [None if any(x is None for x in row) else row for row in rows]
+        )
+        return joined.map(lambda values: function(*values))
 
     def map(self, function):
         """What follows from it by a function of the same number.

@@ -188,6 +188,8 @@ def _sections(numbers):
     sections = [("Koopman model of the test frames, with 95 % intervals", model), ("How far to trust it", tests)]
     if "sites" in numbers:
         sections.append(("Compared with the known sites", _site_rows(numbers)))
+    if "structure" in numbers:
+        sections.append(("Structure and transport by state", _structure_rows(numbers)))
     training = numbers["training"]
     origin = [
         ("choice", numbers["choice"]["reason"], ""),
@@ -240,6 +242,42 @@ def _site_rows(numbers):
         between = _with_interval(slowest["value"], slowest["low"], slowest["high"])
         rows.append((f"global VAMPnet, {n_states} states", f"{between} ps{verdict}{deviation}", ""))
     return rows
+
+
+def _structure_rows(numbers):
+    structure, rows = numbers["structure"], []
+    shell = f"within {structure['first_shell_A']:.2f} A"
+    for group, values in structure["coordination"].items():
+        between = [structure["coordination_interval"][part][group] for part in ("low", "high")]
+        texts = [_short(*found) for found in zip(values, *between, strict=True)]
+        rows.append((f"{group} {shell}, by state", "   ".join(texts), ""))
+    if "transport" not in numbers:
+        return rows
+    transport = numbers["transport"]
+    if transport["charges_e"]:
+        texts = [
+            _short(*found)
+            for found in zip(transport["charges_e"], *transport["charges_e_interval"].values(), strict=True)
+        ]
+        rows.append((f"charge {shell}, by state", "   ".join(texts), "e"))
+    for key, name, unit in (
+        ("tracer_diffusion_m2_per_s", "diffusion coefficient", "m2/s"),
+        ("conductivity_S_per_m", "conductivity, sum over transitions", "S/m"),
+        ("conductivity_nernst_einstein_S_per_m", "conductivity, Nernst-Einstein", "S/m"),
+        ("conductivity_einstein_S_per_m", "conductivity, collective", "S/m"),
+        ("transference", "transference number", ""),
+    ):
+        if transport[key] is not None:
+            rows.append((name, _short(transport[key], *transport[f"{key}_interval"].values()), unit))
+    rows.append(("sum over transitions and MSD differ by", f"{transport['msd_closure_residual']:.1e}", ""))
+    return rows
+
+
+def _short(value, low, high):
+    """A number to three digits, with its interval."""
+    if value is None:
+        return "none"
+    return f"{value:.3g}" + ("" if low is None or high is None else f" ({low:.3g} to {high:.3g})")
 
 
 def _with_interval(value, low, high):

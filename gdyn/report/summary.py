@@ -33,6 +33,10 @@ UNITS = {
     "global": "ps",
     "global.local": "as of the same keys above",
     "global.vampnets": "as of the same keys above",
+    "structure": "1, atoms",
+    "structure.first_shell_A": "A, set or found",
+    "transport": "as the names of the keys say; percent of the sum, charges in e",
+    "transport.transference": "1",
     "training.wall_s": "s, measured",
     "training.frames_per_s": "1/s, measured",
     "training.epochs": "1, counted",
@@ -41,7 +45,9 @@ UNITS = {
 }
 
 
-def summarise(choice, koopman, chapman_kolmogorov, sites, cell, trajectories, summary, name, system):
+def summarise(
+    choice, koopman, chapman_kolmogorov, sites, cell, structure, transport, trajectories, summary, name, system
+):
     """Gather the numbers of all analyses.
 
     A number ``x`` that has a 95 % interval has a twin ``x_interval`` with ``low`` and ``high`` of the same
@@ -50,8 +56,8 @@ def summarise(choice, koopman, chapman_kolmogorov, sites, cell, trajectories, su
 
     Parameters
     ----------
-    choice, koopman, chapman_kolmogorov, sites, cell : paths of the JSON files of the analyses; ``sites`` and ``cell``
-        are lists of one, or empty for a system without known sites.
+    choice, koopman, chapman_kolmogorov : paths of the JSON files of the analyses.
+    sites, cell, structure, transport : likewise, but lists of one, or empty for a system without this analysis.
     trajectories : paths of the trajectory stores.
     summary : path to write.
     name, system : the system and its whole configuration.
@@ -90,6 +96,14 @@ def summarise(choice, koopman, chapman_kolmogorov, sites, cell, trajectories, su
         found = read_json(path)
         numbers["global"] = _of_cell(found)
         flags |= {"global": found["flags"]} if found["flags"] else {}
+    for path in structure:
+        found = read_json(path)
+        numbers["structure"] = _of_structure(found)
+        flags |= {"structure": found["flags"]} if found["flags"] else {}
+    for path in transport:
+        found = read_json(path)
+        numbers["transport"] = _of_transport(found)
+        flags |= {"transport": found["flags"]} if found["flags"] else {}
     provenance, notes = [], []
     for path in trajectories:
         with TrajectoryStore.open(path) as store:
@@ -200,6 +214,34 @@ def _tested(model):
         **_twin("ck_max_deviation", test["max_deviation"]),
         "ck_passed": test["passed"],
     }
+
+
+def _of_structure(structure):
+    return {
+        "first_shell_A": structure["first_shell_A"],
+        "coordination": {group: found["value"] for group, found in structure["coordination"].items()},
+        "coordination_interval": {
+            part: {group: found[part] for group, found in structure["coordination"].items()} for part in ("low", "high")
+        },
+    }
+
+
+def _of_transport(transport):
+    nothing = {"value": None, "low": None, "high": None}
+    found = {name: transport[name] for name in ("msd_closure_residual", "msd_closure_residual_paper", "msd_exponent")}
+    for name in (
+        "diffusion_m2_per_s",
+        "contribution_percent",
+        "contribution_percent_paper",
+        "charges_e",
+        "conductivity_S_per_m",
+        "tracer_diffusion_m2_per_s",
+        "conductivity_nernst_einstein_S_per_m",
+        "conductivity_einstein_S_per_m",
+        "transference",
+    ):
+        found |= _twin(name, transport[name] or nothing)
+    return found
 
 
 def _further_flags(test, choice):

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from itertools import takewhile
 from pathlib import Path
 
 from gdyn.errors import InputError
@@ -56,7 +57,7 @@ def executable(command):
     return [program, *words[1:]]
 
 
-def simulate(deck, dump, log, command, run, simulate, trajectory):
+def simulate(deck, dump, log, command, run, simulate, trajectory, data=None):
     """Run a LAMMPS deck and wait for it; the dump appears under its name only once it is whole.
 
     Parameters
@@ -68,6 +69,7 @@ def simulate(deck, dump, log, command, run, simulate, trajectory):
     command : how LAMMPS is started, e.g. ``lmp`` or ``srun lmp_mpi``.
     run : number of the run; its seed is ``simulate.seed + run``.
     simulate, trajectory : those sections of a system.
+    data : LAMMPS data file that the deck begins with, if any.
 
     Raises
     ------
@@ -87,6 +89,8 @@ def simulate(deck, dump, log, command, run, simulate, trajectory):
             "dump_every": trajectory.steps_per_frame,
             "dump_file": temporary,
         }
+        if data:
+            variables |= {"data_file": data, "elements": " ".join(elements_of_types(data))}
         for name, value in variables.items():
             words += ["-var", name, str(value)]
         LOG.info("starting %s", shlex.join(words))
@@ -104,6 +108,21 @@ def simulate(deck, dump, log, command, run, simulate, trajectory):
             raise InputError(f"{deck}: LAMMPS stopped: {why}; its log is {log}")
         if not temporary.exists():
             raise InputError(f"{deck}: LAMMPS ended well but wrote no dump; the deck has to write to ${{dump_file}}")
+
+
+def elements_of_types(data):
+    """The element of each atom type of a data file that says it in the comments of its masses.
+
+    Raises
+    ------
+    InputError : it does not.
+    """
+    lines = Path(data).read_text(encoding="utf-8").splitlines()
+    masses = takewhile(str.strip, lines[lines.index("Masses") + 2 :] if "Masses" in lines else [])
+    found = [line.partition("#")[2].split() for line in masses]
+    if not found or not all(found):
+        raise InputError(f"{data}: the masses of the atom types need comments that begin with their elements")
+    return [words[0] for words in found]
 
 
 def _watch(lines, steps):

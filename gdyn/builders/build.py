@@ -1,0 +1,43 @@
+"""From the ``simulate.structure`` of a system to the data file that its deck reads."""
+
+from gdyn.builders import peo_litfsi
+from gdyn.builders.molecules import total_mass, write_data
+from gdyn.builders.packing import edge_of, pack
+from gdyn.files import whole_file
+from gdyn.logs import LOG
+
+
+def build(data, structure, run, seed):
+    """Write the starting structure of one run.
+
+    Parameters
+    ----------
+    data : path of the LAMMPS data file to write.
+    structure : the ``simulate.structure`` of a system.
+    run : number of the run; its seed is ``seed + run``.
+    seed : of the first run.
+
+    Raises
+    ------
+    InputError : the molecules cannot be packed.
+    """
+    BUILDERS[structure.kind](data, structure, seed + run)
+
+
+def _peo_litfsi(data, structure, seed):
+    field = peo_litfsi.force_field(structure.charge_scale)
+    molecules = peo_litfsi.molecules(structure.chains, structure.degree_of_polymerisation, structure.li_per_eo, seed)
+    edge_A = edge_of(total_mass(molecules, field), structure.density_g_cm3)
+    placed = pack(molecules, edge_A, seed)
+    with whole_file(data) as temporary, open(temporary, "w", encoding="utf-8") as file:
+        write_data(file, "PEO/LiTFSI, OPLS-AA and CL&P", placed, [edge_A] * 3, field)
+    LOG.info(
+        "%d atoms in %d molecules at %g g/cm3, in a cube of %.1f A",
+        sum(len(molecule.types) for molecule in placed),
+        len(placed),
+        structure.density_g_cm3,
+        edge_A,
+    )
+
+
+BUILDERS = {"peo_litfsi": _peo_litfsi}

@@ -1,0 +1,92 @@
+"""What surrounds the targets of each state: distribution functions, coordination numbers, charges, profiles."""
+
+import numpy as np
+
+from gdyn.figures.style import REFERENCE, colour, label_panel, new_figure
+
+COLUMNS = 4
+
+
+def draw_structure(result, distributions, charges):
+    """Draw the radial distribution functions of each group by state, coordination numbers, and charge integrals.
+
+    Parameters
+    ----------
+    result : the content of ``structure.json``.
+    distributions, charges : the content of ``structure.csv`` and ``charges.csv``.
+
+    Returns
+    -------
+    Figure
+    """
+    groups = result["groups"]
+    kinds = list(charges["counted"].unique())
+    columns = min(COLUMNS, max(len(groups), 1))
+    rows = -(-len(groups) // columns)
+    figure = new_figure(2.9 * rows + (2.0 if kinds else 0.0), max(3.6, 1.8 * columns))
+    grid = figure.add_gridspec(2 * rows + bool(kinds), columns)
+    for number, group in enumerate(groups):
+        own = distributions[distributions["group"] == group]
+        top = figure.add_subplot(grid[2 * (number // columns), number % columns])
+        bottom = figure.add_subplot(grid[2 * (number // columns) + 1, number % columns], sharex=top)
+        for state, part in own.groupby("state"):
+            for axes, name, r in ((top, "g", "r_A"), (bottom, "n", "r_out_A")):
+                axes.fill_between(
+                    part[r], part[f"{name}_low"], part[f"{name}_high"], color=colour(state - 1), alpha=0.2, lw=0
+                )
+                axes.plot(part[r], part[name], color=colour(state - 1), lw=1.1, label=f"state {state}")
+        top.set_title(group)
+        highest = np.nanmax(own["g"], initial=1.0)
+        top.set(ylim=(0, 1.15 * highest))
+        inner = own[own["r_out_A"] <= 1.6 * result["first_shell_A"]]
+        bottom.set(ylim=(0, 1.1 * max(np.nanmax(inner["n"], initial=0.0), 1.0)), xlabel="r (Å)")
+        top.tick_params(labelbottom=False)
+        for axes in (top, bottom):
+            axes.axvline(result["first_shell_A"], color=REFERENCE, lw=0.7, ls=":")
+        if number % columns == 0:
+            top.set_ylabel("g(r)")
+            bottom.set_ylabel("atoms within r")
+        if number == 0:
+            top.legend(loc="upper right", fontsize=6.5, handlelength=1.2)
+            label_panel(top, "a")
+            label_panel(bottom, "b")
+    for number, kind in enumerate(kinds):
+        axes = figure.add_subplot(grid[-1, number * columns // len(kinds) : (number + 1) * columns // len(kinds)])
+        for state, part in charges[charges["counted"] == kind].groupby("state"):
+            low, high = part["charge_e_low"], part["charge_e_high"]
+            axes.fill_between(part["r_out_A"], low, high, color=colour(state - 1), alpha=0.2, lw=0)
+            axes.plot(part["r_out_A"], part["charge_e"], color=colour(state - 1), lw=1.1, label=f"state {state}")
+        axes.axhline(0, color="#202124", lw=0.6)
+        axes.axvline(result["first_shell_A"], color=REFERENCE, lw=0.7, ls=":")
+        axes.set(xlabel="r (Å)", ylabel="charge within r (e)")
+        axes.set_title(f"whole {kind}" if kind == "molecules" else f"charges of {kind}")
+        if number == 0:
+            label_panel(axes, "c")
+    return figure
+
+
+def draw_profile(profile):
+    """Draw how probable each state is, and how many samples there are, along one lattice vector.
+
+    Parameters
+    ----------
+    profile : the content of ``profile.csv``.
+
+    Returns
+    -------
+    Figure
+    """
+    figure = new_figure(3.6, 4.4)
+    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(1.4, 1.0))
+    total = profile.groupby("place_A")["share"].sum()
+    for state, part in profile.groupby("state"):
+        top.fill_between(part["place_A"], part["low"], part["high"], color=colour(state - 1), alpha=0.2, lw=0)
+        top.plot(part["place_A"], part["probability"], color=colour(state - 1), lw=1.2, label=f"state {state}")
+        bottom.plot(part["place_A"], 100 * part["share"], color=colour(state - 1), lw=1.0)
+    bottom.plot(total.index, 100 * total, color=REFERENCE, lw=0.8, ls="--", label="all")
+    top.set(ylabel="probability of the state", ylim=(-0.03, 1.03))
+    bottom.set(ylabel="samples (%)", xlabel=f"{profile['axis'].iloc[0]} (Å)")
+    top.legend(loc="upper right", ncols=2, fontsize=6.5)
+    for axes, letter in ((top, "a"), (bottom, "b")):
+        label_panel(axes, letter)
+    return figure

@@ -1,0 +1,62 @@
+"""Which transitions carry diffusion and conduction."""
+
+import numpy as np
+
+from gdyn.figures.style import REFERENCE, colour, label_panel, new_figure
+
+SHOWN = 12  # transitions in the bars, at most
+
+
+def draw_transport(result, transitions, displacements):
+    """Draw mean square displacements, the diffusion of transitions against time, and their contributions.
+
+    Parameters
+    ----------
+    result : the content of ``transport.json``.
+    transitions, displacements : the content of ``transport.csv`` and ``displacements.csv``.
+
+    Returns
+    -------
+    Figure
+    """
+    figure = new_figure(5.0)
+    grid = figure.add_gridspec(2, 2)
+    left, right, below = (figure.add_subplot(grid[place]) for place in ((0, 0), (0, 1), (1, slice(None))))
+
+    times = displacements["time_ps"].to_numpy()
+    left.fill_between(times, displacements["low"], displacements["high"], color=colour(0), alpha=0.2, lw=0)
+    left.plot(times, displacements["msd_A2"], color=colour(0), marker="o", ms=2.5)
+    left.plot(
+        times, displacements["msd_A2"].iloc[-1] * times / times[-1], color=REFERENCE, lw=0.8, ls="--", label="slope 1"
+    )
+    left.set(xlabel="time (ps)", ylabel="mean square displacement (Å²)", xscale="log", yscale="log")
+    left.legend(loc="upper left")
+
+    share = np.array(result["contribution_percent"]["value"], float)
+    n = len(share)
+    for (i, j), part in transitions.groupby(["from", "to"]):
+        look = {"lw": 1.3, "ls": "-"} if i == j else {"lw": 0.8, "ls": "--", "marker": ".", "ms": 2}
+        right.plot(part["time_ps"], part["D_m2_per_s"], color=colour(i - 1), label=f"{i} → {j}", **look)
+    right.axvline(result["lag_ps"], color="#9aa0a6", lw=0.8, ls=":")
+    right.set(xlabel="time (ps)", ylabel="D (m²/s)", xscale="log", yscale="log")
+    if n <= 3:
+        right.legend(loc="lower left", ncols=n, fontsize=6)
+
+    order = sorted(np.ndindex(n, n), key=lambda ij: -share[ij])[:SHOWN]
+    places = np.arange(len(order))
+    for shift, key, face, label in (
+        (-0.2, "contribution_percent", colour(0), "exact weights, which close"),
+        (0.2, "contribution_percent_paper", "#b9c4cc", "weights of the paper"),
+    ):
+        found = {part: np.array(result[key][part], float) for part in ("value", "low", "high")}
+        value, low, high = (np.array([found[part][ij] for ij in order]) for part in found)
+        below.bar(places + shift, value, 0.38, color=face, label=label)
+        error = np.nan_to_num(np.abs(np.stack([value - low, high - value])))
+        below.errorbar(places + shift, value, error, fmt="none", ecolor="#202124", lw=0.8, capsize=1.8)
+    what = "conduction" if result["charges_e"] else "diffusion"
+    below.set(xticks=places, xticklabels=[f"{i + 1} → {j + 1}" for i, j in order], ylabel=f"share of {what} (%)")
+    below.axhline(0, color="#202124", lw=0.6)
+    below.legend(loc="upper right")
+    for axes, letter in ((left, "a"), (right, "b"), (below, "c")):
+        label_panel(axes, letter)
+    return figure

@@ -1,0 +1,143 @@
+"""Counting what is around the targets, weighted by the probabilities of their states."""
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+
+
+@dataclass
+class Shells:
+    """Sums over frames and targets, each kept apart for every block of the data.
+
+    edges_A : (bins + 1,) of the shells
+    weight : (blocks, states) sum of the probabilities
+    counts : (blocks, states, groups, bins) of the atoms of each group, times the probabilities
+    density : (blocks, states, groups) of the number density of the group without the target, times the probabilities
+    charge_e : (blocks, states, bins) of the charges of atoms, times the probabilities
+    molecule_charge_e : likewise, of whole molecules, in the shell where their nearest coordinating atom is
+    """
+
+    edges_A: np.ndarray
+    weight: np.ndarray
+    counts: np.ndarray
+    density: np.ndarray
+    charge_e: np.ndarray
+    molecule_charge_e: np.ndarray
+
+    @classmethod
+    def empty(cls, edges_A, n_blocks, n_states, n_groups):
+        bins = len(edges_A) - 1
+        shapes = ((), (n_groups, bins), (n_groups,), (bins,), (bins,))
+        return cls(np.asarray(edges_A, float), *(np.zeros((n_blocks, n_states, *shape)) for shape in shapes))
+
+    def add(self, positions, cell, periodic, centres, probabilities, block, groups, atoms):
+        """Add one frame.
+
+        Parameters
+        ----------
+        positions : (atoms, 3), A, of any image.
+        cell : (3, 3), A, lattice vectors in rows; it may be tilted in any way.
+        periodic : (3,) bool, along which lattice vectors the cell repeats.
+        centres : (targets,) atoms that are counted from.
+        probabilities : (targets, states)
+        block : (targets,) int, that each target belongs to in this frame; -1 to leave it out.
+        groups : (groups, atoms) bool, which atoms are counted.
+        atoms : (charge_e, molecule, coordinating), each (atoms,): charges, numbers of molecules from 0 (-1 where
+            unknown), and whether an atom makes its molecule count.
+        """
+        charge, molecule, coordinating = atoms
+        heights = 1.0 / np.linalg.norm(np.linalg.inv(cell), axis=0)
+        images = np.where(periodic, np.floor(self.edges_A[-1] / heights + 0.5), 0).astype(np.int64)
+        fractional = np.asarray(positions, float) @ np.linalg.inv(cell)
+        volume = abs(np.linalg.det(cell))
+        used = np.flatnonzero(block >= 0)
+        weights = probabilities[used].astype(float)
+        own = groups[:, centres[used]].T
+        per_target = weights[:, :, None] * ((groups.sum(1) - own) / volume)[:, None, :]
+        np.add.at(self.weight, block[used], weights)
+        np.add.at(self.density, block[used], per_target)
+        molecules = np.bincount(molecule[molecule >= 0], charge[molecule >= 0], minlength=molecule.max(initial=-1) + 1)
+        itself = charge[centres[used]]
+        whole = np.array([molecules[m] if m >= 0 else q for m, q in zip(molecule[centres[used]], itself, strict=True)])
+        for sums, own_charge in ((self.charge_e, itself), (self.molecule_charge_e, whole)):
+            np.add.at(sums[..., 0], block[used], weights * own_charge.reshape(-1, 1))
+        _count(
+            fractional, np.asarray(cell, float), np.asarray(periodic, bool), images,
+            centres[used], weights, block[used],
+            np.ascontiguousarray(groups.T), charge, molecule, molecules, coordinating,
+            self.edges_A[-1], (len(self.edges_A) - 1) / self.edges_A[-1],
+            self.counts, self.charge_e, self.molecule_charge_e,
+        )  # fmt: skip
+
+    def part(self, blocks):
+        """The sums over some blocks, a slice."""
+        return Shells(self.edges_A, *(getattr(self, name)[blocks].sum(0) for name in list(vars(self))[1:]))
+
+    def rdf(self):
+        """State-weighted radial distribution functions, of summed blocks: (states, groups, bins).
+
+        ``sum p n_A / sum p rho_A V_shell`` (equation 19 of docs/theory.md).
+        """
+        volume = 4 / 3 * np.pi * np.diff(self.edges_A**3)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return self.counts / (self.density[..., None] * volume)
+
+    def coordination(self):
+        """Running coordination numbers up to the outer edge of each shell: (states, groups, bins)."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return self.counts.cumsum(-1) / self.weight[..., None, None]
+
+    def charge(self, whole_molecules):
+        """Charge within the outer edge of each shell, that of the target included: (states, bins), e.
+
+        Equation 20 of docs/theory.md; of atoms, or of every molecule that has a coordinating atom within.
+        """
+        sums = self.molecule_charge_e if whole_molecules else self.charge_e
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return sums.cumsum(-1) / self.weight[..., None]
+
+
+@numba.njit(cache=True)
+def _count(
+    fractional, cell, periodic, images, centres, weights, block, member, charge, molecule, total, coordinating,
+    reach, per_A, counts, charges, molecule_charges,
+):  # fmt: skip
+    n_states, n_groups = weights.shape[1], member.shape[1]
+    nearest = np.empty(len(total))
+    offset = np.empty(3)
+    for t in range(len(centres)):
+        centre, b = centres[t], block[t]
+        nearest[:] = np.inf
+        for a in range(len(fractional)):
+            for k in range(3):
+                offset[k] = fractional[a, k] - fractional[centre, k]
+                if periodic[k]:
+                    offset[k] -= np.rint(offset[k])
+            for i in range(-images[0], images[0] + 1):
+                for j in range(-images[1], images[1] + 1):
+                    for k in range(-images[2], images[2] + 1):
+                        if a == centre:
+                            continue
+                        square = 0.0
+                        for x in range(3):
+                            d = (offset[0] + i) * cell[0, x] + (offset[1] + j) * cell[1, x]
+                            d += (offset[2] + k) * cell[2, x]
+                            square += d * d
+                        if square >= reach * reach:
+                            continue
+                        distance = np.sqrt(square)
+                        place = min(int(distance * per_A), counts.shape[3] - 1)
+                        for s in range(n_states):
+                            charges[b, s, place] += weights[t, s] * charge[a]
+                            for g in range(n_groups):
+                                if member[a, g]:
+                                    counts[b, s, g, place] += weights[t, s]
+                        m = molecule[a]
+                        if m >= 0 and m != molecule[centre] and coordinating[a] and distance < nearest[m]:
+                            nearest[m] = distance
+        for m in range(len(total)):
+            if nearest[m] < reach:
+                place = min(int(nearest[m] * per_A), counts.shape[3] - 1)
+                for s in range(n_states):
+                    molecule_charges[b, s, place] += weights[t, s] * total[m]

@@ -1,0 +1,179 @@
+"""Displacements of the targets, of charged molecules and of all charge, without the drift of the system."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gdyn.errors import InputError
+from gdyn.logs import progress
+from gdyn.store import TrajectoryStore
+from gdyn.trajectory.lag import lagged_frames
+from gdyn.trajectory.targets import select_atoms
+
+BLOCK_BYTES = 64 * 2**20
+NEUTRAL_E = 0.01  # net charge of a molecule that counts as none
+SAME_VOLUME = 1e-3  # relative
+
+
+@dataclass
+class Paths:
+    """Where things are in the frames of the states, unwrapped, relative to the reference; A.
+
+    targets : (frames, target sets, 3), not numbers where a set is not present
+    dipole : (frames, 3) of all charges, e A; None where charges are unknown, or differ between trajectories
+    target_dipole : (frames, 3) of the targets' charges, e A
+    ions : {net charge in e: (frames, molecules, 3)} of the molecules that are charged
+    volume_A3 : mean volume
+    flags : what is not to be trusted
+    """
+
+    targets: np.ndarray
+    dipole: np.ndarray | None
+    target_dipole: np.ndarray | None
+    ions: dict
+    volume_A3: float
+    flags: list
+
+
+def read_paths(states, trajectories, reference):
+    """Follow the targets through the frames of the states.
+
+    Parameters
+    ----------
+    states : States
+    trajectories : paths of the trajectory stores, in the order of their numbers.
+    reference : MDAnalysis selection of the atoms whose centre of mass is taken to be at rest.
+
+    Raises
+    ------
+    InputError : a trajectory could not be unwrapped, or the selection is wrong.
+    """
+    n_frames, n_sets = states.probabilities.shape[:2]
+    paths = Paths(np.full((n_frames, n_sets, 3), np.nan), np.zeros((n_frames, 3)), np.zeros((n_frames, 3)), {}, 0.0, [])
+    numbers, flags = np.unique(states.trajectory), set()
+    for number in numbers:
+        frames = np.flatnonzero(states.trajectory == number)
+        with TrajectoryStore.open(trajectories[number]) as store:
+            if store.unwrapped == "no":
+                raise InputError(
+                    f"{store.source}: atoms move so far between two frames that they cannot be unwrapped, and "
+                    f"displacements mean nothing; dump xu yu zu or image flags, or leave out the section transport"
+                )
+            if store.unwrapped == "rebuilt":
+                flags.add("positions were unwrapped by nearest images, as the dump has no unwrapped ones")
+            volumes = np.abs(np.linalg.det(store.cells()))
+            if np.ptp(volumes) > SAME_VOLUME * volumes.mean():
+                flags.add(
+                    "the volume changes, and displacements of unwrapped coordinates hold a part of the changes of the "
+                    "box that grows with time: take the production run at constant volume"
+                )
+            paths.volume_A3 += volumes.mean() / len(numbers)
+            _follow(paths, store, states, frames, reference, flags)
+    if paths.dipole is None or any(ions.shape[0] != n_frames for ions in paths.ions.values()):
+        paths.dipole, paths.ions = None, {}
+    paths.flags = sorted(flags)
+    return paths
+
+
+def _follow(paths, store, states, frames, reference, flags):
+    """Fill in the frames of one trajectory."""
+    atoms, cell = store.atoms, store.cells(0)
+    inside = (store.positions(0) @ np.linalg.inv(cell) % 1.0) @ cell
+    still = select_atoms(atoms, inside, cell, reference, "transport.reference")
+    mass = masses(atoms.element, flags)
+    still_mass = mass[still] / mass[still].sum()
+    here = np.flatnonzero(states.present[frames].any(0))
+    members = states.target_ids[here]
+    index = np.searchsorted(atoms.id, np.maximum(members, atoms.id[0]))
+    share = np.where(members >= 0, mass[index], 0.0)
+    share /= share.sum(1, keepdims=True)
+    charge = atoms.charge_e
+    molecules = _charged_molecules(atoms, mass) if charge is not None else {}
+    stored = np.searchsorted(store.time_ps, states.time_ps[frames] - 1e-6)
+    step = max(1, BLOCK_BYTES // (12 * len(atoms)))
+    if charge is None:
+        paths.dipole = paths.target_dipole = None
+    for begin in progress(range(0, len(frames), step), "displacements"):
+        chosen = frames[begin : begin + step]
+        at = stored[begin : begin + step]
+        x = store.positions(slice(at[0], at[-1] + 1)).astype(np.float64)[at - at[0]]
+        x -= np.einsum("fax,a->fx", x[:, still], still_mass)[:, None]
+        paths.targets[np.ix_(chosen, here)] = np.einsum("ftkx,tk->ftx", x[:, index], share)
+        if charge is None:
+            continue
+        if paths.dipole is not None:
+            paths.dipole[chosen] = np.einsum("fax,a->fx", x, charge)
+            own = np.where(members >= 0, charge[index], 0.0)
+            paths.target_dipole[chosen] = np.einsum("ftkx,tk->fx", x[:, index], own)
+        for net, weights in molecules.items():
+            if net not in paths.ions:
+                paths.ions[net] = np.full((len(states.time_ps), len(weights), 3), np.nan)
+            if paths.ions[net].shape[1] == len(weights):
+                paths.ions[net][chosen] = np.stack(
+                    [np.einsum("fax,a->fx", x[:, rows], w) for rows, w in weights], axis=1
+                )
+    paths.targets[frames] = np.where(states.present[frames][..., None], paths.targets[frames], np.nan)
+
+
+def _charged_molecules(atoms, mass):
+    """{net charge: list of (atoms, shares of mass)} of molecules that have one; atoms where there are no molecules."""
+    number = np.arange(len(atoms)) if atoms.molecule is None else np.unique(atoms.molecule, return_inverse=True)[1]
+    net = np.bincount(number, atoms.charge_e).round(3)
+    found = {}
+    for molecule in np.flatnonzero(np.abs(net) > NEUTRAL_E):
+        rows = np.flatnonzero(number == molecule)
+        found.setdefault(float(net[molecule]), []).append((rows, mass[rows] / mass[rows].sum()))
+    return found
+
+
+def masses(elements, flags):
+    """Masses by element, g/mol; where a name is no element all are 1, and ``flags`` says so."""
+    from MDAnalysis.guesser.tables import masses as known
+
+    unknown = sorted(set(elements) - set(known))
+    if unknown:
+        flags.add(f"{unknown[0]} is no element, so all masses are taken as equal where a centre of mass is needed")
+        return np.ones(len(elements))
+    return np.array([known[element] for element in elements])
+
+
+def by_transition(probabilities, segment, positions, lag_frames):
+    """Joint probabilities and squared displacements of all transitions at a lag (equations 21 and 22, docs/theory.md).
+
+    Parameters
+    ----------
+    probabilities : (frames, targets, states), NaN where a target is not present
+    segment : (frames,) pairs stay within a segment
+    positions : (frames, targets, 3), A
+    lag_frames : int
+
+    Returns
+    -------
+    (2, states, states) : ``P_ij = <p_i(t) p_j(t + lag)>``, and ``S_ij = <p_i(t) p_j(t + lag) |dr|^2>`` in A^2
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError : there is no pair of frames.
+    """
+    first = lagged_frames(segment, lag_frames)
+    x, y = (probabilities[f].astype(np.float64) for f in (first, first + lag_frames))
+    square = np.square(positions[first + lag_frames] - positions[first]).sum(-1)
+    both = ~(np.isnan(x[..., 0]) | np.isnan(y[..., 0]))
+    if not both.any():
+        raise np.linalg.LinAlgError("there is no pair of frames")
+    x, y, square = x[both], y[both], square[both]
+    return np.stack([x.T @ y, (x * square[:, None]).T @ y]) / len(x)
+
+
+def mean_square(positions, segment, lag_frames, others=None):
+    """Mean of the squared displacements, or of their product with those of ``others``; NaN where there are no pairs.
+
+    Parameters
+    ----------
+    positions, others : (frames, walkers, 3)
+    """
+    first = lagged_frames(segment, lag_frames)
+    moved = positions[first + lag_frames] - positions[first]
+    other = moved if others is None else others[first + lag_frames] - others[first]
+    product = (moved * other).sum(-1)
+    return product[~np.isnan(product)].mean() if (~np.isnan(product)).any() else np.nan
