@@ -23,3 +23,4 @@ rule all:
     default_target: True
     input:
         expand("results/{system}/{file}", system=SYSTEMS, file=["report.pdf", "summary.json"]),
+        [f"results/{name}/states/test.lammpstrj" for name in SYSTEMS if system(name).export == "lammps"],

@@ -135,3 +135,27 @@ rule transport:
         "{wildcards.system}: transport by state"
     script:
         "../workflow_scripts/transport.py"
+
+
+rule export_dump:
+    input:
+        states="results/{system}/states/test.h5",
+        trajectories=of_system("results/{system}/trajectory/{trajectory}.h5", trajectory=trajectories),
+    output:
+        dump="results/{system}/states/test.lammpstrj",
+    log:
+        "results/{system}/logs/export_dump.log",
+    benchmark:
+        "results/{system}/benchmarks/export_dump.tsv"
+    conda:
+        "../envs/trajectory.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=120,
+    params:
+        version=gdyn.__version__,
+    message:
+        "{wildcards.system}: states as a LAMMPS dump"
+    script:
+        "../workflow_scripts/export_dump.py"

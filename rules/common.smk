@@ -77,9 +77,9 @@ def deck(wildcards):
     return Path(CONFIG.system_dir, system(wildcards.system).simulate.deck)
 
 
-def structure(wildcards):
+def beginning(wildcards):
     """Params: what a simulation begins with."""
-    return system(wildcards.system).simulate.structure.model_dump(mode="json")
+    return system(wildcards.system).simulate.model_dump(mode="json", include={"structure", "seed"})
 
 
 def built(wildcards):

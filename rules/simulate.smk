@@ -13,8 +13,7 @@ rule build:
         runtime=60,
     params:
         version=gdyn.__version__,
-        structure=structure,
-        seed=lambda wildcards: system(wildcards.system).simulate.seed,
+        begin=beginning,
     message:
         "{wildcards.system}: starting structure of run {wildcards.trajectory}"
     script:

@@ -1,11 +1,10 @@
 from gdyn.builders import build
-from gdyn.config import PEOLiTFSI
 from gdyn.logs import job
 
 with job(snakemake):
     build(
         data=snakemake.output.data,
-        structure=PEOLiTFSI(**snakemake.params.structure),
+        structure=snakemake.params.begin["structure"],
+        seed=snakemake.params.begin["seed"],
         run=int(snakemake.wildcards.trajectory),
-        seed=snakemake.params.seed,
     )

@@ -1,8 +1,11 @@
 """From the ``simulate.structure`` of a system to the data file that its deck reads."""
 
-from gdyn.builders import peo_litfsi
+from pydantic import TypeAdapter
+
+from gdyn.builders import peo_litfsi, si_au, water
 from gdyn.builders.molecules import total_mass, write_data
 from gdyn.builders.packing import edge_of, pack
+from gdyn.config.models import Built
 from gdyn.files import whole_file
 from gdyn.logs import LOG
 
@@ -13,7 +16,7 @@ def build(data, structure, run, seed):
     Parameters
     ----------
     data : path of the LAMMPS data file to write.
-    structure : the ``simulate.structure`` of a system.
+    structure : the ``simulate.structure`` of a system, or its plain values.
     run : number of the run; its seed is ``seed + run``.
     seed : of the first run.
 
@@ -21,6 +24,7 @@ def build(data, structure, run, seed):
     ------
     InputError : the molecules cannot be packed.
     """
+    structure = TypeAdapter(Built).validate_python(structure)
     BUILDERS[structure.kind](data, structure, seed + run)
 
 
@@ -40,4 +44,21 @@ def _peo_litfsi(data, structure, seed):
     )
 
 
-BUILDERS = {"peo_litfsi": _peo_litfsi}
+def _si_au(data, structure, seed):
+    settings = structure.model_dump(exclude={"kind"})
+    types, positions, cell = si_au.structure(**settings, seed=seed)
+    with whole_file(data) as temporary, open(temporary, "w", encoding="utf-8") as file:
+        si_au.write(file, types, positions, cell)
+    LOG.info("%d atoms in a box of %.1f x %.1f x %.1f A", len(types), *cell)
+
+
+def _water(data, structure, seed):
+    molecules = [water.molecule() for _ in range(structure.molecules)]
+    edge_A = edge_of(total_mass(molecules, water.FORCE_FIELD), structure.density_g_cm3)
+    placed = pack(molecules, edge_A, seed)
+    with whole_file(data) as temporary, open(temporary, "w", encoding="utf-8") as file:
+        write_data(file, "water, SPC/E", placed, [edge_A] * 3, water.FORCE_FIELD)
+    LOG.info("%d molecules at %g g/cm3, in a cube of %.1f A", len(placed), structure.density_g_cm3, edge_A)
+
+
+BUILDERS = {"peo_litfsi": _peo_litfsi, "si_au": _si_au, "water": _water}

@@ -63,15 +63,16 @@ def _page():
     lines += ["", "# A system", ""]
     lines += _table("Top level", System, "")
     for path, model in _sections(System, ""):
-        lines += ["", *_table(f"`{path}`", model, f"{path}.")]
+        kind = model.model_fields.get("kind")
+        of_kind = f", kind {_kind(kind.annotation)}" if kind else ""
+        lines += ["", *_table(f"`{path}`{of_kind}", model, f"{path}.")]
     return "\n".join(lines).rstrip() + "\n"
 
 
 def _sections(model, prefix) -> Iterator[tuple[str, type[BaseModel]]]:
     for name, field in model.model_fields.items():
-        inner = _model_in(field.annotation)
-        if inner:
-            path = f"{prefix}{name}" + {dict: ".NAME", list: "[]"}.get(get_origin(field.annotation), "")
+        path = f"{prefix}{name}" + {dict: ".NAME", list: "[]"}.get(get_origin(field.annotation), "")
+        for inner in _models_in(field.annotation):
             yield path, inner
             yield from _sections(inner, f"{path}.")
 
@@ -86,12 +87,12 @@ def _table(title, model, prefix):
         "|---|---|---|---|",
     ]
     for name, field in model.model_fields.items():
-        inner = _model_in(field.annotation)
+        inner = _models_in(field.annotation)
         default = "" if field.is_required() else "`" + _default(field.get_default(call_default_factory=True)) + "`"
         if inner:
             kind, meaning, default = (
                 "section",
-                _paragraph(inner.__doc__).split(". ")[0].rstrip(".") + ".",
+                " Or: ".join(_paragraph(model.__doc__).split(". ")[0].rstrip(".") + "." for model in inner),
                 "" if field.is_required() else "optional",
             )
         else:
@@ -110,11 +111,11 @@ def _paragraph(text):
     return " ".join((text or "").split()).replace("|", "\\|")
 
 
-def _model_in(annotation):
-    arguments = [annotation, *get_args(annotation), *(b for a in get_args(annotation) for b in get_args(a))]
-    return next(
-        (a for a in arguments if isinstance(a, type) and get_origin(a) is None and issubclass(a, Section)), None
-    )
+def _models_in(annotation):
+    """Return the sections that an annotation holds, as a container or as alternatives."""
+    if isinstance(annotation, type) and get_origin(annotation) is None and issubclass(annotation, Section):
+        return [annotation]
+    return [model for argument in get_args(annotation) for model in _models_in(argument)]
 
 
 def _kind(annotation):

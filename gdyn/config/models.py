@@ -56,15 +56,46 @@ class PEOLiTFSI(Section):
     """Density at which the molecules are scattered; the deck compresses them."""
 
 
+class SiAu(Section):
+    """Two {110} slabs of silicon, which meet across the periodic boundary along z, around a liquid of Si and Au."""
+
+    kind: Literal["si_au"]
+    """Which builder."""
+    repeats: tuple[Count, Count]
+    """Cells of the slabs along x ([1-10]) and y ([001])."""
+    slab_layers: Annotated[Integer, Field(ge=2)]
+    """{110} layers of each slab."""
+    liquid_atoms: Count
+    """Atoms of the liquid."""
+    si_fraction: Fraction
+    """Part of them that is silicon."""
+    lattice_A: Positive = 5.5
+    """Lattice constant of the slabs, A."""
+
+
+class Water(Section):
+    """Molecules of water, SPC/E."""
+
+    kind: Literal["water"]
+    """Which builder."""
+    molecules: Count
+    """How many."""
+    density_g_cm3: Positive = 0.7
+    """Density at which the molecules are scattered; the deck compresses them."""
+
+
+Built = Annotated[PEOLiTFSI | SiAu | Water, Field(discriminator="kind")]
+
+
 class Simulate(Section):
     """Trajectories that the workflow makes itself by running LAMMPS.
 
     The deck gets these LAMMPS variables: `seed`, `timestep` (in the deck's unit style), `steps` (of
-    production), `dump_every` (steps) and `dump_file`, with a `structure` also `data_file` and `elements`, besides those
-    under `variables`.
+    production), `dump_every` (steps), `dump_file` and `deck_dir`, with a `structure` also `data_file`
+    and `elements`, besides those under `variables`.
     """
 
-    structure: PEOLiTFSI | None = None
+    structure: Built | None = None
     """Starting structure to build: a LAMMPS data file for the deck to read."""
 
     deck: str
@@ -109,6 +140,22 @@ class Trajectory(Section):
         return multiple(self.frame_interval_ps, self.timestep_ps, "trajectory.frame_interval_ps", "the timestep")
 
 
+class Interface(Section):
+    """Of the selected atoms, only those in a liquid and in the first layers of the crystal beside it.
+
+    The crystal may lie across the periodic boundary, and grow or melt later on.
+    """
+
+    liquid: str
+    """MDAnalysis selection of atoms that are in the liquid alone, e.g. `element Au`: the crystal is the longest
+    stretch of the axis without them."""
+    layers: Count = 2
+    """How many layers of the crystal at each of its two sides, counted by minima of the density of the selected
+    atoms."""
+    axis: Literal["x", "y", "z"] = "z"
+    """Lattice vector across the interfaces (x: the first, z: the third)."""
+
+
 class Targets(Section):
     """The atoms (or molecules) whose dynamics is learned."""
 
@@ -119,6 +166,8 @@ class Targets(Section):
     dynamic_ps: OneOrMore[Annotated[Number, Field(ge=0)]] | None = None
     """Times since the beginning of each trajectory at which the selection is evaluated anew, ps. From one
     to the next, the targets are those selected at the first; before the first time there are none."""
+    interface: Interface | None = None
+    """For a crystal beside a liquid."""
     group_by: Literal["atom", "molecule"] = "atom"
     """Whether each selected atom is a target of its own, or all selected atoms of one molecule are
     one target."""
@@ -418,6 +467,8 @@ class System(Section):
     kinetics: Kinetics = Kinetics()
     structure: Structure = Structure()
     transport: Transport | None = None
+    export: Literal["lammps"] | None = None
+    """Whether the test states are also written as a LAMMPS dump, `states/test.lammpstrj`, to be coloured in OVITO."""
     sites: Sites | None = None
     baseline: Baseline | None = None
 

@@ -19,7 +19,8 @@ def draw_structure(result, distributions, charges):
     -------
     Figure
     """
-    groups = result["groups"]
+    there = distributions.groupby("group")["g"].any()  # a group of the target alone is nowhere around it
+    groups = [group for group in result["groups"] if there[group]]
     kinds = list(charges["counted"].unique())
     columns = min(COLUMNS, max(len(groups), 1))
     rows = -(-len(groups) // columns)

@@ -23,7 +23,11 @@ def read_extxyz(path):
         about = dict(word.split("=", 1) for word in lines[at + 1].split() if "=" in word and '"' not in word)
         rows = [line.split() for line in lines[at + 2 : at + 2 + n]]
         found.append(
-            {"elements": [row[0] for row in rows], "positions": np.array([row[1:4] for row in rows], float)}
+            {
+                "elements": [row[0] for row in rows],
+                "positions": np.array([row[1:4] for row in rows], float),
+                "coordinating": np.array([row[4] == "1" for row in rows]),
+            }
             | {name: float(value) for name, value in about.items() if name != "Properties"}
         )
         at += n + 2
@@ -72,7 +76,7 @@ def _draw(axes, one):
     distance = np.linalg.norm(positions, axis=1)
     near = np.flatnonzero(distance <= shell + SHOWN_BEYOND_A)
     elements, positions, distance = [one["elements"][i] for i in near], positions[near], distance[near]
-    for i in np.flatnonzero((distance > 0) & (distance <= shell)):
+    for i in np.flatnonzero((distance > 0) & (distance <= shell) & one["coordinating"][near]):
         axes.plot(*np.stack([positions[0], positions[i]]).T, color="#8f6fc4", lw=0.7, ls="--")
     radii = np.array([BOND_A.get(element, 0.8) for element in elements])
     for i in range(1, len(positions)):

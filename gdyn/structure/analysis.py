@@ -46,11 +46,12 @@ def analyse_structure(
         of_block[part] = number
     edges = np.linspace(0.0, structure.max_A, round(structure.max_A / structure.bin_A) + 1)
     n_states = states.probabilities.shape[-1]
-    shells, names, along, flags = None, None, None, []
+    shells, names, along, flags, coordinating = None, None, None, [], {}
     charged = True
     for number in np.unique(states.trajectory):
         with TrajectoryStore.open(trajectories[number]) as store:
             around = Surroundings(store, structure)
+            coordinating[int(number)] = around.atoms[2]
             if names is None:
                 names = around.names
                 shells = Shells.empty(edges, len(blocks) + 1, n_states, len(names))
@@ -113,7 +114,7 @@ def analyse_structure(
     ]
     write_table(charges, pd.concat(rows) if rows else pd.DataFrame(columns=["state", "counted", "r_out_A", "charge_e"]))
     write_table(profile, along.table())
-    write_extxyz(configurations, representatives(states, trajectories, frames, structure, shell_A))
+    write_extxyz(configurations, representatives(states, trajectories, coordinating, frames, structure, shell_A))
 
 
 PARTS = (("value", ""), ("low", "_low"), ("high", "_high"))

@@ -17,6 +17,7 @@ class Configuration:
     """The surroundings of one target at one moment.
 
     elements, positions : of the atoms within reach, relative to the target, which comes first; A
+    coordinating : (atoms,) bool, of these
     """
 
     state: int
@@ -27,9 +28,10 @@ class Configuration:
     first_shell_A: float
     elements: list
     positions: np.ndarray
+    coordinating: np.ndarray
 
 
-def representatives(states, trajectories, frames, structure, first_shell_A):
+def representatives(states, trajectories, coordinating, frames, structure, first_shell_A):
     """Typical surroundings: ``structure.representatives`` for each state, the most typical first.
 
     Among the samples that are most certainly of a state, those are taken whose counts of atoms of every element in
@@ -39,6 +41,7 @@ def representatives(states, trajectories, frames, structure, first_shell_A):
     ----------
     states : States
     trajectories : paths of the trajectory stores.
+    coordinating : {number of a trajectory: (atoms,) bool}
     frames : (frames,) those to choose from.
     structure : that section of a system.
     first_shell_A : where the first shell ends.
@@ -54,12 +57,12 @@ def representatives(states, trajectories, frames, structure, first_shell_A):
         seen = [_look(states, trajectories, frames[i // sure.shape[1]], i % sure.shape[1], structure) for i in chosen]
         if not seen:
             continue
-        kinds = sorted({element for elements, _ in seen for element in elements})
-        counts = np.array([_describe(elements, positions, kinds, structure.max_A) for elements, positions in seen])
+        kinds = sorted({element for elements, *_ in seen for element in elements})
+        counts = np.array([_describe(*one[:2], kinds, structure.max_A) for one in seen])
         unlike = np.square(counts - counts.mean(0)).sum(1)
         for nearest in np.argsort(unlike)[: structure.representatives]:
             frame, target = frames[chosen[nearest] // sure.shape[1]], chosen[nearest] % sure.shape[1]
-            elements, positions = seen[nearest]
+            elements, positions, atoms = seen[nearest]
             found.append(
                 Configuration(
                     state=state + 1,
@@ -70,13 +73,14 @@ def representatives(states, trajectories, frames, structure, first_shell_A):
                     first_shell_A=first_shell_A,
                     elements=elements,
                     positions=positions,
+                    coordinating=coordinating[int(states.trajectory[frame])][atoms],
                 )
             )
     return found
 
 
 def _look(states, trajectories, frame, target, structure):
-    """Elements and positions of what is around a target, nearest first; periodic images are atoms of their own."""
+    """Elements, positions and indices of the atoms around a target, nearest first; periodic images are atoms too."""
     with TrajectoryStore.open(trajectories[states.trajectory[frame]]) as store:
         at = int(np.searchsorted(store.time_ps, states.time_ps[frame] - 1e-6))
         centre = int(np.searchsorted(store.atoms.id, states.target_ids[target, 0]))
@@ -92,7 +96,7 @@ def _look(states, trajectories, frame, target, structure):
         elements = np.repeat(store.atoms.element, len(shifts))
         distance = np.linalg.norm(positions, axis=1)
         near = np.argsort(distance)[: (distance < structure.max_A).sum()]
-        return elements[near].tolist(), positions[near]
+        return elements[near].tolist(), positions[near], near // len(shifts)
 
 
 def _describe(elements, positions, kinds, reach_A):
@@ -112,6 +116,6 @@ def write_extxyz(path, configurations):
                 for name in ("state", "probability", "trajectory", "time_ps", "target_id", "first_shell_A")
             )
             print(len(one.elements), file=file)
-            print(f'Properties=species:S:1:pos:R:3 pbc="F F F" {about}', file=file)
-            for element, (x, y, z) in zip(one.elements, one.positions, strict=True):
-                print(f"{element} {x:.4f} {y:.4f} {z:.4f}", file=file)
+            print(f'Properties=species:S:1:pos:R:3:coordinating:I:1 pbc="F F F" {about}', file=file)
+            for element, (x, y, z), binds in zip(one.elements, one.positions, one.coordinating, strict=True):
+                print(f"{element} {x:.4f} {y:.4f} {z:.4f} {int(binds)}", file=file)

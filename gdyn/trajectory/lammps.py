@@ -88,6 +88,7 @@ def simulate(deck, dump, log, command, run, simulate, trajectory, data=None):
             "steps": steps,
             "dump_every": trajectory.steps_per_frame,
             "dump_file": temporary,
+            "deck_dir": Path(deck).parent,
         }
         if data:
             variables |= {"data_file": data, "elements": " ".join(elements_of_types(data))}

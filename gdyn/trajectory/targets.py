@@ -6,6 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from gdyn.errors import InputError
+from gdyn.trajectory.interface import near_interface
+
+AXES = "xyz"
 
 
 @dataclass
@@ -101,6 +104,12 @@ def target_sets(atoms, positions, cell, settings):
     InputError : the selection is wrong or empty, or molecules are asked for and unknown.
     """
     chosen = select_atoms(atoms, positions, cell, settings.selection, "targets.selection")
+    if settings.interface:
+        axis = AXES.index(settings.interface.axis)
+        inverse = np.linalg.inv(cell)[:, axis]
+        marker = select_atoms(atoms, positions, cell, settings.interface.liquid, "targets.interface.liquid")
+        height_A = 1.0 / np.linalg.norm(inverse)
+        chosen = near_interface(chosen, marker, positions @ inverse % 1.0, height_A, settings.interface.layers)
     if settings.group_by == "atom":
         return chosen.astype(np.int32)[:, None]
     if atoms.molecule is None:

@@ -204,3 +204,27 @@ def test_schema_refuses_what_the_models_refuse(root):
         values[section][key] = value
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(values, schema)
+
+
+SCALED = """
+scale: small
+trajectory: {files: a.lammpstrj, units: metal, timestep: 0.001, frame_interval_ps: 1}
+targets: {selection: element Li}
+graphs: {neighbors: 12}
+search: {n_states: 2, lag_ps: 10, width: 8}
+scales:
+  small: {search: {lag_ps: 5}}
+  test: {search: {lag_ps: 2}, seeds: [9]}
+"""
+
+
+def test_scales_replace_keys(tmp_path):
+    (tmp_path / "a.yaml").write_text(SCALED)
+    for chosen, lag, seeds in ((None, 5, 5), ("test", 2, 1), ("paper", 5, 5)):
+        system = load_system("a", load_config({"systems": "a", "system_dir": str(tmp_path), "scale": chosen}))
+        assert system.search.lag_ps == [lag]
+        assert system.search.width == [8]
+        assert len(system.seeds) == seeds
+    (tmp_path / "a.yaml").write_text(SCALED.replace("scale: small", "scale: huge"))
+    with pytest.raises(ConfigError, match="scale: 'huge' is not among scales \\(small, test\\); choose one of them"):
+        load_system("a", load_config({"systems": "a", "system_dir": str(tmp_path)}))

@@ -61,6 +61,12 @@ def toy(root, tmp_path_factory):
     return workflow
 
 
+@pytest.fixture(scope="session")
+def make_workflow(root):
+    """Make an empty workflow folder at a path."""
+    return lambda folder: Workflow(root, folder)
+
+
 @pytest.fixture
 def workflow(root, tmp_path):
     """An empty workflow folder."""

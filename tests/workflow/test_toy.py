@@ -20,7 +20,8 @@ def summary(toy):
 
 def test_every_result_is_in_its_place(toy):
     found = {str(path.relative_to(toy.results / "toy")) for path in (toy.results / "toy").rglob("*") if path.is_file()}
-    figures = ("sites", "whole_cell", "timescales", "chapman_kolmogorov", "koopman", "network", "selection", "training")
+    kinetics = ("timescales", "chapman_kolmogorov", "koopman", "network", "selection", "training")
+    figures = ("sites", "whole_cell", *kinetics, "structure", "surroundings", "profile")
     assert {
         *("report.pdf", "summary.json", "selected/model.pt", "selected/choice.json"),
         *(f"states/{split}.h5" for split in ("train", "validation", "test")),
@@ -67,7 +68,21 @@ def test_summary_has_every_key(summary):
     assert set(summary["global"]["vampnets"]) == {"2", "12"}
 
 
-EXACT = {"n_states", "lag_ps", "noise_floor", "tried", "agreeing", "blocks", "block_ps", "training", "provenance"}
+EXACT = {
+    "first_shell_A",
+    "msd_closure_residual",
+    "msd_closure_residual_paper",
+    "msd_exponent",
+    "n_states",
+    "lag_ps",
+    "noise_floor",
+    "tried",
+    "agreeing",
+    "blocks",
+    "block_ps",
+    "training",
+    "provenance",
+}
 
 
 def test_every_number_has_a_unit_and_an_interval_or_is_exact(summary):
@@ -154,7 +169,7 @@ def test_report_has_the_numbers_and_all_figures(toy, summary):
     pages = PdfReader(toy.results / "toy/report.pdf").pages
     text = " ".join(page.extract_text() for page in pages)
     assert f"{summary['populations'][0]:.4f}" in text
-    for number in range(1, 9):
+    for number in range(1, 12):
         assert f"Figure {number}." in text
     for page in PdfReader(toy.results / "toy/figures/timescales.pdf").pages:
         assert "lag time (ps)" in page.extract_text()
@@ -220,4 +235,4 @@ def test_snakemake_report(toy):
     with zipfile.ZipFile(toy.results / "report.zip") as archive:
         names = archive.namelist()
     assert any(name.endswith("report.html") for name in names)
-    assert sum(name.endswith(".pdf") for name in names) == 8
+    assert sum(name.endswith(".pdf") for name in names) == 11

@@ -1,0 +1,101 @@
+"""Which atoms are in a liquid, or in the first layers of the solid beside it."""
+
+import numpy as np
+from scipy.ndimage import gaussian_filter1d
+
+from gdyn.errors import InputError
+from gdyn.logs import LOG
+
+BIN_A = 0.05
+LIQUID_SMOOTHING_A = 1.0
+LAYER_SMOOTHING_A = 0.35
+DILUTE = 0.25  # part of the liquid's own density of its marker, below which it is not the liquid
+DISTINCT = 0.7  # the density between two layers, as a part of that of the lower one
+
+
+def near_interface(chosen, marker, scaled, height_A, layers):
+    """Those atoms that are not deep in the solid.
+
+    The liquid is where its marker is, atoms that the solid has none of; the solid is the longest stretch of the
+    periodic axis without. Its layers are what lies between minima of the density of the chosen atoms, counted from
+    each of its two ends.
+
+    Parameters
+    ----------
+    chosen, marker : indices of atoms: those to choose from, and those that are in the liquid alone.
+    scaled : (atoms,) positions along the axis, as fractions of the cell from 0 to 1.
+    height_A : of the cell along the axis.
+    layers : number of layers on each side that belong to the interface.
+
+    Returns
+    -------
+    array : the part of ``chosen`` that is in the liquid or in these layers.
+
+    Raises
+    ------
+    InputError : there is no solid, or it has no more layers than are asked for.
+    """
+    bins = max(16, round(height_A / BIN_A))
+
+    def density(atoms, width_A):
+        counts = np.bincount((scaled[atoms] * bins).astype(int) % bins, minlength=bins)
+        return gaussian_filter1d(counts.astype(float), width_A * bins / height_A, mode="wrap")
+
+    of_marker = density(marker, LIQUID_SMOOTHING_A)
+    dense = of_marker[of_marker > of_marker.mean()]
+    begin, length = _longest_stretch(of_marker < DILUTE * dense.mean())
+    along = np.roll(density(chosen, LAYER_SMOOTHING_A), -begin)  # from where the solid begins
+    step = height_A / bins
+    gaps = _gaps(along, length, round(2.0 * LAYER_SMOOTHING_A / step))
+    found = len(gaps) - 1
+    if found <= 2 * layers:
+        raise InputError(
+            f"targets.interface: the longest stretch without atoms of its key liquid is {length * step:.1f} A long "
+            f"and has {max(found, 0)} layers of the selection, too few for {layers} on each side and a solid between "
+            f"them; look at the density along this axis, lower layers, or leave interface out"
+        )
+    inner = [(gaps[layers] + 0.5) / bins, (gaps[-1 - layers] + 0.5) / bins]
+    place = (scaled[chosen] - begin / bins) % 1.0
+    kept = chosen[(place < inner[0]) | (place > inner[1])]
+    LOG.info(
+        "the solid is from %.1f to %.1f A and has %d layers; %d of %d atoms of the selection are in the liquid or in "
+        "its first %d layers on each side",
+        *((begin + gap) % bins * step for gap in (gaps[0], gaps[-1])),
+        *(found, len(kept), len(chosen), layers),
+    )
+    return kept
+
+
+def _longest_stretch(inside):
+    """Where the longest stretch of True of a periodic array begins, and its length."""
+    if inside.all() or not inside.any():
+        return 0, len(inside) * int(inside.all())
+    first = np.flatnonzero(~inside)[0]
+    rolled = np.roll(inside, -first)  # begins outside of any stretch
+    edges = np.flatnonzero(np.diff(np.concatenate([rolled, [False]]).astype(int)))
+    begins, ends = edges[::2] + 1, edges[1::2] + 1
+    longest = np.argmax(ends - begins)
+    return int((begins[longest] + first) % len(inside)), int(ends[longest] - begins[longest])
+
+
+def _gaps(along, length, reach):
+    """The minima of a density that bound distinct layers in its first ``length`` bins, those at both ends included."""
+    n = len(along)
+    around = np.array([np.roll(along, shift) for shift in range(-reach, reach + 1)])
+    minima = np.flatnonzero(along <= around.min(0))
+    # Bins of a broad empty gap are all minima: each gap once, by its middle.
+    runs = np.split(minima, np.flatnonzero(np.diff(minima) > 1) + 1)
+    middles = np.array([run[len(run) // 2] for run in runs if len(run)])
+    if len(middles) < 2:
+        return []
+    # A gap at the end of the stretch may lie a little outside of it.
+    signed = np.where(middles > (n + length) // 2, middles - n, middles)
+    signed = np.sort(signed[(signed > -reach) & (signed < length + reach)])
+    kept = []
+    for gap in signed:
+        if kept:
+            peak = along[np.arange(kept[-1], gap + 1) % n].max()
+            if max(along[kept[-1] % n], along[gap % n]) > DISTINCT * peak:
+                continue
+        kept.append(int(gap))
+    return kept
