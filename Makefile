@@ -6,7 +6,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 SNAKEMAKE := $(BIN)/snakemake --profile config/profiles/default --cores $(CORES)
 
-.PHONY: env demo test lint format bench docs clean
+.PHONY: env demo test test-slurm lint format bench docs clean
 
 env: $(INSTALLED)
 
@@ -27,6 +27,10 @@ demo: env
 
 test: env
 	$(BIN)/python -m pytest
+
+# On a real Slurm of two nodes on this machine: needs root, and installs Debian's slurm-wlm and munge if they are missing.
+test-slurm: env
+	$(BIN)/python -m pytest -rs tests/slurm
 
 lint: env
 	$(BIN)/ruff check .

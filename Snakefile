@@ -23,4 +23,5 @@ rule all:
     default_target: True
     input:
         expand("results/{system}/{file}", system=SYSTEMS, file=["report.pdf", "summary.json"]),
+        ["results/comparison.pdf"] if len(SYSTEMS) > 1 else [],
         [f"results/{name}/states/test.lammpstrj" for name in SYSTEMS if system(name).export == "lammps"],

@@ -50,6 +50,31 @@ rule chapman_kolmogorov:
         "../workflow_scripts/chapman_kolmogorov.py"
 
 
+rule trajectories:
+    input:
+        states="results/{system}/states/test.h5",
+    output:
+        result="results/{system}/analysis/trajectories.json",
+    log:
+        "results/{system}/logs/trajectories.log",
+    benchmark:
+        "results/{system}/benchmarks/trajectories.tsv"
+    conda:
+        "../envs/analyse.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        version=gdyn.__version__,
+        settings=section("kinetics"),
+        labels=lambda wildcards: system(wildcards.system).labels,
+    message:
+        "{wildcards.system}: each trajectory by itself"
+    script:
+        "../workflow_scripts/trajectories.py"
+
+
 rule sites:
     input:
         states="results/{system}/states/test.h5",
@@ -89,6 +114,7 @@ rule structure:
         distributions="results/{system}/analysis/structure.csv",
         charges="results/{system}/analysis/charges.csv",
         profile="results/{system}/analysis/profile.csv",
+        section="results/{system}/analysis/cross_section.csv",
         configurations="results/{system}/analysis/surroundings.extxyz",
     log:
         "results/{system}/logs/structure.log",
@@ -107,6 +133,33 @@ rule structure:
         "{wildcards.system}: structure by state"
     script:
         "../workflow_scripts/structure.py"
+
+
+rule order:
+    input:
+        states="results/{system}/states/test.h5",
+        trajectories=of_system("results/{system}/trajectory/{trajectory}.h5", trajectory=trajectories),
+    output:
+        result="results/{system}/analysis/order.json",
+        distribution="results/{system}/analysis/order.csv",
+        profile="results/{system}/analysis/order_profile.csv",
+    log:
+        "results/{system}/logs/order.log",
+    benchmark:
+        "results/{system}/benchmarks/order.tsv"
+    conda:
+        "../envs/trajectory.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    params:
+        version=gdyn.__version__,
+        settings=section("structure", "kinetics"),
+    message:
+        "{wildcards.system}: order parameter beside the states"
+    script:
+        "../workflow_scripts/order.py"
 
 
 rule transport:

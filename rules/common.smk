@@ -43,9 +43,12 @@ def section(*names):
 
     The files of the trajectories are inputs: one that is added reruns nothing for the others.
     """
-    return lambda wildcards: system(wildcards.system).model_dump(
-        mode="json", include=set(names), exclude={"trajectory": {"files"}}
+    known = cache(
+        lambda name: system(name).model_dump(
+            mode="json", include=set(names), exclude={"trajectory": {"files", "labels"}}
+        )
     )
+    return lambda wildcards: known(wildcards.system)
 
 
 def of_system(pattern, **values):
@@ -54,6 +57,16 @@ def of_system(pattern, **values):
         pattern,
         **dict(wildcards.items()) | {name: list(value(system(wildcards.system))) for name, value in values.items()},
     )
+
+
+def of_model(pattern):
+    """Input: a file of the system that the model comes from, which may be another one."""
+    return lambda wildcards: pattern.format(system=system(wildcards.system).apply or wildcards.system)
+
+
+def with_model_of(pattern):
+    """Input: a file of the other system that the model comes from, if it does."""
+    return lambda wildcards: pattern.format(system=other) if (other := system(wildcards.system).apply) else []
 
 
 def trajectories(system):
@@ -109,7 +122,7 @@ def hops(wildcards):
 def trial(wildcards):
     """The hyperparameters of a trial, of the search or of the baseline."""
     known = system(wildcards.system)
-    return (known.trials | known.baselines)[wildcards.trial].model_dump()
+    return (known.trials.get(wildcards.trial) or known.baselines[wildcards.trial]).model_dump()
 
 
 def baselines(system):
@@ -133,14 +146,19 @@ def processes(wildcards):
     return system(wildcards.system).training.processes
 
 
+def nodes(wildcards):
+    """Resource: the nodes of a training."""
+    return system(wildcards.system).training.nodes
+
+
 def memory_mb(wildcards):
     """Params: memory for graphs and what is computed from them."""
     return system(wildcards.system).training.memory_mb
 
 
 def training_memory_mb(wildcards):
-    """Resource: that, beside what Python and torch need in every process."""
-    return processes(wildcards) * (memory_mb(wildcards) + 2000)
+    """Resource: that, beside what Python and torch need, in every process of a node."""
+    return processes(wildcards) // nodes(wildcards) * (memory_mb(wildcards) + 2000)
 
 
 def with_sites(path):
@@ -148,9 +166,19 @@ def with_sites(path):
     return lambda wildcards: [path] if system(wildcards.system).sites else []
 
 
+def with_trajectories(path):
+    """Input: a file about each trajectory by itself, for a system that has several."""
+    return lambda wildcards: [path] if system(wildcards.system).n_trajectories > 1 else []
+
+
 def with_structure(path):
     """Input: a file about what surrounds the targets, for a system whose states are of single targets."""
     return lambda wildcards: [path] if system(wildcards.system).model == "gdynet" else []
+
+
+def with_order(path):
+    """Input: a file about an order parameter, for a system that asks for one."""
+    return lambda wildcards: [path] if system(wildcards.system).structure.order_parameter else []
 
 
 def with_transport(path):
@@ -163,6 +191,9 @@ def figures(wildcards):
     known = system(wildcards.system)
     sites = ["sites", "whole_cell"] if known.sites else []
     structure = ["structure", "surroundings", "profile"] if known.model == "gdynet" else []
+    several = ["trajectories"] if known.n_trajectories > 1 else []
+    order = ["order"] if known.structure.order_parameter else []
     transport = ["transport"] if known.transport else []
     kinetics = ["timescales", "chapman_kolmogorov", "koopman", "network"]
-    return [*sites, *kinetics, *structure, *transport, "selection", "training"]
+    training = [] if known.apply else ["selection", "training"]
+    return [*sites, *kinetics, *several, *structure, *order, *transport, *training]

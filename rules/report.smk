@@ -1,8 +1,8 @@
 rule figures:
     input:
-        choice="results/{system}/selected/choice.json",
-        histories="results/{system}/analysis/training.csv",
-        selection="results/{system}/analysis/selection.csv",
+        choice=of_model("results/{system}/selected/choice.json"),
+        histories=of_model("results/{system}/analysis/training.csv"),
+        selection=of_model("results/{system}/analysis/selection.csv"),
         koopman="results/{system}/analysis/koopman.json",
         timescales="results/{system}/analysis/implied_timescales.csv",
         chapman_kolmogorov="results/{system}/analysis/chapman_kolmogorov.json",
@@ -105,6 +105,7 @@ rule figure_structure:
         distributions="results/{system}/analysis/structure.csv",
         charges="results/{system}/analysis/charges.csv",
         profile="results/{system}/analysis/profile.csv",
+        section="results/{system}/analysis/cross_section.csv",
         configurations="results/{system}/analysis/surroundings.extxyz",
     output:
         structure=report(
@@ -143,6 +144,64 @@ rule figure_structure:
         "../workflow_scripts/figure_structure.py"
 
 
+rule figure_trajectories:
+    input:
+        result="results/{system}/analysis/trajectories.json",
+    output:
+        trajectories=report(
+            "results/{system}/figures/trajectories.pdf",
+            caption="captions/trajectories.rst",
+            category="{system}",
+            labels={"figure": "trajectories"},
+        ),
+    log:
+        "results/{system}/logs/figure_trajectories.log",
+    benchmark:
+        "results/{system}/benchmarks/figure_trajectories.tsv"
+    conda:
+        "../envs/analyse.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        version=gdyn.__version__,
+    message:
+        "{wildcards.system}: figure of the trajectories"
+    script:
+        "../workflow_scripts/figure_trajectories.py"
+
+
+rule figure_order:
+    input:
+        result="results/{system}/analysis/order.json",
+        distribution="results/{system}/analysis/order.csv",
+        profile="results/{system}/analysis/order_profile.csv",
+    output:
+        order=report(
+            "results/{system}/figures/order.pdf",
+            caption="captions/order.rst",
+            category="{system}",
+            labels={"figure": "order parameter"},
+        ),
+    log:
+        "results/{system}/logs/figure_order.log",
+    benchmark:
+        "results/{system}/benchmarks/figure_order.tsv"
+    conda:
+        "../envs/analyse.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        version=gdyn.__version__,
+    message:
+        "{wildcards.system}: figure of the order parameter"
+    script:
+        "../workflow_scripts/figure_order.py"
+
+
 rule figure_transport:
     input:
         result="results/{system}/analysis/transport.json",
@@ -175,12 +234,14 @@ rule figure_transport:
 
 rule summary:
     input:
-        choice="results/{system}/selected/choice.json",
+        choice=of_model("results/{system}/selected/choice.json"),
         koopman="results/{system}/analysis/koopman.json",
         chapman_kolmogorov="results/{system}/analysis/chapman_kolmogorov.json",
         sites=with_sites("results/{system}/analysis/sites.json"),
         cell=with_sites("results/{system}/analysis/whole_cell.json"),
         structure=with_structure("results/{system}/analysis/structure.json"),
+        order=with_order("results/{system}/analysis/order.json"),
+        several=with_trajectories("results/{system}/analysis/trajectories.json"),
         transport=with_transport("results/{system}/analysis/transport.json"),
         trajectories=of_system("results/{system}/trajectory/{trajectory}.h5", trajectory=trajectories),
     output:
@@ -229,3 +290,32 @@ rule report:
         "{wildcards.system}: report"
     script:
         "../workflow_scripts/report.py"
+
+
+rule compare:
+    input:
+        summaries=expand("results/{system}/summary.json", system=SYSTEMS),
+    output:
+        table="results/comparison.csv",
+        figure=report(
+            "results/comparison.pdf",
+            caption="captions/comparison.rst",
+            category="comparison",
+            labels={"figure": "systems"},
+        ),
+    log:
+        "results/logs/compare.log",
+    benchmark:
+        "results/benchmarks/compare.tsv"
+    conda:
+        "../envs/analyse.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        version=gdyn.__version__,
+    message:
+        "comparing the systems"
+    script:
+        "../workflow_scripts/compare.py"

@@ -18,6 +18,11 @@ rule train:
         gpu=processes,
         mem_mb=training_memory_mb,
         runtime=1440,
+        # On several nodes the job starts its processes by srun itself, as jobs of MPI do.
+        nodes=nodes,
+        tasks=nodes,
+        tasks_per_gpu=0,
+        mpi=lambda wildcards: "srun" if nodes(wildcards) > 1 else "",
     params:
         version=gdyn.__version__,
         # Not declared as an output: a training that is killed goes on from here.
@@ -62,7 +67,8 @@ rule select:
 
 rule predict:
     input:
-        model="results/{system}/selected/model.pt",
+        model=of_model("results/{system}/selected/model.pt"),
+        like=with_model_of("results/{system}/states/test.h5"),
         files=graphs_or_trajectories(lambda wildcards: system(wildcards.system).model),
     output:
         train="results/{system}/states/train.h5",

@@ -6,6 +6,7 @@ with job(snakemake):
     predict(
         files=snakemake.input.files,
         models=[snakemake.input.model],
+        like=snakemake.input.get("like") or None,
         outputs=dict(snakemake.output),
         threads=snakemake.threads,
         device=load_config(snakemake.config).device,

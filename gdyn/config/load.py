@@ -12,6 +12,9 @@ from pydantic import BaseModel, ValidationError
 from gdyn.config.models import Config, System
 from gdyn.errors import ConfigError
 
+BROUGHT = ("model", "network", "search", "seeds", "selection")  # by a model that is applied to another system
+NOTHING_TO_TRAIN = {"train": (0.0, 0.1), "validation": (0.1, 0.2), "test": (0.2, 1.0)}
+
 
 def load_config(values, where="config/config.yaml"):
     """Check the workflow's top-level configuration.
@@ -56,7 +59,34 @@ def load_system(name, config):
                 f"choose one of them"
             )
         values = _merge(values, scales[scale]) | {"scale": scale}
-    return _validate(System, _merge(config.defaults, values), str(path))
+    values = _merge(config.defaults, values)
+    if isinstance(values.get("apply"), str):
+        values = _applying(name, values, config, path)
+    return _validate(System, values, str(path))
+
+
+def _applying(name, values, config, path):
+    """Complete a system to which another one's model is applied by what that model brings.
+
+    Raises
+    ------
+    ConfigError : it is the same system, or applies a model itself, or a key of this one contradicts it.
+    """
+    other = values["apply"]
+    origin = None if other == name else load_system(other, config)
+    if origin is None or origin.apply:
+        raise ConfigError(f"{path}: apply: {other!r} has no model of its own; name a system that is trained")
+    for key in BROUGHT:
+        if key in values and key not in config.defaults:
+            raise ConfigError(f"{path}: {key}: the model of {other} brings this with it; remove the key, or apply")
+    neighbors = (values.get("graphs") or {}).get("neighbors", origin.graphs.neighbors)
+    if neighbors != origin.graphs.neighbors:
+        raise ConfigError(
+            f"{path}: graphs.neighbors: {neighbors}, but the model of {other} was trained on "
+            f"{origin.graphs.neighbors}; remove the key"
+        )
+    brought = origin.model_dump(include={"graphs", *BROUGHT})
+    return _merge({"splits": NOTHING_TO_TRAIN} | brought, {k: v for k, v in values.items() if k not in BROUGHT})
 
 
 def sections(values):

@@ -4,6 +4,7 @@ The only place where a key, its type, its default or its meaning is written; the
 config/README.md are generated from here.
 """
 
+from functools import cached_property
 from itertools import pairwise, product
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -31,6 +32,7 @@ Integer = Annotated[int, Strict()]
 Number = Annotated[float, BeforeValidator(_no_bool)]
 Positive = Annotated[Number, Field(gt=0)]
 Count = Annotated[Integer, Field(ge=1)]
+Value = str | Integer | Number
 Fraction = Annotated[Number, Field(ge=0, le=1)]
 
 
@@ -106,8 +108,19 @@ class Simulate(Section):
     """Length of the production part of every run, ps."""
     seed: Count = 1
     """Seed of the first run; the next runs count up from it."""
-    variables: dict[str, str | Integer | Number] = {}
-    """Further variables for the deck, given to LAMMPS as `-var NAME VALUE`."""
+    variables: dict[str, Value | list[Value]] = {}
+    """Further variables for the deck, given to LAMMPS as `-var NAME VALUE`; a list has one value for each run."""
+
+    @model_validator(mode="after")
+    def _one_for_each_run(self):
+        for name, value in self.variables.items():
+            if isinstance(value, list) and len(value) != self.runs:
+                raise ValueError(f"variables.{name}: has {len(value)} values for {self.runs} runs; give one for each")
+        return self
+
+    def variables_of(self, run):
+        """The variables of one run."""
+        return {name: value[run] if isinstance(value, list) else value for name, value in self.variables.items()}
 
 
 class Trajectory(Section):
@@ -127,6 +140,8 @@ class Trajectory(Section):
     """Time step of that run, in the time unit of its unit style."""
     frame_interval_ps: Positive
     """Time between two frames, ps. A multiple of the dump's own interval takes every second, third ... frame."""
+    labels: list[str] | None = None
+    """What the report calls the trajectories, where they differ: `[900 K, 1000 K]`."""
     elements: dict[Annotated[int, Field(ge=1)], str] = {}
     """Element (or any species name) of each LAMMPS atom type, where neither an `element` column nor
     masses say it."""
@@ -324,10 +339,21 @@ class Training(Section):
     processes: Count = 1
     """Processes that train one network together, each on a GPU of its own where there are GPUs. The result
     is the same."""
+    nodes: Count = 1
+    """Nodes of a cluster that these processes are spread over, as many on each; more than one needs Slurm."""
     precision: Literal["float32", "tf32", "bfloat16"] = "float32"
     """Arithmetic of the network on a GPU; statistics are always float64."""
     tensorboard: bool = False
     """Whether the history is also written for TensorBoard, to `tensorboard/` beside the model."""
+
+    @model_validator(mode="after")
+    def _spread_evenly(self):
+        if self.processes % self.nodes:
+            raise ValueError(
+                f"nodes: {self.processes} processes cannot be spread evenly over {self.nodes} nodes; "
+                f"make training.processes a multiple of it"
+            )
+        return self
 
 
 class Selection(Section):
@@ -359,12 +385,32 @@ class Kinetics(Section):
     """Into how many stretches of time, or groups of targets, the test frames are divided for the intervals."""
 
 
+class OrderParameter(Section):
+    """A bond order parameter, to which the learned states are compared.
+
+    The correlation of the Steinhardt vectors of neighbors: about 1 in a crystal, about 0 in a liquid.
+    """
+
+    degree: Annotated[Integer, Field(ge=1, le=12)]
+    """Degree l of the spherical harmonics: 3 for diamond, 6 for close-packed crystals."""
+    neighbors: Annotated[Integer, Field(ge=2)]
+    """Number of nearest neighbors: 4 for diamond, 12 for close-packed crystals."""
+    atoms: str = "all"
+    """MDAnalysis selection of the atoms that are looked at, targets and neighbors."""
+    threshold: Annotated[Number, Field(ge=-1, le=1)] | None = None
+    """Above it an atom is taken to be in the crystal; by default the value that best divides the distribution in two,
+    by Otsu's method."""
+
+
 class Structure(Section):
     """What surrounds the targets of each state."""
 
     groups: Annotated[dict[str, str], Field(min_length=1)] | None = None
     """Atoms whose distribution around the targets is wanted: MDAnalysis selections by name, on the first frame of each
     trajectory. Without it, every element."""
+    centres: str = "all"
+    """MDAnalysis selection of the atoms of the targets that distances are from, where these are molecules. Their own
+    other atoms are not counted as surroundings."""
     max_A: Positive = 7.0
     """How far around a target is counted, A; in small cells periodic images count."""
     bin_A: Positive = 0.05
@@ -380,6 +426,8 @@ class Structure(Section):
     """Lattice vector along which the states are counted (x: the first, z: the third)."""
     profile_bin_A: Positive = 0.5
     """Width of a bin of that count, A."""
+    order_parameter: OrderParameter | None = None
+    """For targets in a crystal and in a liquid."""
     representatives: Count = 3
     """How many typical surroundings of each state are written and drawn."""
 
@@ -453,6 +501,9 @@ class System(Section):
     """Only where the workflow runs LAMMPS itself."""
     trajectory: Trajectory
     targets: Targets
+    apply: str | None = None
+    """Name of another system whose model is applied to this one; nothing is trained here. It brings `model`, `network`,
+    `search`, `seeds` and `selection` with it, and `graphs.neighbors`; `splits` are by default 0 to 0.1, 0.2 and 1."""
     graphs: Graphs
     splits: Splits = Splits()
     model: Literal["gdynet", "vampnet"] = "gdynet"
@@ -477,11 +528,16 @@ class System(Section):
         return self.simulate.runs if self.simulate else len(self.trajectory.files or [])
 
     @property
+    def labels(self):
+        """What the trajectories are called."""
+        return self.trajectory.labels or [f"trajectory {number}" for number in range(self.n_trajectories)]
+
+    @property
     def hops(self):
         """How many neighbors away the deepest network of the search sees."""
         return max(self.search.convolutions)
 
-    @property
+    @cached_property
     def trials(self):
         """Every trial of the search by its name."""
         keys = Search.model_fields
@@ -489,7 +545,7 @@ class System(Section):
         trials = [Trial(model=self.model, **dict(zip(keys, point, strict=True))) for point in points]
         return {trial.name: trial for trial in trials}
 
-    @property
+    @cached_property
     def baselines(self):
         """The trials of the baseline by their names."""
         trials = [self.baseline.trial(n_states) for n_states in self.baseline.n_states] if self.baseline else []
@@ -500,6 +556,11 @@ class System(Section):
         if bool(self.simulate) == bool(self.trajectory.files):
             raise ValueError(
                 "give either trajectory.files (your dumps) or a simulate section (LAMMPS is run), and not both"
+            )
+        labels = self.trajectory.labels
+        if labels and len(labels) != self.n_trajectories:
+            raise ValueError(
+                f"trajectory.labels: there are {len(labels)} for {self.n_trajectories} trajectories; give one for each"
             )
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds: {self.seeds} names a seed twice; each seed is one training run")
@@ -524,6 +585,8 @@ class System(Section):
                 multiple(self.simulate.length_ps, interval, "simulate.length_ps", "the frame interval")
         except ConfigError as error:
             raise ValueError(str(error)) from None
+        if self.baseline and self.apply:
+            raise ValueError("baseline: nothing is trained in a system with apply; leave it out")
         if self.baseline and not (self.sites and self.model == "gdynet"):
             raise ValueError(
                 "baseline: VAMPnets are compared with a graph network on known sites; "

@@ -5,6 +5,7 @@ import pandas as pd
 from gdyn.figures.chapman_kolmogorov import draw_chapman_kolmogorov
 from gdyn.figures.koopman import draw_koopman
 from gdyn.figures.network import draw_network
+from gdyn.figures.order import draw_order
 from gdyn.figures.selection import draw_selection
 from gdyn.figures.sites import draw_sites
 from gdyn.figures.structure import draw_profile, draw_structure
@@ -12,6 +13,7 @@ from gdyn.figures.style import save
 from gdyn.figures.surroundings import draw_surroundings, read_extxyz
 from gdyn.figures.timescales import draw_timescales
 from gdyn.figures.training import draw_training
+from gdyn.figures.trajectories import draw_side_by_side
 from gdyn.figures.transport import draw_transport
 from gdyn.figures.whole_cell import draw_whole_cell
 from gdyn.files import read_json
@@ -59,13 +61,13 @@ def draw_site_comparison(points, result, cell, cell_timescales, outputs):
         save(figures[name], path)
 
 
-def draw_structures(result, distributions, charges, profile, configurations, outputs):
+def draw_structures(result, distributions, charges, profile, section, configurations, outputs):
     """Draw what surrounds the targets of each state.
 
     Parameters
     ----------
     result : path of a JSON file.
-    distributions, charges, profile : paths of CSV files.
+    distributions, charges, profile, section : paths of CSV files.
     configurations : path of an extxyz file.
     outputs : mapping of the figures' names to the PDFs to write.
     """
@@ -73,7 +75,7 @@ def draw_structures(result, distributions, charges, profile, configurations, out
     figures = {
         "structure": draw_structure(result, pd.read_csv(distributions), pd.read_csv(charges)),
         "surroundings": draw_surroundings(read_extxyz(configurations)),
-        "profile": draw_profile(pd.read_csv(profile)),
+        "profile": draw_profile(pd.read_csv(profile), pd.read_csv(section)),
     }
     for name, path in outputs.items():
         save(figures[name], path)
@@ -83,3 +85,16 @@ def draw_transports(result, transitions, displacements, outputs):
     """Draw which transitions carry diffusion and conduction: from a JSON and CSVs to a PDF."""
     figure = draw_transport(read_json(result), pd.read_csv(transitions), pd.read_csv(displacements))
     save(figure, outputs["transport"])
+
+
+def draw_order_comparison(result, distribution, profile, outputs):
+    """Draw a bond order parameter beside the learned states: from a JSON and CSVs to a PDF."""
+    save(draw_order(read_json(result), pd.read_csv(distribution), pd.read_csv(profile)), outputs["order"])
+
+
+def draw_trajectory_comparison(result, outputs):
+    """Draw the trajectories of a system side by side: from a JSON to a PDF."""
+    result = read_json(result)
+    several = result["trajectories"]
+    columns = ([one[key] for one in several] for key in ("label", "populations", "timescales_ps"))
+    save(draw_side_by_side(*columns, [result["lag_ps"]] * len(several)), outputs["trajectories"])

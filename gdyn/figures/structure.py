@@ -1,10 +1,13 @@
 """What surrounds the targets of each state: distribution functions, coordination numbers, charges, profiles."""
 
 import numpy as np
+from matplotlib.colors import to_rgb
 
-from gdyn.figures.style import REFERENCE, colour, label_panel, new_figure
+from gdyn.figures.style import ELEMENTS, FAINT, REFERENCE, WIDTH_INCH, colour, label_panel, new_figure
 
 COLUMNS = 4
+ATOM_A = 0.9  # diameter of an atom in a drawing
+LONG_CELL = 1.5  # times as long as wide, for a slice of it to be worth its place
 
 
 def draw_structure(result, distributions, charges):
@@ -66,28 +69,54 @@ def draw_structure(result, distributions, charges):
     return figure
 
 
-def draw_profile(profile):
-    """Draw how probable each state is, and how many samples there are, along one lattice vector.
+def draw_profile(profile, section):
+    """Draw how probable each state is along one lattice vector, and where samples are; above, a slice of a long cell.
 
     Parameters
     ----------
-    profile : the content of ``profile.csv``.
+    profile, section : the content of ``profile.csv`` and ``cross_section.csv``.
 
     Returns
     -------
     Figure
     """
-    figure = new_figure(3.6, 4.4)
-    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(1.4, 1.0))
+    length, width = section["along_A"].max(), section["across_A"].max()
+    if length >= LONG_CELL * width:
+        picture = WIDTH_INCH * width / length
+        figure = new_figure(3.4 + picture)
+        panels = figure.subplots(3, 1, sharex=True, height_ratios=(picture, 1.8, 1.2))
+        _draw_section(panels[0], section)
+    else:
+        figure = new_figure(3.6, 4.8)
+        panels = figure.subplots(2, 1, sharex=True, height_ratios=(1.5, 1.0))
+    top, bottom = panels[-2:]
     total = profile.groupby("place_A")["share"].sum()
     for state, part in profile.groupby("state"):
         top.fill_between(part["place_A"], part["low"], part["high"], color=colour(state - 1), alpha=0.2, lw=0)
         top.plot(part["place_A"], part["probability"], color=colour(state - 1), lw=1.2, label=f"state {state}")
         bottom.plot(part["place_A"], 100 * part["share"], color=colour(state - 1), lw=1.0)
     bottom.plot(total.index, 100 * total, color=REFERENCE, lw=0.8, ls="--", label="all")
-    top.set(ylabel="probability of the state", ylim=(-0.03, 1.03))
+    top.set(ylabel="probability of the state", ylim=(-0.03, 1.25))
+    top.set_yticks([0, 0.25, 0.5, 0.75, 1.0])
     bottom.set(ylabel="samples (%)", xlabel=f"{profile['axis'].iloc[0]} (Å)")
-    top.legend(loc="upper right", ncols=2, fontsize=6.5)
-    for axes, letter in ((top, "a"), (bottom, "b")):
+    top.legend(loc="upper center", ncols=8, fontsize=6.5, handlelength=1.4)
+    for axes, letter in zip(panels, "abc", strict=False):
         label_panel(axes, letter)
     return figure
+
+
+def _draw_section(axes, section):
+    """The atoms of a slice: targets in the mixed colours of their states, others faint."""
+    targets = section[section["target"]]
+    others = section[~section["target"]]
+    diameter = ATOM_A / section["along_A"].max() * 0.87 * WIDTH_INCH * 72
+    size = diameter**2
+    probabilities = targets[[name for name in section if name.startswith("p") and name[1:].isdigit()]].to_numpy()
+    pure = np.array([to_rgb(colour(s)) for s in range(probabilities.shape[1])])
+    faint = [ELEMENTS.get(element, FAINT) for element in others["element"]]
+    axes.scatter(others["along_A"], others["across_A"], s=0.5 * size, c=faint, alpha=0.35, lw=0)
+    mixed = np.clip(probabilities @ pure, 0.0, 1.0)
+    axes.scatter(targets["along_A"], targets["across_A"], s=size, c=mixed, edgecolors="white", lw=0.2)
+    axes.set(ylabel="across (Å)")
+    axes.set_aspect("equal")
+    axes.tick_params(labelbottom=False)

@@ -10,6 +10,11 @@ WIDTH_INCH = 7.1  # two columns of a journal
 STATES = ("#0f5c8c", "#d9822b", "#3a8a5f", "#a4407a", "#7a6a2f", "#5b5ea6", "#b5403a", "#4d4d4d")
 REFERENCE = "#6b6b6b"
 FAINT = "#d5d8dc"
+# Colours by element as most programs have them, toned to print; others are grey.
+ELEMENTS = {
+    "H": "#e8e8e8", "Li": "#8f6fc4", "C": "#6f6f6f", "N": "#4a6fd0", "O": "#cf3b34", "F": "#8fc36b", "Na": "#8f6fc4",
+    "Si": "#d9b380", "P": "#e08a2e", "S": "#d9c24a", "Cl": "#62b86a", "K": "#8f6fc4", "Au": "#e0b23c",
+}  # fmt: skip
 
 PARAMETERS = {
     "font.family": "sans-serif",

@@ -4,13 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gdyn.figures.style import colour, new_figure
+from gdyn.figures.style import ELEMENTS, colour, new_figure
 
-# Colours by element as most programs have them, toned to print; others are grey.
-ELEMENTS = {
-    "H": "#e8e8e8", "Li": "#8f6fc4", "C": "#6f6f6f", "N": "#4a6fd0", "O": "#cf3b34", "F": "#8fc36b", "Na": "#8f6fc4",
-    "Si": "#d9b380", "P": "#e08a2e", "S": "#d9c24a", "Cl": "#62b86a", "K": "#8f6fc4", "Au": "#e0b23c",
-}  # fmt: skip
 BOND_A = {"H": 0.45}  # covalent radii; others 0.8
 SHOWN_BEYOND_A = 1.2  # the first shell, so that its atoms do not hang in the air
 

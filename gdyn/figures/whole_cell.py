@@ -157,7 +157,8 @@ def _rebuilt_test(axes, found, comparison):
     )
     n = predicted["value"].shape[-1]
     _curves(axes, found["lag_ps"], [(predicted, observed, i) for i in range(n)], [colour(i) for i in range(n)])
-    axes.set_title(f"at the same site,\n{form['max_deviation']:.3f}", fontsize=7)
+    deviation = "not known" if form["max_deviation"] is None else f"{form['max_deviation']:.3f}"
+    axes.set_title(f"at the same site,\n{deviation}", fontsize=7)
 
 
 def _curves(axes, lags, pairs, colours):

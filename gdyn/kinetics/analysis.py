@@ -8,6 +8,7 @@ from scipy.sparse.csgraph import connected_components
 
 from gdyn.errors import InputError
 from gdyn.files import write_json, write_table
+from gdyn.kinetics.events import FEW, transitions
 from gdyn.kinetics.koopman import (
     check_states,
     first_passage_times,
@@ -36,6 +37,7 @@ from gdyn.store import States
 from gdyn.units import multiple
 
 LARGEST_CHANGE = np.log(1.1)  # of a timescale beyond the lag, that still counts as none
+STRANGE = 0.01  # of the surroundings, above which their being unlike those of the training is told
 VAMP2_CONVENTION = "means removed: at most n_states - 1; deeptime's score is larger by 1"
 
 
@@ -74,10 +76,16 @@ def analyse(train, validation, test, koopman, implied_timescales, kinetics):
         "stationary_distribution": matrices.map(stationary_distribution).interval(),
         "eigenvectors": matrices.map(lambda m: left_eigenvectors(m, like)).interval(),
         "timescales_ps": slow,
+        "transitions": transitions(states, matrix),
         **of_reversible(covariances, lag_ps),
         "pcca": pcca_form(states, populations, matrices),
     }
     flags = flag(matrix, slow, blocks, scores, found)
+    if states.outside > STRANGE:
+        flags["populations"] = [
+            f"{100 * states.outside:.1f} % of the surroundings in the test frames are unlike any that the model was "
+            f"trained on, by distances or elements of neighbors: its states say little there"
+        ]
     for sentence in chain.from_iterable(flags.values()):
         LOG.warning("%s", sentence)
     write_json(
@@ -280,6 +288,11 @@ def flag(matrix, slow, blocks, scores, found):
         elif not process["resolved"]:
             flags["timescales_ps"].append(
                 f"process {number} is not resolved: its timescale is not significantly longer than the lag time"
+            )
+    for number, seen in enumerate(found["transitions"], start=1):
+        if slow[number - 1]["resolved"] and min(seen["forward"], seen["backward"]) < FEW:
+            flags["timescales_ps"].append(
+                f"process {number} rests on {seen['forward']} observed transitions and {seen['backward']} back"
             )
     slowest = slow[0]["value"]
     if blocks.method == "time" and np.isfinite(slowest) and blocks.length_ps < INDEPENDENT * slowest:

@@ -31,8 +31,8 @@ def chapman_kolmogorov(states, steps, blocks):
     Returns
     -------
     dict with ``lag_ps`` (n + 1,), ``predicted`` and ``observed`` (each ``value``, ``low``, ``high`` of shape
-    (n + 1, states, states)), ``max_deviation`` (likewise; its interval is that of the entry that deviates most) and
-    ``passed``.
+    (n + 1, states, states)), ``max_deviation`` (likewise; its interval is that of the entry that deviates most),
+    ``passed``, and ``unseen``, the largest deviation that any entry could have without the test failing.
 
     Raises
     ------
@@ -65,6 +65,7 @@ def chapman_kolmogorov(states, steps, blocks):
     n_states = deviation.shape[-1]
     joint = student.ppf(1.0 - 0.05 / (n_states * (n_states - 1)), len(blocks) - 1)
     wider = joint / student.ppf(0.975, len(blocks) - 1)
+    allowed = wider * width + TOLERANCE
     worst = np.unravel_index(deviation.argmax(), deviation.shape)
     return {
         "lag_ps": np.arange(fitting + 1) * states.lag_ps,
@@ -75,7 +76,8 @@ def chapman_kolmogorov(states, steps, blocks):
             "low": np.maximum(0.0, deviation[worst] - width[worst]),
             "high": deviation[worst] + width[worst],
         },
-        "passed": bool(np.all(deviation <= wider * width + TOLERANCE)),
+        "passed": bool(np.all(deviation <= allowed)),
+        "unseen": allowed.max(),
     }
 
 

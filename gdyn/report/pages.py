@@ -31,7 +31,8 @@ def compose(summary, figures, captions, report):
     """
     blocks = [_figure_block(number, *pair) for number, pair in enumerate(zip(figures, captions, strict=True), start=1)]
     writer = PdfWriter()
-    writer.add_page(_text_page(_front_page(read_json(summary))))
+    for texts in _front_pages(read_json(summary)):
+        writer.add_page(_text_page(texts))
     for page_blocks in _divide(blocks):
         _add_figure_page(writer, page_blocks)
     with whole_file(report) as temporary, open(temporary, "wb") as file:
@@ -106,37 +107,43 @@ def _text_page(texts):
     return PdfReader(buffer).pages[0]
 
 
-def _front_page(numbers):
-    texts = []
+def _front_pages(numbers):
+    """The table of numbers and what speaks against them, on as many pages as they need: texts of each."""
+    pages = [[]]
     y = A4_INCH[1] - MARGIN_INCH - 0.2
 
-    def put(text, x=MARGIN_INCH, advance=0.0, **look):
+    def put(text, x=MARGIN_INCH, advance=0.0, room=0.0, **look):
         nonlocal y
         y -= advance
-        texts.append((x, y, text, {"fontsize": 8.5, **look}))
+        if y - room < MARGIN_INCH:
+            pages.append([])
+            y = A4_INCH[1] - MARGIN_INCH - 0.2
+        pages[-1].append((x, y, text, {"fontsize": 8.5, **look}))
 
     put(numbers["system"], fontsize=18, fontweight="bold")
     for line in textwrap.wrap(numbers["description"], 100):
         put(line, advance=0.26, fontsize=9.5, color="#4d4d4d")
     y -= 0.12
     for title, rows in _sections(numbers):
-        put(title, advance=0.36, fontsize=10, fontweight="bold", color=style.STATES[0])
+        put(title, advance=0.36, room=0.4, fontsize=10, fontweight="bold", color=style.STATES[0])
         for name, value, unit in rows:
-            lines = textwrap.wrap(f"{value} {unit}", 72)
-            put(name, advance=0.2)
+            lines = textwrap.wrap(f"{value} {unit}", 72) or [""]
+            put(name, advance=0.2, room=0.17 * (len(lines) - 1))
             for number, line in enumerate(lines):
                 put(line, x=MARGIN_INCH + 2.6, advance=0.17 if number else 0.0)
     put(
         "Not to be trusted without a thought" if numbers["warnings"] else "No warnings",
         advance=0.4,
+        room=0.4,
         fontsize=10,
         fontweight="bold",
         color=style.STATES[1] if numbers["warnings"] else style.STATES[2],
     )
     for sentence in numbers["warnings"]:
-        for number, line in enumerate(textwrap.wrap(sentence, 105)):
-            put(("• " if number == 0 else "   ") + line, advance=0.19)
-    return texts
+        lines = textwrap.wrap(sentence, 105)
+        for number, line in enumerate(lines):
+            put(("• " if number == 0 else "   ") + line, advance=0.19, room=0.19 * (len(lines) - 1 - number))
+    return pages
 
 
 def _sections(numbers):
@@ -155,8 +162,17 @@ def _sections(numbers):
         model.append(
             (
                 f"timescale of process {i + 1}",
-                _with_interval(process["value"], process["low"], process["high"]) + note,
-                "ps",
+                _with_interval(process["value"], process["low"], process["high"]) + " ps" + note,
+                "",
+            )
+        )
+    for i, seen in enumerate(numbers["transitions"]):
+        ends = [", ".join(map(str, seen[end])) for end in ("from", "to")]
+        model.append(
+            (
+                f"observed transitions of process {i + 1}",
+                f"{seen['forward']} from {ends[0]} to {ends[1]}, {seen['backward']} back; {seen['targets']} targets",
+                "",
             )
         )
     lives = numbers["lifetimes_ps_interval"]
@@ -192,6 +208,7 @@ def _sections(numbers):
         sections.append(("Structure and transport by state", _structure_rows(numbers)))
     training = numbers["training"]
     origin = [
+        ("model", f"of the system {numbers['applied']}, applied here" if numbers["applied"] else "trained here", ""),
         ("choice", numbers["choice"]["reason"], ""),
         (
             "training of the chosen model",
@@ -251,6 +268,10 @@ def _structure_rows(numbers):
         between = [structure["coordination_interval"][part][group] for part in ("low", "high")]
         texts = [_short(*found) for found in zip(values, *between, strict=True)]
         rows.append((f"{group} {shell}, by state", "   ".join(texts), ""))
+    if "order_parameter" in numbers:
+        order = numbers["order_parameter"]
+        share = _short(*(100 * x for x in (order["disagreement"], *order["disagreement_interval"].values())))
+        rows.append((f"order parameter q{order['degree']} and states disagree", f"{share} % of the targets", ""))
     if "transport" not in numbers:
         return rows
     transport = numbers["transport"]

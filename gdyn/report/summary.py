@@ -10,6 +10,8 @@ from gdyn.logs import LOG
 from gdyn.provenance import settings_checksum
 from gdyn.store import TrajectoryStore
 
+WEAK = 0.2  # of probabilities, that a Chapman-Kolmogorov test would not see
+
 # Of every number in a summary; those that are counted or set have no interval.
 UNITS = {
     "n_states": "1, set",
@@ -17,6 +19,7 @@ UNITS = {
     "populations": "1",
     "purity": "1",
     "timescales_ps": "ps",
+    "transitions": "1, counted",
     "koopman": "1, probability per lag time",
     "koopman_reversible": "1, probability per lag time",
     "timescales_reversible_ps": "ps",
@@ -35,6 +38,9 @@ UNITS = {
     "global.vampnets": "as of the same keys above",
     "structure": "1, atoms",
     "structure.first_shell_A": "A, set or found",
+    "by_trajectory": "as of the same keys above",
+    "by_trajectory.frames": "1, counted",
+    "order_parameter": "1",
     "transport": "as the names of the keys say; percent of the sum, charges in e",
     "transport.transference": "1",
     "training.wall_s": "s, measured",
@@ -46,7 +52,19 @@ UNITS = {
 
 
 def summarise(
-    choice, koopman, chapman_kolmogorov, sites, cell, structure, transport, trajectories, summary, name, system
+    choice,
+    koopman,
+    chapman_kolmogorov,
+    sites,
+    cell,
+    structure,
+    order,
+    several,
+    transport,
+    trajectories,
+    summary,
+    name,
+    system,
 ):
     """Gather the numbers of all analyses.
 
@@ -57,7 +75,8 @@ def summarise(
     Parameters
     ----------
     choice, koopman, chapman_kolmogorov : paths of the JSON files of the analyses.
-    sites, cell, structure, transport : likewise, but lists of one, or empty for a system without this analysis.
+    sites, cell, structure, order, several, transport : likewise, but lists of one, or empty for a system without this
+        analysis.
     trajectories : paths of the trajectory stores.
     summary : path to write.
     name, system : the system and its whole configuration.
@@ -71,6 +90,7 @@ def summarise(
         "lag_ps": koopman["lag_ps"],
         **_twin("populations", koopman["populations"]),
         "timescales_ps": koopman["timescales_ps"],
+        "transitions": koopman["transitions"],
         **_twin("koopman", koopman["koopman"]),
         **_twin("stationary_distribution", koopman["stationary_distribution"]),
         **_twin("koopman_reversible", koopman["reversible"]),
@@ -86,6 +106,7 @@ def summarise(
         **_twin("ck_max_deviation", test["max_deviation"]),
         "ck_passed": test["passed"],
         "seeds": _of_seeds(choice["seeds"]),
+        "applied": system.apply,
         "choice": {key: choice[key] for key in ("trial", "seed", "reason")},
         "training": choice["training"],
     }
@@ -100,6 +121,14 @@ def summarise(
         found = read_json(path)
         numbers["structure"] = _of_structure(found)
         flags |= {"structure": found["flags"]} if found["flags"] else {}
+    for path in several:
+        found = read_json(path)
+        numbers["by_trajectory"] = [_of_trajectory(one) for one in found["trajectories"]]
+        flags |= {"by_trajectory": found["flags"]} if found["flags"] else {}
+    for path in order:
+        found = read_json(path)
+        numbers["order_parameter"] = _of_order(found)
+        flags |= {"order_parameter": found["flags"]} if found["flags"] else {}
     for path in transport:
         found = read_json(path)
         numbers["transport"] = _of_transport(found)
@@ -226,6 +255,18 @@ def _of_structure(structure):
     }
 
 
+def _of_trajectory(one):
+    found = {name: one[name] for name in ("label", "frames", "timescales_ps")}
+    return found | _twin("populations", one["populations"]) | _twin("koopman", one["koopman"])
+
+
+def _of_order(order):
+    found = {name: order[name] for name in ("degree", "neighbors", "threshold", "ordered")}
+    for name in ("mean", "disagreement", "disagreement_by_state"):
+        found |= _twin(name, order[name])
+    return found
+
+
 def _of_transport(transport):
     nothing = {"value": None, "low": None, "high": None}
     found = {name: transport[name] for name in ("msd_closure_residual", "msd_closure_residual_paper", "msd_exponent")}
@@ -250,6 +291,11 @@ def _further_flags(test, choice):
         flags["ck_max_deviation"] = [
             f"the Chapman-Kolmogorov test is not passed (largest deviation {test['max_deviation']['value']:.3f}): "
             f"at this lag time and number of states the dynamics is not Markovian"
+        ]
+    elif test["unseen"] > WEAK:
+        flags["ck_max_deviation"] = [
+            f"the Chapman-Kolmogorov test says little: its intervals are so wide that it would have passed with "
+            f"deviations up to {test['unseen']:.2g}"
         ]
     if 2 * seeds["agreeing"] < seeds["tried"]:
         flags["seeds"] = [

@@ -4,9 +4,10 @@ Format ``gdyn-states``, version 1.
 
 =====================  =================================  ======================================
 ``probabilities``      (frames, target sets, states)      rows sum to 1, the most populated state
-                       float32                            first; not a number where a target set is
-                                                          not present: in other trajectories, or
-                                                          when it is not selected
+                       float32                            first (of the system that the model was
+                                                          trained on); not a number where a target
+                                                          set is not present: in other
+                                                          trajectories, or when it is not selected
 ``time_ps``            (frames,) float64
 ``trajectory``         (frames,) int32                    number of the trajectory in the system
 ``segment``            (frames,) int32                    number of the stretch without a gap, over
@@ -15,8 +16,10 @@ Format ``gdyn-states``, version 1.
 ``target_ids``         (target sets, k) int64             LAMMPS ids, filled up with -1
 =====================  =================================  ======================================
 
-Attributes of the file: ``format``, ``version``, ``gdyn_version``, ``split``, ``lag_ps`` and
-``frame_interval_ps``. Frames follow each other by ``frame_interval_ps`` within a segment.
+Attributes of the file: ``format``, ``version``, ``gdyn_version``, ``split``, ``lag_ps``,
+``frame_interval_ps``, ``outside``, which part of the surroundings is unlike any that the model was trained on (not a
+number where that is unknown), and ``order``, which output of the model each state is. Frames follow each other by
+``frame_interval_ps`` within a segment.
 """
 
 from dataclasses import dataclass, replace
@@ -41,6 +44,8 @@ class States:
     split: str
     lag_ps: float
     frame_interval_ps: float
+    outside: float = float("nan")
+    order: tuple = ()
 
     @classmethod
     def read(cls, path):
@@ -56,6 +61,8 @@ class States:
                 split=file.attrs["split"],
                 lag_ps=float(file.attrs["lag_ps"]),
                 frame_interval_ps=float(file.attrs["frame_interval_ps"]),
+                outside=float(file.attrs.get("outside", "nan")),
+                order=tuple(map(int, file.attrs.get("order", ()))),
             )
 
     def write(self, path):
@@ -69,6 +76,8 @@ class States:
             file.attrs["split"] = self.split
             file.attrs["lag_ps"] = self.lag_ps
             file.attrs["frame_interval_ps"] = self.frame_interval_ps
+            file.attrs["outside"] = self.outside
+            file.attrs["order"] = np.asarray(self.order, np.int64)
 
     @property
     def present(self):
@@ -80,6 +89,19 @@ class States:
         """The model's lag time in frames."""
         return round(self.lag_ps / self.frame_interval_ps)
 
+    def of_trajectory(self, number):
+        """The frames of one trajectory, and the target sets that are present in any of them."""
+        mine = self.trajectory == number
+        there = self.present[mine].any(0)
+        return replace(
+            self,
+            probabilities=self.probabilities[mine][:, there],
+            time_ps=self.time_ps[mine],
+            trajectory=self.trajectory[mine],
+            segment=self.segment[mine],
+            target_ids=self.target_ids[there],
+        )
+
     def reordered(self, order):
         """The same states in another order: state ``order[i]`` becomes state ``i``."""
-        return replace(self, probabilities=self.probabilities[:, :, order])
+        return replace(self, probabilities=self.probabilities[:, :, order], order=tuple(map(int, order)))

@@ -10,17 +10,17 @@ from gdyn.kinetics.analysis import blocks_of
 from gdyn.kinetics.uncertainty import interval
 from gdyn.logs import LOG, progress
 from gdyn.store import States, TrajectoryStore
+from gdyn.structure.cross_section import cross_section
 from gdyn.structure.representatives import representatives, write_extxyz
-from gdyn.structure.surroundings import Shells
-from gdyn.trajectory.targets import select_atoms
+from gdyn.structure.surroundings import Shells, centres_of
+from gdyn.trajectory.targets import AXES, select_first
 
 SMOOTHING_A = 0.08  # of the distribution whose minimum ends the first shell
 FEW_SAMPLES = 200  # frames times probability, below which a state's structure is noise
-AXES = "xyz"
 
 
 def analyse_structure(
-    states, trajectories, result, distributions, charges, profile, configurations, structure, kinetics
+    states, trajectories, result, distributions, charges, profile, section, configurations, structure, kinetics
 ):
     """Count what is around the targets of each state, on the test frames.
 
@@ -30,6 +30,7 @@ def analyse_structure(
     trajectories : paths of the trajectory stores, in the order of their numbers.
     result, distributions, charges, profile : paths to write: a JSON of coordination numbers and charges at the end of
         the first shell, and CSVs of distribution functions, charge integrals and profiles along an axis.
+    section : path of the CSV to write: the last frame seen from the side.
     configurations : path of the extxyz to write: typical surroundings of each state.
     structure, kinetics : those sections of a system.
 
@@ -39,19 +40,14 @@ def analyse_structure(
     """
     states = States.read(states)
     blocks = blocks_of(states, kinetics)
-    every = max(1, len(states.time_ps) // structure.frames)
-    frames = np.arange(0, len(states.time_ps), every)
-    of_block = np.full(states.probabilities.shape[:2], len(blocks))  # those in no block count in the whole alone
-    for number, part in enumerate(blocks.parts):
-        of_block[part] = number
+    frames, of_block = frames_of(states, structure), block_of_samples(states, blocks)
     edges = np.linspace(0.0, structure.max_A, round(structure.max_A / structure.bin_A) + 1)
     n_states = states.probabilities.shape[-1]
-    shells, names, along, flags, coordinating = None, None, None, [], {}
+    shells, names, along, flags, all_around = None, None, None, [], {}
     charged = True
     for number in np.unique(states.trajectory):
         with TrajectoryStore.open(trajectories[number]) as store:
-            around = Surroundings(store, structure)
-            coordinating[int(number)] = around.atoms[2]
+            around = all_around[int(number)] = Surroundings(store, structure)
             if names is None:
                 names = around.names
                 shells = Shells.empty(edges, len(blocks) + 1, n_states, len(names))
@@ -61,9 +57,12 @@ def analyse_structure(
             stored = np.searchsorted(store.time_ps, states.time_ps[mine] - 1e-6)
             for frame, at in zip(progress(mine, "structure"), stored, strict=True):
                 centres, owner = centres_of(store, states, frame)
+                sets = np.full(len(store.atoms), -1)
+                sets[centres] = owner
+                centres, owner = (x[around.centres[centres]] for x in (centres, owner))
                 positions, cell = store.positions(at), store.cells(at)
                 chosen, block = states.probabilities[frame, owner], of_block[frame, owner]
-                shells.add(positions, cell, store.periodic, centres, chosen, block, around.groups, around.atoms)
+                shells.add(positions, cell, store.periodic, centres, chosen, block, around.groups, around.atoms, sets)
                 along.add(positions[centres], cell, chosen, block)
     whole = shells.part(slice(None))
     shell_A = structure.first_shell_A or first_shell(whole)
@@ -114,7 +113,8 @@ def analyse_structure(
     ]
     write_table(charges, pd.concat(rows) if rows else pd.DataFrame(columns=["state", "counted", "r_out_A", "charge_e"]))
     write_table(profile, along.table())
-    write_extxyz(configurations, representatives(states, trajectories, coordinating, frames, structure, shell_A))
+    write_table(section, cross_section(states, trajectories, frames[-1], structure))
+    write_extxyz(configurations, representatives(states, trajectories, all_around, frames, structure, shell_A))
 
 
 PARTS = (("value", ""), ("low", "_low"), ("high", "_high"))
@@ -126,15 +126,15 @@ class Surroundings:
 
     names, groups : of the groups, and (groups, atoms) bool; the last one are the coordinating atoms.
     atoms : (charge_e, molecule, coordinating), as :meth:`Shells.add` takes them.
+    centres : (atoms,) bool, from which the distances are, if they are of a target.
     """
 
     def __init__(self, store, structure):
-        atoms, cell = store.atoms, store.cells(0)
-        inside = (store.positions(0) @ np.linalg.inv(cell) % 1.0) @ cell
+        atoms = store.atoms
 
         def members(selection, key):
             found = np.zeros(len(atoms), bool)
-            found[select_atoms(atoms, inside, cell, selection, key)] = True
+            found[select_first(store, selection, key)] = True
             return found
 
         if structure.groups:
@@ -142,6 +142,7 @@ class Surroundings:
         else:
             groups = {name: atoms.element == name for name in sorted(set(atoms.element))}
         coordinating = members(structure.coordinating, "structure.coordinating")
+        self.centres = members(structure.centres, "structure.centres")
         self.names = [*groups, COORDINATING]
         self.groups = np.array([*groups.values(), coordinating])
         self.has_molecules = atoms.molecule is not None
@@ -152,10 +153,17 @@ class Surroundings:
         self.atoms = (charge, molecule.astype(np.int64), coordinating)
 
 
-def centres_of(store, states, frame):
-    """The atoms of the targets that are present in a frame, and the target sets that they belong to."""
-    sets, place = np.nonzero((states.target_ids >= 0) & states.present[frame][:, None])
-    return np.searchsorted(store.atoms.id, states.target_ids[sets, place]), sets
+def frames_of(states, structure):
+    """The frames that are looked at: no more than ``structure.frames``, equally far from each other."""
+    return np.arange(0, len(states.time_ps), max(1, len(states.time_ps) // structure.frames))
+
+
+def block_of_samples(states, blocks):
+    """Number of the block of every sample: (frames, target sets); those in no block count in the whole alone."""
+    found = np.full(states.probabilities.shape[:2], len(blocks))
+    for number, part in enumerate(blocks.parts):
+        found[part] = number
+    return found
 
 
 class Profile:

@@ -31,7 +31,7 @@ class Configuration:
     coordinating: np.ndarray
 
 
-def representatives(states, trajectories, coordinating, frames, structure, first_shell_A):
+def representatives(states, trajectories, around, frames, structure, first_shell_A):
     """Typical surroundings: ``structure.representatives`` for each state, the most typical first.
 
     Among the samples that are most certainly of a state, those are taken whose counts of atoms of every element in
@@ -41,7 +41,7 @@ def representatives(states, trajectories, coordinating, frames, structure, first
     ----------
     states : States
     trajectories : paths of the trajectory stores.
-    coordinating : {number of a trajectory: (atoms,) bool}
+    around : {number of a trajectory: its Surroundings}
     frames : (frames,) those to choose from.
     structure : that section of a system.
     first_shell_A : where the first shell ends.
@@ -54,7 +54,10 @@ def representatives(states, trajectories, coordinating, frames, structure, first
         best = order[: max(CANDIDATES, int(0.2 * (states.probabilities[frames].argmax(-1) == state).sum()))]
         best = best[sure.flat[best] > 0.5]
         chosen = rng.permutation(best)[:CANDIDATES]
-        seen = [_look(states, trajectories, frames[i // sure.shape[1]], i % sure.shape[1], structure) for i in chosen]
+        seen = [
+            _look(states, trajectories, around, frames[i // sure.shape[1]], i % sure.shape[1], structure)
+            for i in chosen
+        ]
         if not seen:
             continue
         kinds = sorted({element for elements, *_ in seen for element in elements})
@@ -73,17 +76,19 @@ def representatives(states, trajectories, coordinating, frames, structure, first
                     first_shell_A=first_shell_A,
                     elements=elements,
                     positions=positions,
-                    coordinating=coordinating[int(states.trajectory[frame])][atoms],
+                    coordinating=around[int(states.trajectory[frame])].atoms[2][atoms],
                 )
             )
     return found
 
 
-def _look(states, trajectories, frame, target, structure):
+def _look(states, trajectories, around, frame, target, structure):
     """Elements, positions and indices of the atoms around a target, nearest first; periodic images are atoms too."""
     with TrajectoryStore.open(trajectories[states.trajectory[frame]]) as store:
         at = int(np.searchsorted(store.time_ps, states.time_ps[frame] - 1e-6))
-        centre = int(np.searchsorted(store.atoms.id, states.target_ids[target, 0]))
+        members = np.searchsorted(store.atoms.id, states.target_ids[target][states.target_ids[target] >= 0])
+        counted = members[around[int(states.trajectory[frame])].centres[members]]
+        centre = int((counted if len(counted) else members)[0])
         cell = store.cells(at)
         fractional = store.positions(at) @ np.linalg.inv(cell)
         fractional -= fractional[centre]

@@ -31,7 +31,7 @@ class Shells:
         shapes = ((), (n_groups, bins), (n_groups,), (bins,), (bins,))
         return cls(np.asarray(edges_A, float), *(np.zeros((n_blocks, n_states, *shape)) for shape in shapes))
 
-    def add(self, positions, cell, periodic, centres, probabilities, block, groups, atoms):
+    def add(self, positions, cell, periodic, centres, probabilities, block, groups, atoms, sets=None):
         """Add one frame.
 
         Parameters
@@ -45,27 +45,36 @@ class Shells:
         groups : (groups, atoms) bool, which atoms are counted.
         atoms : (charge_e, molecule, coordinating), each (atoms,): charges, numbers of molecules from 0 (-1 where
             unknown), and whether an atom makes its molecule count.
+        sets : (atoms,) int, number of the target set of each atom, -1 for none; those of a centre's own set are part
+            of the target, not of its surroundings. By default every centre is a target of its own.
         """
         charge, molecule, coordinating = atoms
+        if sets is None:
+            sets = np.full(len(positions), -1)
+            sets[centres] = np.arange(len(centres))
         heights = 1.0 / np.linalg.norm(np.linalg.inv(cell), axis=0)
         images = np.where(periodic, np.floor(self.edges_A[-1] / heights + 0.5), 0).astype(np.int64)
         fractional = np.asarray(positions, float) @ np.linalg.inv(cell)
         volume = abs(np.linalg.det(cell))
         used = np.flatnonzero(block >= 0)
         weights = probabilities[used].astype(float)
-        own = groups[:, centres[used]].T
+        here = sets >= 0
+        of_set = np.stack(
+            [np.bincount(sets[here], group[here], sets.max(initial=0) + 1) for group in [*groups, charge]]
+        )
+        *own, itself = of_set[:, sets[centres[used]]]
+        own = np.stack(own, axis=1)
         per_target = weights[:, :, None] * ((groups.sum(1) - own) / volume)[:, None, :]
         np.add.at(self.weight, block[used], weights)
         np.add.at(self.density, block[used], per_target)
         molecules = np.bincount(molecule[molecule >= 0], charge[molecule >= 0], minlength=molecule.max(initial=-1) + 1)
-        itself = charge[centres[used]]
         whole = np.array([molecules[m] if m >= 0 else q for m, q in zip(molecule[centres[used]], itself, strict=True)])
         for sums, own_charge in ((self.charge_e, itself), (self.molecule_charge_e, whole)):
             np.add.at(sums[..., 0], block[used], weights * own_charge.reshape(-1, 1))
         _count(
             fractional, np.asarray(cell, float), np.asarray(periodic, bool), images,
             centres[used], weights, block[used],
-            np.ascontiguousarray(groups.T), charge, molecule, molecules, coordinating,
+            np.ascontiguousarray(groups.T), charge, molecule, molecules, coordinating, np.asarray(sets, np.int64),
             self.edges_A[-1], (len(self.edges_A) - 1) / self.edges_A[-1],
             self.counts, self.charge_e, self.molecule_charge_e,
         )  # fmt: skip
@@ -98,9 +107,15 @@ class Shells:
             return sums.cumsum(-1) / self.weight[..., None]
 
 
+def centres_of(store, states, frame):
+    """The atoms of the targets that are present in a frame, and the target sets that they belong to."""
+    sets, place = np.nonzero((states.target_ids >= 0) & states.present[frame][:, None])
+    return np.searchsorted(store.atoms.id, states.target_ids[sets, place]), sets
+
+
 @numba.njit(cache=True)
 def _count(
-    fractional, cell, periodic, images, centres, weights, block, member, charge, molecule, total, coordinating,
+    fractional, cell, periodic, images, centres, weights, block, member, charge, molecule, total, coordinating, sets,
     reach, per_A, counts, charges, molecule_charges,
 ):  # fmt: skip
     n_states, n_groups = weights.shape[1], member.shape[1]
@@ -110,6 +125,8 @@ def _count(
         centre, b = centres[t], block[t]
         nearest[:] = np.inf
         for a in range(len(fractional)):
+            if sets[a] == sets[centre]:
+                continue
             for k in range(3):
                 offset[k] = fractional[a, k] - fractional[centre, k]
                 if periodic[k]:
@@ -117,8 +134,6 @@ def _count(
             for i in range(-images[0], images[0] + 1):
                 for j in range(-images[1], images[1] + 1):
                     for k in range(-images[2], images[2] + 1):
-                        if a == centre:
-                            continue
                         square = 0.0
                         for x in range(3):
                             d = (offset[0] + i) * cell[0, x] + (offset[1] + j) * cell[1, x]

@@ -37,6 +37,7 @@ from gdyn.training.batches import PairStream, frames_at_once, in_chains
 from gdyn.training.embed import UnstableError, device_name, embed, open_split, pick_device, states_of
 from gdyn.training.processes import World, launch
 from gdyn.training.schemes import SCHEMES
+from gdyn.training.seen import ranges
 from gdyn.training.vamp import moments, moments_of, vamp2
 from gdyn.trajectory.lag import lagged_frames
 from gdyn.units import multiple
@@ -66,7 +67,7 @@ def train(*, threads, training, **arguments):
     """
     arguments = {"threads": max(1, threads // training.processes), "training": training, **arguments}
     if training.processes > 1:
-        launch(train_here, training.processes, arguments)
+        launch(train_here, training.processes, training.nodes, Path(arguments["resume"]).parent, arguments)
     else:
         train_here(**arguments)
 
@@ -135,7 +136,13 @@ def train_here(
     for problem in (problems := trainer.problems(score, floor, populations)):
         LOG.warning("%s", problem)
     checkpoint.save_model(
-        model, net, elements=data.elements, trial=trial.model_dump(), seed=seed, fingerprint=fingerprint
+        model,
+        net,
+        elements=data.elements,
+        trial=trial.model_dump(),
+        seed=seed,
+        fingerprint=fingerprint,
+        seen=ranges(data) if trial.model == "gdynet" else None,
     )
     write_table(history, pd.DataFrame(trainer.history))
     states_of(validation, probabilities, "validation", trial.lag_ps).write(states)

@@ -9,18 +9,21 @@ from gdyn.files import read_json
 from gdyn.graphs.loader import Loader
 from gdyn.logs import LOG
 from gdyn.statistics import present_rows
+from gdyn.store import States
 from gdyn.training.checkpoint import load_model
 from gdyn.training.embed import embed, open_split, pick_device, states_of
 from gdyn.training.processes import World
+from gdyn.training.seen import outside
 
 
-def predict(files, models, outputs, threads, device, splits, targets, memory_mb, numbers=()):
+def predict(files, models, outputs, threads, device, splits, targets, memory_mb, numbers=(), like=None):
     """Apply a model: write the state probabilities of splits, the most populated state (of the test frames) first.
 
     Parameters
     ----------
     files : paths of the graph shards of all trajectories, or, for a VAMPnet, of the trajectory stores in order.
     models : paths of model files; where there are several, the one of highest validation score is applied.
+    like : path of a states file of the same model, whose order of states is kept.
     numbers : paths of the numbers of their trainings, in the same order; not needed for one model.
     outputs : mapping of a split's name to the states file to write, ``test`` among them.
     threads : CPU threads to use.
@@ -43,6 +46,12 @@ def predict(files, models, outputs, threads, device, splits, targets, memory_mb,
         LOG.info("%s: %d frames of %d targets", name, len(data), data.n_targets)
         probabilities = embed(network, data, loader, world, 1e6 * memory_mb, f"states, {name}")
         states[name] = states_of(data, probabilities, name, about["trial"]["lag_ps"])
-    order = np.argsort(-present_rows(states["test"].probabilities).mean(0, dtype=np.float64))
+        if about.get("seen"):
+            states[name].outside = outside(data, about["seen"])
+            LOG.info("%s: %.2g %% of the surroundings are unlike any in training", name, 100 * states[name].outside)
+    if like:
+        order = list(States.read(like).order)
+    else:
+        order = np.argsort(-present_rows(states["test"].probabilities).mean(0, dtype=np.float64))
     for name, path in outputs.items():
         states[name].reordered(order).write(Path(path))

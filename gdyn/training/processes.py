@@ -8,6 +8,8 @@ import json
 import logging
 import os
 import pickle
+import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -47,18 +49,29 @@ class World:
                 distributed.broadcast(tensor, 0)
 
 
-def launch(function, n_processes, arguments):
+def launch(function, n_processes, n_nodes, shared, arguments):
     """Call ``function(**arguments)`` in processes that torchrun starts; log what the first of them says.
+
+    On several nodes it is srun that starts one torchrun on each node of the Slurm job that this process is in.
+
+    Parameters
+    ----------
+    function, arguments : what is called, with the same arguments in every process.
+    n_processes, n_nodes : how many in all, and on how many nodes.
+    shared : a folder that all nodes see.
 
     Raises
     ------
-    InputError : with the sentence of the first process that gave up for a user's mistake.
-    RuntimeError : another one ended badly; what it said is in the log.
+    InputError : with the sentence of the first process that gave up for a user's mistake; or there are several nodes,
+        and this is not a job of Slurm.
+    RuntimeError : a process ended badly; what it said is in the log.
     """
-    with tempfile.TemporaryDirectory(prefix="gdyn-") as folder:
+    Path(shared).mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".gdyn-", dir=shared) as folder:
         call = Path(folder, "call.pickle")
         call.write_bytes(pickle.dumps((function, arguments)))
-        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={n_processes}"]
+        command = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={n_processes // n_nodes}"]
+        command = [*spread(n_nodes), *command, *(meeting(n_nodes) if n_nodes > 1 else ["--standalone"])]
         process = subprocess.Popen(
             [*command, "-m", "gdyn.training.processes", str(call)],
             stderr=subprocess.PIPE,
@@ -86,6 +99,33 @@ def launch(function, n_processes, arguments):
         raise InputError(refused)
     if status:
         raise RuntimeError(f"the training processes ended with status {status}")
+
+
+def spread(n_nodes):
+    """The words that start a command on each of several nodes of this Slurm job.
+
+    Raises
+    ------
+    InputError : this is not a job of Slurm.
+    """
+    if n_nodes == 1:
+        return []
+    if "SLURM_JOB_ID" not in os.environ or not shutil.which("srun"):
+        raise InputError(
+            f"training.nodes: {n_nodes} nodes are asked for, but this is not a job of Slurm; set it to 1, or run "
+            f"Snakemake with --profile config/profiles/slurm"
+        )
+    return ["srun", f"--nodes={n_nodes}", f"--ntasks={n_nodes}", "--ntasks-per-node=1", "--overlap"]
+
+
+def meeting(n_nodes):
+    """The options that tell torchrun where the processes of several nodes meet: here, at a port that is free now."""
+    with socket.socket() as one:
+        one.bind(("", 0))
+        port = one.getsockname()[1]
+    where = f"{socket.gethostname()}:{port}"
+    name = f"gdyn-{os.environ['SLURM_JOB_ID']}"
+    return [f"--nnodes={n_nodes}", "--rdzv-backend=c10d", f"--rdzv-endpoint={where}", f"--rdzv-id={name}"]
 
 
 class _Lines(logging.Handler):

@@ -10,7 +10,8 @@ BIN_A = 0.05
 LIQUID_SMOOTHING_A = 1.0
 LAYER_SMOOTHING_A = 0.35
 DILUTE = 0.25  # part of the liquid's own density of its marker, below which it is not the liquid
-DISTINCT = 0.7  # the density between two layers, as a part of that of the lower one
+DISTINCT = 0.7  # the density between two layers, as a part of that within
+FULL, STRAY = 0.5, 0.2  # of the atoms of a layer in the middle, and of atoms of the liquid for each of its own
 
 
 def near_interface(chosen, marker, scaled, height_A, layers):
@@ -44,9 +45,12 @@ def near_interface(chosen, marker, scaled, height_A, layers):
     of_marker = density(marker, LIQUID_SMOOTHING_A)
     dense = of_marker[of_marker > of_marker.mean()]
     begin, length = _longest_stretch(of_marker < DILUTE * dense.mean())
-    along = np.roll(density(chosen, LAYER_SMOOTHING_A), -begin)  # from where the solid begins
     step = height_A / bins
-    gaps = _gaps(along, length, round(2.0 * LAYER_SMOOTHING_A / step))
+    middle = (begin + length // 2) % bins  # from here outwards, all that follows is signed
+    along = np.roll(density(chosen, LAYER_SMOOTHING_A), bins // 2 - middle)
+    gaps = _gaps(along, round(LAYER_SMOOTHING_A / step)) - bins // 2
+    place, foreign = (((scaled[atoms] * bins - middle + bins / 2) % bins) - bins / 2 for atoms in (chosen, marker))
+    gaps = _crystalline(gaps, np.histogram(place, gaps)[0], np.histogram(foreign, gaps)[0]) if len(gaps) > 1 else gaps
     found = len(gaps) - 1
     if found <= 2 * layers:
         raise InputError(
@@ -54,13 +58,11 @@ def near_interface(chosen, marker, scaled, height_A, layers):
             f"and has {max(found, 0)} layers of the selection, too few for {layers} on each side and a solid between "
             f"them; look at the density along this axis, lower layers, or leave interface out"
         )
-    inner = [(gaps[layers] + 0.5) / bins, (gaps[-1 - layers] + 0.5) / bins]
-    place = (scaled[chosen] - begin / bins) % 1.0
-    kept = chosen[(place < inner[0]) | (place > inner[1])]
+    kept = chosen[(place < gaps[layers]) | (place > gaps[-1 - layers])]
     LOG.info(
         "the solid is from %.1f to %.1f A and has %d layers; %d of %d atoms of the selection are in the liquid or in "
         "its first %d layers on each side",
-        *((begin + gap) % bins * step for gap in (gaps[0], gaps[-1])),
+        *((middle + gap) % bins * step for gap in (gaps[0], gaps[-1])),
         *(found, len(kept), len(chosen), layers),
     )
     return kept
@@ -78,24 +80,32 @@ def _longest_stretch(inside):
     return int((begins[longest] + first) % len(inside)), int(ends[longest] - begins[longest])
 
 
-def _gaps(along, length, reach):
-    """The minima of a density that bound distinct layers in its first ``length`` bins, those at both ends included."""
-    n = len(along)
+def _gaps(along, reach):
+    """The minima of a density that bound distinct layers, from the middle of the array outwards until one is not."""
     around = np.array([np.roll(along, shift) for shift in range(-reach, reach + 1)])
     minima = np.flatnonzero(along <= around.min(0))
     # Bins of a broad empty gap are all minima: each gap once, by its middle.
     runs = np.split(minima, np.flatnonzero(np.diff(minima) > 1) + 1)
-    middles = np.array([run[len(run) // 2] for run in runs if len(run)])
-    if len(middles) < 2:
-        return []
-    # A gap at the end of the stretch may lie a little outside of it.
-    signed = np.where(middles > (n + length) // 2, middles - n, middles)
-    signed = np.sort(signed[(signed > -reach) & (signed < length + reach)])
-    kept = []
-    for gap in signed:
-        if kept:
-            peak = along[np.arange(kept[-1], gap + 1) % n].max()
-            if max(along[kept[-1] % n], along[gap % n]) > DISTINCT * peak:
-                continue
-        kept.append(int(gap))
-    return kept
+    middles = np.array([run[len(run) // 2] for run in runs if len(run)], int)
+    if not len(middles):
+        return middles
+    first = int(np.abs(middles - len(along) // 2).argmin())
+    kept = [middles[first]]
+    for outwards in (middles[first + 1 :], middles[:first][::-1]):
+        last = middles[first]
+        for gap in outwards:
+            peak = along[min(last, gap) : max(last, gap) + 1].max()
+            if max(along[last], along[gap]) > DISTINCT * peak:
+                break
+            kept.append(gap)
+            last = gap
+    return np.sort(kept)
+
+
+def _crystalline(gaps, own, foreign):
+    """Those gaps between which layers are full, and hardly hold an atom of the liquid."""
+    full = (own >= FULL * np.median(own)) & (foreign <= STRAY * own)
+    inside = np.flatnonzero(full)
+    if not len(inside):
+        return gaps[:1]
+    return gaps[inside[0] : inside[-1] + 2]

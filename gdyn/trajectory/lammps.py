@@ -82,7 +82,7 @@ def simulate(deck, dump, log, command, run, simulate, trajectory, data=None):
     steps = round(simulate.length_ps / trajectory.timestep_ps)
     with whole_file(dump) as temporary:
         words = [*executable(command), "-in", str(deck), "-log", str(log), "-nonbuf"]
-        variables = simulate.variables | {
+        variables = simulate.variables_of(run) | {
             "seed": simulate.seed + run,
             "timestep": trajectory.timestep,
             "steps": steps,

@@ -54,10 +54,7 @@ def choose_targets(store, settings):
     """
 
     def select(frame):
-        cell = store.cells(frame)
-        scaled = store.positions(frame) @ np.linalg.inv(cell)
-        wrapped = (scaled - np.floor(scaled) * np.asarray(store.periodic)) @ cell
-        return target_sets(store.atoms, wrapped, cell, settings)
+        return target_sets(store.atoms, *_wrapped(store, frame), settings)
 
     if settings.dynamic_ps is None:
         sets = select(0)
@@ -81,6 +78,18 @@ def choose_targets(store, settings):
     for window, selected in enumerate(found, start=1):
         present[window, [number[tuple(row[row >= 0].tolist())] for row in selected]] = True
     return Chosen(sets, present, np.searchsorted(first, np.arange(len(store)), side="right").astype(np.int32))
+
+
+def _wrapped(store, frame):
+    """Positions of a frame in the cell, moved along the lattice vectors that repeat, and the cell."""
+    cell = store.cells(frame)
+    scaled = store.positions(frame) @ np.linalg.inv(cell)
+    return (scaled - np.floor(scaled) * np.asarray(store.periodic)) @ cell, cell
+
+
+def select_first(store, selection, key):
+    """Evaluate an MDAnalysis selection on the first frame of a trajectory; see :func:`select_atoms`."""
+    return select_atoms(store.atoms, *_wrapped(store, 0), selection, key)
 
 
 def target_sets(atoms, positions, cell, settings):

@@ -8,7 +8,7 @@ from gdyn.errors import InputError
 from gdyn.logs import progress
 from gdyn.store import TrajectoryStore
 from gdyn.trajectory.lag import lagged_frames
-from gdyn.trajectory.targets import select_atoms
+from gdyn.trajectory.targets import select_first
 
 BLOCK_BYTES = 64 * 2**20
 NEUTRAL_E = 0.01  # net charge of a molecule that counts as none
@@ -77,9 +77,8 @@ def read_paths(states, trajectories, reference):
 
 def _follow(paths, store, states, frames, reference, flags):
     """Fill in the frames of one trajectory."""
-    atoms, cell = store.atoms, store.cells(0)
-    inside = (store.positions(0) @ np.linalg.inv(cell) % 1.0) @ cell
-    still = select_atoms(atoms, inside, cell, reference, "transport.reference")
+    atoms = store.atoms
+    still = select_first(store, reference, "transport.reference")
     mass = masses(atoms.element, flags)
     still_mass = mass[still] / mass[still].sum()
     here = np.flatnonzero(states.present[frames].any(0))

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers import markov_chain
+from helpers import markov_chain, states_of
 from scipy.linalg import expm
 
 from gdyn.config import load_config, load_system
@@ -12,6 +12,8 @@ from gdyn.config.models import Sites
 from gdyn.errors import InputError
 from gdyn.kinetics.koopman import koopman_matrix, timescales
 from gdyn.kinetics.sites import SiteNetwork
+from gdyn.kinetics.uncertainty import Blocks
+from gdyn.kinetics.whole_cell import slow
 
 CELL = 6.5 * np.eye(3)
 
@@ -142,3 +144,11 @@ def test_cores_are_periodic_and_wait_for_the_first_arrival(network):
 def test_a_target_far_from_every_core(network):
     with pytest.raises(InputError, match="never comes into the core of any site"):
         network.assign(np.array([[[2.3, 2.3, 2.3]]]), CELL[None])
+
+
+def test_a_site_that_is_never_visited_leaves_no_timescale_of_all_sites():
+    labels = markov_chain(np.array([[0.9, 0.1], [0.1, 0.9]]), 500, np.random.default_rng(1))
+    states = states_of(labels, 3)
+    found = slow(states, 1, Blocks.by_time(states, 5)).interval(logarithmic=True)
+    assert np.isnan(found["value"]).all()
+    assert len(found["value"]) == 2

@@ -108,3 +108,30 @@ def test_states_have_the_surroundings_they_were_given():
         groups = np.array([[False] + [True] * 6])
         shells.add(positions, CUBE, PERIODIC, np.array([0]), chi, np.array([0]), groups, nothing)
     assert shells.part(slice(None)).coordination()[:, 0, -1].tolist() == [2.0, 4.0]
+
+
+def test_a_molecule_is_not_among_its_own_surroundings():
+    """Two targets of three atoms among six others: counts, densities and charges by brute force."""
+    rng = np.random.default_rng(11)
+    positions = rng.random((12, 3)) @ TILTED
+    charge = rng.normal(size=12)
+    sets = np.array([0, 0, 0, 1, 1, 1, -1, -1, -1, -1, -1, -1])
+    groups = np.array([np.arange(12) % 2 == 0, np.ones(12, bool)])
+    centres, chi = np.array([0, 1, 4]), rng.dirichlet(np.ones(2), 3)
+    shells = Shells.empty(np.linspace(0, 6, 13), 1, 2, 2)
+    atoms = (charge, np.full(12, -1), np.ones(12, bool))
+    shells.add(positions, TILTED, PERIODIC, centres, chi, np.zeros(3, int), groups, atoms, sets)
+    found = shells.part(slice(None))
+    distance = brute_force(positions, TILTED)
+    for i, centre in enumerate(centres):
+        distance[centre, sets == sets[centre]] = np.inf
+        others = sets != sets[centre]
+        expected = chi[i][:, None] * [(groups[:, others].sum(1)) / abs(np.linalg.det(TILTED))]
+        found.density -= expected
+    np.testing.assert_allclose(found.density, 0.0, atol=1e-12)
+    for g, group in enumerate(groups):
+        expected = [np.histogram(distance[c][group], shells.edges_A)[0] for c in centres]
+        np.testing.assert_allclose(found.counts[:, g], chi.T @ expected, atol=1e-12)
+    own = np.array([charge[sets == sets[c]].sum() for c in centres])
+    within = np.array([(charge[:, None] * (distance[c] < 6)).sum() for c in centres])
+    np.testing.assert_allclose(found.charge(False)[:, -1], chi.T @ (own + within) / chi.sum(0))

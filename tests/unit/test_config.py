@@ -1,5 +1,6 @@
 import copy
 import json
+import re
 
 import jsonschema
 import pytest
@@ -7,6 +8,7 @@ import yaml
 
 from gdyn.config import load_config, load_system, sections
 from gdyn.config.docs import generate
+from gdyn.config.models import Simulate
 from gdyn.errors import ConfigError
 
 GOOD = {
@@ -228,3 +230,38 @@ def test_scales_replace_keys(tmp_path):
     (tmp_path / "a.yaml").write_text(SCALED.replace("scale: small", "scale: huge"))
     with pytest.raises(ConfigError, match="scale: 'huge' is not among scales \\(small, test\\); choose one of them"):
         load_system("a", load_config({"systems": "a", "system_dir": str(tmp_path)}))
+
+
+def applying(tmp_path, **changes):
+    """A system that applies the model of another, as a file, and its content as read."""
+    write(tmp_path, GOOD, "origin")
+    other = {key: GOOD[key] for key in ("trajectory", "targets")} | {"apply": "origin"} | changes
+    return load_system("other", write(tmp_path, other, "other"))
+
+
+def test_a_model_that_is_applied_brings_its_settings(tmp_path):
+    system = applying(tmp_path)
+    origin = load_system("origin", write(tmp_path, GOOD, "origin"))
+    assert system.graphs == origin.graphs
+    assert system.search == origin.search
+    assert system.splits.test == (0.2, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"search": {"n_states": 2, "lag_ps": 10}}, "search: the model of origin brings this with it"),
+        ({"graphs": {"neighbors": 5}}, "graphs.neighbors: 5, but the model of origin was trained on"),
+        ({"apply": "other"}, "apply: 'other' has no model of its own"),
+    ],
+)
+def test_what_contradicts_a_model_that_is_applied_is_told(tmp_path, changes, said):
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        applying(tmp_path, **changes)
+
+
+def test_variables_of_each_run():
+    simulate = {"deck": "in", "length_ps": 100, "runs": 2, "variables": {"T": [300, 400], "P": 1}}
+    assert [Simulate(**simulate).variables_of(run) for run in (0, 1)] == [{"T": 300, "P": 1}, {"T": 400, "P": 1}]
+    with pytest.raises(ValueError, match="has 2 values for 3 runs"):
+        Simulate(**simulate | {"runs": 3})

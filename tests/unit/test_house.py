@@ -124,7 +124,7 @@ def requirements(root):
 
 def test_conda_environments_agree_with_pyproject(root):
     needed = requirements(root)
-    names = {"pytorch": "torch", "python-isal": "isal"}
+    names = {"freud": "freud-analysis", "pytorch": "torch", "python-isal": "isal"}
     files = sorted((root / "envs").glob("*.yaml"))
     used = set(re.findall(r'"\.\./envs/(\w+)\.yaml"', "".join(rules(root).values())))
     assert used == {path.stem for path in files}

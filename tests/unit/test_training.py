@@ -271,7 +271,7 @@ def test_two_processes_take_the_steps_of_one(two_state_shards, tmp_path, normali
         "trial": TRIAL.model_copy(update={"n_states": 3}),
     }
     train_an_epoch(weights=tmp_path / "one.pt", **settings)
-    launch(train_an_epoch, 2, {"weights": tmp_path / "two.pt", **settings})
+    launch(train_an_epoch, 2, 1, tmp_path, {"weights": tmp_path / "two.pt", **settings})
     one, two = (torch.load(tmp_path / f"{name}.pt") for name in ("one", "two"))
     for name, value in one.items():
         torch.testing.assert_close(two[name], value, rtol=1e-8, atol=1e-10)
@@ -458,3 +458,9 @@ def test_pure_states_cost_no_more_of_a_timescale_than_is_allowed(two_state_shard
     assert found[0.02][0] > 0.975
     assert found[0.9][0] < found[0.02][0]
     assert found[0.9][1] > found[0.02][1] > 0.7
+
+
+def test_several_nodes_need_slurm(tmp_path, monkeypatch):
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    with pytest.raises(InputError, match=r"training\.nodes: 2 nodes are asked for, but this is not a job of Slurm"):
+        launch(train_an_epoch, 2, 2, tmp_path, {})

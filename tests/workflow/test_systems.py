@@ -1,6 +1,7 @@
 """The systems that come with gdyn, simulated at the scale of a test, from the builder to the report."""
 
 import json
+import re
 import shutil
 
 import h5py
@@ -10,20 +11,38 @@ import pandas as pd
 import pytest
 import yaml
 
+SYSTEMS = ["toy", "si_au", "peo_litfsi", "water"]
+
 
 @pytest.fixture(scope="module")
 def systems(root, tmp_path_factory, make_workflow):
-    """Systems of config/systems after one run at the scale `test`."""
+    """All systems of config/systems after one run at the scale `test`; the toy has none and is shortened here."""
     workflow = make_workflow(tmp_path_factory.mktemp("systems"))
-    shutil.rmtree(workflow.folder / "systems")
-    shutil.copytree(root / "config/systems", workflow.folder / "systems")
-    peo = yaml.safe_load((workflow.folder / "systems/peo_litfsi.yaml").read_text())
-    (workflow.folder / "systems/peo_litfsi.yaml").write_text(yaml.safe_dump(peo | {"export": "lammps"}))
-    config = {"systems": ["peo_litfsi"], "system_dir": "systems", "scale": "test"}
+    folder = workflow.folder / "systems"
+    shutil.rmtree(folder)
+    shutil.copytree(root / "config/systems", folder)
+    workflow.edit = lambda name, **changes: edit(folder / f"{name}.yaml", **changes)
+    workflow.edit("peo_litfsi", export="lammps")
+    toy = yaml.safe_load((folder / "toy.yaml").read_text())
+    workflow.edit(
+        "toy",
+        simulate=toy["simulate"] | {"length_ps": 4000},
+        baseline=None,
+        seeds=[1],
+        training={"max_epochs": 2, "epoch_steps": 5},
+        kinetics={"chapman_kolmogorov_steps": 3},
+    )
+    config = {"systems": SYSTEMS, "system_dir": "systems", "scale": "test"}
     (workflow.folder / "config.yaml").write_text(yaml.safe_dump(config))
     status, workflow.said = workflow.snakemake()
     assert status == 0, workflow.said
     return workflow
+
+
+def edit(path, **changes):
+    """Set keys of a system file; None removes one."""
+    system = yaml.safe_load(path.read_text()) | changes
+    path.write_text(yaml.safe_dump({key: value for key, value in system.items() if value is not None}))
 
 
 def summary_of(systems, name):
@@ -52,6 +71,7 @@ def test_li_is_coordinated_by_oxygen(systems):
     assert ((coordination > 2) & (coordination < 7)).all()
 
 
+@pytest.mark.filterwarnings("ignore:No mass column")
 def test_states_are_exported_as_a_dump(systems):
     """Other programs read it; probabilities, places and times are those of the states."""
     folder = systems.results / "peo_litfsi/states"
@@ -72,3 +92,106 @@ def test_states_are_exported_as_a_dump(systems):
 def test_another_scale_is_another_system(systems):
     planned = systems.planned("--config", "scale=small")
     assert {"build", "simulate", "train"} <= set(planned)
+
+
+def test_the_targets_are_at_the_interface(systems):
+    """Of two times four layers of 12 Si atoms, the two on each side, and the Si of the liquid."""
+    with h5py.File(systems.results / "si_au/states/test.h5") as file:
+        targets = file["target_ids"][:, 0]
+    with h5py.File(systems.results / "si_au/trajectory/0.h5") as file:
+        elements, ids = file["atoms/element"].asstr()[:], file["atoms/id"][:]
+        z = file["position"][0, :, 2] / file["cell"][0, 2, 2] % 1.0
+    assert set(elements[np.isin(ids, targets)]) == {"Si"}
+    assert len(targets) == 4 * 12 + round(0.38 * 90)
+    deep = z[(elements == "Si") & ~np.isin(ids, targets)]
+    assert (np.abs(deep - np.rint(deep)) < 0.15).all()  # about the periodic boundary, where the two slabs meet
+
+
+def test_crystal_and_liquid_beside_the_order_parameter(systems):
+    summary = summary_of(systems, "si_au")
+    order = summary["order_parameter"]
+    assert 0 <= order["disagreement"] <= 1
+    assert len(order["mean"]) == 2
+    profile = pd.read_csv(systems.results / "si_au/analysis/order_profile.csv")
+    crystal = profile[profile["place_A"] < 5]
+    liquid = profile[(profile["place_A"] - profile["place_A"].mean()).abs() < 4]
+    assert np.average(crystal["by_order"].dropna(), weights=crystal["samples"][crystal["by_order"].notna()]) > 0.8
+    assert np.average(liquid["by_order"].dropna(), weights=liquid["samples"][liquid["by_order"].notna()]) < 0.2
+    assert summary["transitions"][0]["forward"] >= 0
+    assert (systems.results / "si_au/figures/order.pdf").exists()
+
+
+def test_a_target_is_a_molecule_of_three_atoms(systems):
+    with h5py.File(systems.results / "water/states/test.h5") as file:
+        assert file["target_ids"].shape == (64, 3)
+        assert file["probabilities"].shape[1:] == (64, 2)
+    table = pd.read_csv(systems.results / "water/analysis/structure.csv")
+    total = table.groupby(["group", "r_A"])["g"].sum()
+    assert total["O"].idxmax() == pytest.approx(2.75, abs=0.15)  # neighbors, and none of the molecule's own atoms
+    assert total["H"][:2.3].idxmax() == pytest.approx(1.8, abs=0.15)
+    assert total["H"][:1.3].max() == 0
+
+
+def test_all_systems_side_by_side(systems):
+    table = pd.read_csv(systems.results / "comparison.csv").set_index("system")
+    assert list(table.index) == SYSTEMS
+    for name in SYSTEMS:
+        summary = summary_of(systems, name)
+        assert table.loc[name, "population_1"] == pytest.approx(summary["populations"][0])
+        assert table.loc[name, "ck_passed"] == summary["ck_passed"]
+    assert (systems.results / "comparison.pdf").exists()
+
+
+def test_an_edit_of_one_system_touches_that_one_alone(systems):
+    assert systems.planned() == {}
+    before = (systems.folder / "systems/water.yaml").read_text()
+    systems.edit("water", kinetics={"chunks": 4})
+    status, said = systems.snakemake("--dry-run")
+    assert status == 0, said
+    touched = set(re.findall(r"^Job \d+: ([^:\n]+)", said, re.M))
+    assert touched == {"water", "comparing the systems"}
+    (systems.folder / "systems/water.yaml").write_text(before)
+
+
+def test_a_model_is_applied_to_another_trajectory(systems):
+    """At another temperature, in two runs: nothing is trained, each run is analysed, and what is new to it is told."""
+    water = yaml.safe_load((systems.folder / "systems/water.yaml").read_text())
+    applied = {
+        "apply": "water",
+        "scales": {
+            "test": water["scales"]["test"] | {
+                "simulate": {
+                    "structure": {"molecules": 64, "density_g_cm3": 0.5},
+                    "length_ps": 6,
+                    "runs": 2,
+                    "variables": {"T": [298, 900], "press_ps": 4, "settle_ps": 1, "cutoff": 5.5},
+                },
+                "search": None, "seeds": None,
+            }
+        },
+        "simulate": water["simulate"],
+        "scale": "test",
+        "trajectory": water["trajectory"] | {"labels": ["298 K", "900 K"]},
+        "targets": water["targets"],
+        "structure": water["structure"],
+    }  # fmt: skip
+    for key in ("search", "seeds"):
+        del applied["scales"]["test"][key]
+    (systems.folder / "systems/hot.yaml").write_text(yaml.safe_dump(applied))
+    planned = systems.planned("--config", "systems=hot")
+    assert "train" not in planned
+    assert "select" not in planned
+    status, said = systems.snakemake("--config", "systems=hot")
+    assert status == 0, said
+    summary = summary_of(systems, "hot")
+    assert summary["applied"] == "water"
+    assert [one["label"] for one in summary["by_trajectory"]] == ["298 K", "900 K"]
+    assert np.sum(summary["by_trajectory"][1]["populations"]) == pytest.approx(1.0)
+    assert any("unlike any that the model was trained on" in sentence for sentence in summary["warnings"])
+    assert (systems.results / "hot/figures/trajectories.pdf").exists()
+    assert not (systems.results / "hot/trials").exists()
+    with (
+        h5py.File(systems.results / "hot/states/test.h5") as hot,
+        h5py.File(systems.results / "water/states/test.h5") as own,
+    ):
+        assert hot.attrs["order"].tolist() == own.attrs["order"].tolist()

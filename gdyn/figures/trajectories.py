@@ -1,0 +1,66 @@
+"""The trajectories of a system, or several systems, side by side."""
+
+import numpy as np
+
+from gdyn.figures.style import REFERENCE, colour, label_panel, new_figure
+
+
+def draw_side_by_side(labels, populations, processes, lags_ps):
+    """Draw populations and timescales of models beside each other, with 95 % intervals.
+
+    Parameters
+    ----------
+    labels : names of the models.
+    populations : for each, a mapping ``value``, ``low``, ``high`` of lists by state; numbers may be None.
+    processes : for each, a list of mappings ``value``, ``low``, ``high``, ``resolved``.
+    lags_ps : for each, its lag time.
+
+    Returns
+    -------
+    Figure
+    """
+    n = len(labels)
+    figure = new_figure(2.9 + 0.012 * max(map(len, labels)) * (n > 4))
+    left, right = figure.subplots(1, 2)
+    x = np.arange(n)
+    most = max(len(one["value"]) for one in populations)
+    for state in range(most):
+        mine = [i for i in range(n) if state < len(populations[i]["value"])]
+        place = x[mine] + (state - (most - 1) / 2) * min(0.16, 0.8 / most)
+        value, low, high = (_numbers(populations[i][part][state] for i in mine) for part in ("value", "low", "high"))
+        left.errorbar(
+            place, value, np.nan_to_num([value - low, high - value]), fmt="o", color=colour(state), capsize=2, lw=0.9,
+            label=f"state {state + 1}",
+        )  # fmt: skip
+    slowest = max(map(len, processes))
+    for process in range(slowest):
+        mine = [i for i in range(n) if process < len(processes[i])]
+        place = x[mine] + (process - (slowest - 1) / 2) * min(0.16, 0.8 / max(slowest, 1))
+        value, low, high = (_numbers(processes[i][process][part] for i in mine) for part in ("value", "low", "high"))
+        resolved = np.array([processes[i][process]["resolved"] for i in mine])
+        for which, face in ((resolved, colour(process)), (~resolved, "white")):
+            if np.isfinite(value[which]).any():
+                right.errorbar(
+                    place[which], value[which],
+                    np.nan_to_num(np.maximum([value[which] - low[which], high[which] - value[which]], 0.0)),
+                    fmt="o", color=colour(process), mfc=face, capsize=2, lw=0.9,
+                    label=f"process {process + 1}" if face != "white" else None,
+                )  # fmt: skip
+    for i, lag in enumerate(lags_ps):
+        right.plot(
+            [i - 0.42, i + 0.42], [lag, lag], color=REFERENCE, lw=0.8, ls=":", label="lag time" if not i else None
+        )
+    left.set(ylabel="population", ylim=(-0.02, 1.02))
+    right.set(ylabel="timescale (ps)", yscale="log")
+    for axes, letter in ((left, "a"), (right, "b")):
+        axes.set_xlim(-0.6, n - 0.4)
+        axes.set_xticks(
+            x, labels, rotation=30 if n > 4 or max(map(len, labels)) > 12 else 0, ha="right" if n > 4 else "center"
+        )
+        axes.legend(fontsize=6.5, handlelength=1.0, loc="best")
+        label_panel(axes, letter)
+    return figure
+
+
+def _numbers(values):
+    return np.array([np.nan if value is None or not np.isfinite(value) else value for value in values], float)

@@ -1,0 +1,51 @@
+"""One frame seen from the side: where its atoms are, and in which states its targets."""
+
+import numpy as np
+import pandas as pd
+
+from gdyn.store import TrajectoryStore
+from gdyn.structure.surroundings import centres_of
+from gdyn.trajectory.targets import AXES
+
+THICKNESS_A = 12.0  # of the slice that is shown, from the middle of the cell
+
+
+def cross_section(states, trajectories, frame, structure):
+    """The atoms of a slice through the cell in one frame.
+
+    Parameters
+    ----------
+    states : States
+    trajectories : paths of the trajectory stores, in the order of their numbers.
+    frame : index into the states.
+    structure : that section of a system; its ``profile`` is the lattice vector that is seen from left to right.
+
+    Returns
+    -------
+    DataFrame : ``element``, ``along_A`` and ``across_A`` (in the cell, along two lattice vectors), ``target`` and, not
+        a number for other atoms, ``p1``, ``p2`` ... the probabilities of the states.
+    """
+    with TrajectoryStore.open(trajectories[states.trajectory[frame]]) as store:
+        at = int(np.searchsorted(store.time_ps, states.time_ps[frame] - 1e-6))
+        cell, atoms = store.cells(at), store.atoms
+        fractional = store.positions(at) @ np.linalg.inv(cell)
+        fractional -= np.where(store.periodic, np.floor(fractional), 0.0)
+        centres, owner = centres_of(store, states, frame)
+    along = AXES.index(structure.profile)
+    across, depth = [axis for axis in range(3) if axis != along]
+    heights = 1.0 / np.linalg.norm(np.linalg.inv(cell), axis=0)
+    probabilities = np.full((len(atoms), states.probabilities.shape[-1]), np.nan)
+    probabilities[centres] = states.probabilities[frame, owner]
+    shown = np.abs(fractional[:, depth] - 0.5) * heights[depth] <= 0.5 * THICKNESS_A
+    columns = {f"p{s + 1}": p for s, p in enumerate(probabilities.T)}
+    table = pd.DataFrame(
+        {
+            "time_ps": states.time_ps[frame],
+            "element": atoms.element,
+            "along_A": fractional[:, along] * heights[along],
+            "across_A": fractional[:, across] * heights[across],
+            "target": np.isin(np.arange(len(atoms)), centres),
+        }
+        | columns
+    )
+    return table[shown]

@@ -1,0 +1,185 @@
+"""A bond order parameter beside the learned states: where the two tell crystal from liquid alike, and where not."""
+
+import numpy as np
+import pandas as pd
+
+from gdyn.errors import InputError
+from gdyn.files import write_json, write_table
+from gdyn.kinetics.analysis import blocks_of
+from gdyn.kinetics.uncertainty import interval
+from gdyn.logs import progress
+from gdyn.store import States, TrajectoryStore
+from gdyn.structure.analysis import block_of_samples, frames_of
+from gdyn.structure.surroundings import centres_of
+from gdyn.trajectory.targets import AXES, select_first
+
+BINS = 100  # of the order parameter, from -1 to 1
+VALLEY = 0.8  # of the lower of two peaks
+
+
+def bond_order(positions, cell, periodic, atoms, degree, neighbors):
+    """How far the surroundings of neighbors are turned alike: the correlation of their Steinhardt vectors.
+
+    ``(-1)^l / n sum_j Re(q_l(i) . q_l(j)*) / |q_l(i)| |q_l(j)|`` over the nearest neighbors (equation 26 of
+    docs/theory.md): 1 in a crystal whose neighbors are related by inversion, as diamond is, about 0 in a liquid.
+
+    Parameters
+    ----------
+    positions : (atoms, 3), A, of any image.
+    cell : (3, 3), A, lattice vectors in rows.
+    periodic : (3,) bool
+    atoms : indices of the atoms that are looked at, as centres and as neighbors.
+    degree : l.
+    neighbors : number of nearest neighbors.
+
+    Returns
+    -------
+    (len(atoms),) float
+
+    Raises
+    ------
+    InputError : there are too few atoms, or the cell is too small for freud.
+    """
+    import freud
+
+    edges = np.linalg.qr(cell.T)[1]  # lattice vectors in columns, turned so that the first is along x
+    edges *= np.sign(np.diag(edges))[:, None]
+    fractional = positions[atoms] @ np.linalg.inv(cell)
+    fractional -= np.where(periodic, np.floor(fractional), 0.0) + 0.5
+    box = freud.box.Box.from_matrix(edges)
+    box.periodic = [bool(along) for along in periodic]
+    points = (fractional @ edges.T).astype(np.float32)
+    try:
+        query = freud.locality.AABBQuery(box, points).query(points, {"num_neighbors": neighbors, "exclude_ii": True})
+        near = query.toNeighborList()
+        if (np.bincount(near.query_point_indices, minlength=len(points)) < neighbors).any():
+            raise ValueError("too few are within half a cell")
+        vectors = freud.order.Steinhardt(l=degree).compute((box, points), neighbors=near).particle_harmonics
+    except (RuntimeError, ValueError) as error:
+        raise InputError(
+            f"structure.order_parameter: {neighbors} neighbors of each of {len(atoms)} atoms cannot be found "
+            f"({error}); lower neighbors or widen atoms"
+        ) from None
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit = vectors / np.where(length > 0, length, 1.0)
+    i, j = near.query_point_indices, near.point_indices
+    alike = np.real((unit[i] * unit[j].conj()).sum(1))
+    return (-1) ** degree * np.bincount(i, alike, minlength=len(points)) / neighbors
+
+
+def compare_order(states, trajectories, result, distribution, profile, structure, kinetics):
+    """Compare the learned states with a threshold on the bond order parameter, on the test frames.
+
+    Every atom counts for its most probable state. A state is ordered where most of its atoms are above the threshold;
+    an atom on which the two disagree is above it in a state that is not, or below it in one that is.
+
+    Parameters
+    ----------
+    states : path of the states of the test frames.
+    trajectories : paths of the trajectory stores, in the order of their numbers.
+    result : path of the JSON to write.
+    distribution, profile : paths of the CSVs to write: of the order parameter by state, and along an axis.
+    structure, kinetics : those sections of a system.
+
+    Raises
+    ------
+    InputError : a selection is wrong, or there are no neighbors.
+    """
+    settings = structure.order_parameter
+    states = States.read(states)
+    blocks = blocks_of(states, kinetics)
+    frames, of_block = frames_of(states, structure), block_of_samples(states, blocks)
+    axis, counts = AXES.index(structure.profile), None
+    n_states = states.probabilities.shape[-1]
+    for number in np.unique(states.trajectory):
+        with TrajectoryStore.open(trajectories[number]) as store:
+            cell = store.cells(0)
+            if counts is None:
+                height_A = 1.0 / np.linalg.norm(np.linalg.inv(cell)[:, axis])
+                bins = max(1, round(height_A / structure.profile_bin_A))
+                counts = np.zeros((len(blocks) + 1, n_states, bins, BINS))
+            atoms = select_first(store, settings.atoms, "structure.order_parameter.atoms")
+            mine = frames[states.trajectory[frames] == number]
+            stored = np.searchsorted(store.time_ps, states.time_ps[mine] - 1e-6)
+            for frame, at in zip(progress(mine, "order parameter"), stored, strict=True):
+                centres, owner = centres_of(store, states, frame)
+                known = np.isin(centres, atoms)
+                centres, owner = centres[known], owner[known]
+                positions, cell = store.positions(at), store.cells(at)
+                order = bond_order(positions, cell, store.periodic, atoms, settings.degree, settings.neighbors)
+                mean = order[np.searchsorted(atoms, centres)]
+                place = (positions[centres] @ np.linalg.inv(cell)[:, axis]) % 1.0
+                state = states.probabilities[frame, owner].argmax(-1)
+                at_bin = np.minimum((place * bins).astype(int), bins - 1)
+                value = np.clip((0.5 * (mean + 1.0) * BINS).astype(int), 0, BINS - 1)
+                np.add.at(counts, (of_block[frame, owner], state, at_bin, value), 1.0)
+    if not counts.sum():
+        raise InputError(
+            "structure.order_parameter.atoms: no target is among these atoms; select the targets and their neighbors"
+        )
+    centre = (np.arange(BINS) + 0.5) / BINS * 2.0 - 1.0
+    of_all = counts.sum((0, 1, 2))
+    threshold, flags = settings.threshold, []
+    if threshold is None:
+        threshold, separate = between_two(of_all, centre)
+        if not separate:
+            flags.append("the order parameter has no two peaks: its threshold between them means little")
+    above = centre > threshold
+    by_state = counts.sum((0, 2))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ordered = by_state[:, above].sum(1) > 0.5 * by_state.sum(1)
+    wrong = np.where(ordered[:, None, None], ~above, above)  # (states, 1, order)
+
+    def share(part, of, axes):
+        with np.errstate(invalid="ignore", divide="ignore"):
+            values = [(c * of).sum(axes) / c.sum(axes) for c in (part.sum(0), *part[:-1])]
+        low, high = interval(values[0], values[1:])
+        return {"value": values[0], "low": low, "high": high}
+
+    write_json(
+        result,
+        {
+            "degree": settings.degree,
+            "neighbors": settings.neighbors,
+            "threshold": threshold,
+            "ordered": ordered.tolist(),
+            "mean": share(counts, centre, (1, 2)),
+            "disagreement": share(counts, wrong, (0, 1, 2)),
+            "disagreement_by_state": share(counts, wrong, (1, 2)),
+            "frames": len(frames),
+            "flags": flags,
+        },
+    )
+    width = 2.0 / BINS
+    rows = [
+        pd.DataFrame({"state": s + 1, "order": centre, "density": by_state[s] / max(by_state.sum(), 1.0) / width})
+        for s in range(n_states)
+    ]
+    write_table(distribution, pd.concat(rows))
+    along = {"axis": structure.profile, "place_A": (np.arange(bins) + 0.5) / bins * height_A}
+    of_states = np.broadcast_to(ordered[:, None, None], counts.shape[1:])
+    for name, of in (("by_order", above), ("by_states", of_states), ("disagreement", wrong)):
+        found = share(counts, of, (0, 2))
+        along |= {name: found["value"], f"{name}_low": found["low"], f"{name}_high": found["high"]}
+    write_table(profile, pd.DataFrame(along | {"samples": counts.sum((0, 1, 3))}))
+
+
+def between_two(counts, centre):
+    """The value that divides a distribution best into two parts of different mean (Otsu 1979).
+
+    Returns
+    -------
+    threshold : float
+    separate : whether there is a valley between two peaks around it.
+    """
+    below = np.cumsum(counts)[:-1]
+    above = counts.sum() - below
+    first = np.cumsum(counts * centre)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        apart = np.nan_to_num(below * above * (first[:-1] / below - (first[-1] - first[:-1]) / above) ** 2)
+    cut = int(np.argmax(apart))
+    smooth = np.convolve(counts, np.ones(5) / 5.0, mode="same")
+    low, high = smooth[: cut + 1].max(), smooth[cut + 1 :].max()
+    left, right = int(smooth[: cut + 1].argmax()), cut + 1 + int(smooth[cut + 1 :].argmax())
+    separate = bool(smooth[left : right + 1].min() < VALLEY * min(low, high))
+    return float(0.5 * (centre[cut] + centre[cut + 1])), separate

@@ -1,0 +1,60 @@
+"""Folders in which Snakemake really runs, and a toy that is short enough for it."""
+
+import re
+import shutil
+import subprocess
+import sys
+
+import yaml
+
+
+class Workflow:
+    """A folder with a configuration of its own, and Snakemake in it."""
+
+    profile = "default"
+    options = ("--cores", "2")
+    env = None
+
+    def __init__(self, root, folder):
+        self.root, self.folder = root, folder
+        self.results = folder / "results"
+        (folder / "systems").mkdir(parents=True)
+        shutil.copytree(root / "config/systems/toy", folder / "systems/toy")
+
+    def configure(self, name, system):
+        (self.folder / "systems" / f"{name}.yaml").write_text(yaml.safe_dump(system))
+        (self.folder / "config.yaml").write_text(yaml.safe_dump({"systems": [name], "system_dir": "systems"}))
+
+    def start(self, *arguments):
+        """Start Snakemake in the background."""
+        command = [
+            *(sys.executable, "-m", "snakemake", "--snakefile", str(self.root / "Snakefile")),
+            *("--directory", str(self.folder), "--configfile", str(self.folder / "config.yaml")),
+            *("--profile", str(self.root / f"config/profiles/{self.profile}"), *self.options, *arguments),
+        ]
+        return subprocess.Popen(
+            command, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=self.env
+        )
+
+    def snakemake(self, *arguments):
+        """Run Snakemake; return its exit status and everything it said."""
+        process = self.start(*arguments)
+        said, _ = process.communicate()
+        return process.returncode, said
+
+    def planned(self, *arguments):
+        """The rules that a run would execute now, and how often."""
+        status, text = self.snakemake("--dry-run", *arguments)
+        assert status == 0, text
+        jobs = dict(re.findall(r"^(\w+) +(\d+)$", text.split("Job stats:")[-1], re.M)) if "Job stats:" in text else {}
+        return {rule: int(count) for rule, count in jobs.items() if rule not in ("total", "all")}
+
+
+def short_toy(root):
+    """The toy system, 2 x 20 ns, two seeds, and few epochs."""
+    system = yaml.safe_load((root / "config/systems/toy.yaml").read_text())
+    system["simulate"] |= {"length_ps": 20000, "seed": 11}
+    system["seeds"] = [1, 2]
+    system["training"] = {"max_epochs": 5, "epoch_steps": 15}
+    system["kinetics"] = {"chapman_kolmogorov_steps": 5}
+    return system
