@@ -1,4 +1,4 @@
-"""The command ``gdyn``: a look into a file, and a first system file."""
+"""The command ``gdyn``: a look into a file, a first system file, and how far the trainings are."""
 
 import argparse
 import logging
@@ -32,11 +32,15 @@ def main(arguments=None):
     new.add_argument("--timestep", type=float, help="time step of the run, in its time unit")
     new.add_argument("--targets", metavar="SELECTION", help="MDAnalysis selection of the target atoms")
     new.add_argument("--system-dir", default="config/systems", metavar="DIR", help="folder of the system files")
+    far = commands.add_parser("status", help="tell how far the trainings are, without touching them")
+    far.add_argument("systems", nargs="*", metavar="SYSTEM", help="by default those of the configuration")
+    far.add_argument("--configfile", default="config/config.yaml", metavar="FILE", help="the workflow's configuration")
+    far.add_argument("--results", default="results", metavar="DIR", help="folder of the results")
     options = parser.parse_args(arguments)
     level = LOG.level
     LOG.setLevel(logging.ERROR)  # what a dump is warned for is part of what is told about it
     try:
-        return _inspect(options) if options.command == "inspect" else _new(options)
+        return {"inspect": _inspect, "new": _new, "status": _status}[options.command](options)
     except GdynError as error:
         print(error, file=sys.stderr)
         return 1
@@ -78,6 +82,13 @@ def _new(options):
         load_system(options.name, config)
     folder = "" if options.system_dir == "config/systems" else f" --config system_dir={options.system_dir}"
     print(f"Then: snakemake -n -q rules --cores 1 results/{options.name}/report.pdf{folder}")
+    return 0
+
+
+def _status(options):
+    from gdyn.status import status
+
+    print("\n".join(status(options.configfile, options.systems, options.results)))
     return 0
 
 

@@ -14,8 +14,8 @@ rule koopman:
         "../envs/analyse.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=memory(1500, 40, file="test"),
+        runtime=runtime(60),
     params:
         version=gdyn.__version__,
         settings=section("kinetics"),
@@ -39,8 +39,8 @@ rule chapman_kolmogorov:
         "../envs/analyse.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=memory(1500, 40),
+        runtime=runtime(60),
     params:
         version=gdyn.__version__,
         settings=section("kinetics"),
@@ -63,8 +63,8 @@ rule trajectories:
         "../envs/analyse.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=memory(1500, 40),
+        runtime=runtime(60),
     params:
         version=gdyn.__version__,
         settings=section("kinetics"),
@@ -94,8 +94,8 @@ rule sites:
         "../envs/analyse.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=memory(1500, 40),
+        runtime=runtime(60),
     params:
         version=gdyn.__version__,
         settings=section("sites", "kinetics"),
@@ -124,8 +124,8 @@ rule structure:
         "../envs/trajectory.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=memory(2000, 20),
+        runtime=runtime(240),
     params:
         version=gdyn.__version__,
         settings=section("structure", "kinetics"),
@@ -151,8 +151,8 @@ rule order:
         "../envs/trajectory.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=memory(2000, 20),
+        runtime=runtime(240),
     params:
         version=gdyn.__version__,
         settings=section("structure", "kinetics"),
@@ -179,8 +179,8 @@ rule transport:
         "../envs/trajectory.yaml"
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime=240,
+        mem_mb=memory(2000, 80),
+        runtime=runtime(240),
     params:
         version=gdyn.__version__,
         settings=section("transport", "kinetics"),
@@ -204,8 +204,8 @@ rule export_dump:
         "../envs/trajectory.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=120,
+        mem_mb=memory(2000),
+        runtime=runtime(120),
     params:
         version=gdyn.__version__,
     message:

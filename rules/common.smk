@@ -1,13 +1,20 @@
 # The only functions of the workflow: the checked configuration, and what follows from it.
 
+import gc
 import sys
 from functools import cache
 from pathlib import Path
+
+from snakemake.io import get_wildcard_names
 
 import gdyn
 from gdyn.config import load_config, load_system
 from gdyn.errors import ConfigError
 from gdyn.files import expand as expand_files
+
+# A workflow of thousands of jobs is millions of objects that live to the end. Looking for garbage among them less often
+# saves a tenth of the time that Snakemake needs to plan.
+gc.set_threshold(100_000, 20, 100)
 
 
 def checked(load, *arguments):
@@ -53,10 +60,15 @@ def section(*names):
 
 def of_system(pattern, **values):
     """Input: ``pattern`` with the wildcards filled in, for all values that the functions of the system give."""
-    return lambda wildcards: expand(
-        pattern,
-        **dict(wildcards.items()) | {name: list(value(system(wildcards.system))) for name, value in values.items()},
-    )
+
+    @cache
+    def known(**wildcards):
+        of = system(wildcards["system"])
+        return expand(pattern, **wildcards | {name: list(value(of)) for name, value in values.items()})
+
+    # Only the wildcards of the pattern, so that all jobs of a system share what is found once.
+    names = set(get_wildcard_names(pattern)) - set(values)
+    return lambda wildcards: known(**{name: wildcards[name] for name in names})
 
 
 def of_model(pattern):
@@ -139,6 +151,22 @@ def graphs_or_trajectories(model):
 def warm_start(wildcards):
     """Input: the model that the trainings of a system begin from, if there is one."""
     return system(wildcards.system).training.warm_start or []
+
+
+def memory(base_mb, per_mb=0.0, file="states"):
+    """Resource: MB, growing with the size of an input file, and with every attempt."""
+
+    def needed(wildcards, input, attempt):
+        # A file that is not there yet raises FileNotFoundError: Snakemake asks again when it is.
+        size_mb = Path(getattr(input, file)).stat().st_size / 1e6 if per_mb else 0.0
+        return attempt * round(base_mb + per_mb * size_mb)
+
+    return needed
+
+
+def runtime(minutes):
+    """Resource: minutes, growing with every attempt."""
+    return lambda wildcards, attempt: attempt * minutes
 
 
 def processes(wildcards):

@@ -12,8 +12,8 @@ rule ingest:
         "../envs/trajectory.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=240,
+        mem_mb=memory(2000),
+        runtime=runtime(240),
     params:
         version=gdyn.__version__,
         settings=section("trajectory"),
@@ -36,8 +36,8 @@ rule graphs:
         "../envs/trajectory.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=240,
+        mem_mb=memory(2000),
+        runtime=runtime(240),
     params:
         version=gdyn.__version__,
         settings=section("graphs", "targets"),

@@ -52,8 +52,8 @@ rule figures:
         "../envs/analyse.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=memory(2000),
+        runtime=runtime(30),
     params:
         version=gdyn.__version__,
     message:
@@ -89,8 +89,8 @@ rule figure_sites:
         "../envs/analyse.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=memory(2000),
+        runtime=runtime(30),
     params:
         version=gdyn.__version__,
     message:
@@ -134,8 +134,8 @@ rule figure_structure:
         "../envs/analyse.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=memory(2000),
+        runtime=runtime(30),
     params:
         version=gdyn.__version__,
     message:
@@ -162,8 +162,8 @@ rule figure_trajectories:
         "../envs/analyse.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=memory(2000),
+        runtime=runtime(30),
     params:
         version=gdyn.__version__,
     message:
@@ -192,8 +192,8 @@ rule figure_order:
         "../envs/analyse.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=memory(2000),
+        runtime=runtime(30),
     params:
         version=gdyn.__version__,
     message:
@@ -222,8 +222,8 @@ rule figure_transport:
         "../envs/analyse.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=memory(2000),
+        runtime=runtime(30),
     params:
         version=gdyn.__version__,
     message:
@@ -254,8 +254,8 @@ rule summary:
         "../envs/analyse.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=memory(2000),
+        runtime=runtime(30),
     params:
         version=gdyn.__version__,
         settings=lambda wildcards: system(wildcards.system).model_dump(mode="json"),
@@ -282,8 +282,8 @@ rule report:
         "../envs/analyse.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=memory(2000),
+        runtime=runtime(30),
     params:
         version=gdyn.__version__,
     message:
@@ -311,8 +311,8 @@ rule compare:
         "../envs/analyse.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=memory(2000),
+        runtime=runtime(30),
     params:
         version=gdyn.__version__,
     message:

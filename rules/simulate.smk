@@ -9,8 +9,8 @@ rule build:
         "../envs/simulate.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=60,
+        mem_mb=memory(1000),
+        runtime=runtime(60),
     params:
         version=gdyn.__version__,
         begin=beginning,
@@ -35,7 +35,7 @@ rule simulate:
         "../envs/simulate.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=memory(1000),
         runtime=1440,
     params:
         settings=section("simulate", "trajectory"),

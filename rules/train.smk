@@ -54,8 +54,8 @@ rule select:
         "../envs/analyse.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=memory(4000),
+        runtime=runtime(60),
     params:
         version=gdyn.__version__,
         settings=section("kinetics", "selection"),
@@ -84,7 +84,7 @@ rule predict:
     resources:
         gpu=1,
         mem_mb=training_memory_mb,
-        runtime=240,
+        runtime=runtime(240),
     params:
         version=gdyn.__version__,
         settings=section("splits", "targets"),
@@ -112,7 +112,7 @@ rule baseline:
     resources:
         gpu=1,
         mem_mb=training_memory_mb,
-        runtime=240,
+        runtime=runtime(240),
     params:
         version=gdyn.__version__,
         settings=section("splits", "targets"),

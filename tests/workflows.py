@@ -4,6 +4,8 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import yaml
 
@@ -26,21 +28,26 @@ class Workflow:
         (self.folder / "config.yaml").write_text(yaml.safe_dump({"systems": [name], "system_dir": "systems"}))
 
     def start(self, *arguments):
-        """Start Snakemake in the background."""
+        """Start Snakemake in the background; see :meth:`finish`."""
         command = [
             *(sys.executable, "-m", "snakemake", "--snakefile", str(self.root / "Snakefile")),
             *("--directory", str(self.folder), "--configfile", str(self.folder / "config.yaml")),
             *("--profile", str(self.root / f"config/profiles/{self.profile}"), *self.options, *arguments),
         ]
-        return subprocess.Popen(
-            command, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=self.env
-        )
+        with tempfile.NamedTemporaryFile("w", prefix="said-", dir=self.folder, delete=False) as said:
+            process = subprocess.Popen(command, cwd=self.folder, stdout=said, stderr=subprocess.STDOUT, env=self.env)
+        process.said = Path(said.name)
+        return process
+
+    def finish(self, process):
+        """Wait for Snakemake; return its exit status and everything it said."""
+        status, said = process.wait(), process.said.read_text()
+        process.said.unlink()
+        return status, said
 
     def snakemake(self, *arguments):
         """Run Snakemake; return its exit status and everything it said."""
-        process = self.start(*arguments)
-        said, _ = process.communicate()
-        return process.returncode, said
+        return self.finish(self.start(*arguments))
 
     def planned(self, *arguments):
         """The rules that a run would execute now, and how often."""

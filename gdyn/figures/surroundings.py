@@ -74,7 +74,7 @@ def _draw(axes, one):
     for i in np.flatnonzero((distance > 0) & (distance <= shell) & one["coordinating"][near]):
         axes.plot(*np.stack([positions[0], positions[i]]).T, color="#8f6fc4", lw=0.7, ls="--")
     radii = np.array([BOND_A.get(element, 0.8) for element in elements])
-    for i in range(1, len(positions)):
+    for i in range(len(positions)):
         for j in range(i + 1, len(positions)):
             if np.linalg.norm(positions[i] - positions[j]) < radii[i] + radii[j]:
                 axes.plot(*positions[[i, j]].T, color="#7a7a7a", lw=1.6, zorder=1)

@@ -7,6 +7,7 @@ from gdyn.statistics.covariance import Covariances, helmert_basis, present_rows
 SMALLEST_VARIANCE = 1e-8
 SMALLEST_WEIGHT = 1e-3
 SHARE_IN_CORNER, LEAST_IN_CORNER = 0.002, 10
+LARGEST_CONDITION = 1e8  # of the corners, beyond which they are no simplex
 
 
 def simplex_rotation(probabilities, segment, lag_frames, n_states=None):
@@ -46,8 +47,10 @@ def simplex_rotation(probabilities, segment, lag_frames, n_states=None):
 
     chi = present_rows(probabilities).astype(np.float64)
     corners = _inner_simplex(chi @ slow)
-    features = np.column_stack([np.ones(n_features), slow])
-    return features @ np.linalg.inv(np.column_stack([np.ones(n_states), corners]))
+    corners = np.column_stack([np.ones(n_states), corners])
+    if not np.linalg.cond(corners) < LARGEST_CONDITION:
+        return None
+    return np.column_stack([np.ones(n_features), slow]) @ np.linalg.inv(corners)
 
 
 def _inner_simplex(points):
@@ -69,6 +72,6 @@ def _inner_simplex(points):
         direction = corners[-1] - corners[0]
         for known in directions:
             direction = direction - (direction @ known) * known
-        directions.append(direction / np.linalg.norm(direction))
+        directions.append(direction / max(np.linalg.norm(direction), np.finfo(float).tiny))
         rest = rest - np.outer(rest @ directions[-1], directions[-1])
     return np.array(corners)

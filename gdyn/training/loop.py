@@ -8,6 +8,7 @@ finds again.
 
 import contextlib
 import copy
+import logging
 import resource
 import sys
 import time
@@ -49,6 +50,7 @@ LEAST_CRISPNESS = 0.01  # of training.crispness
 SLOWER = 0.3  # what a learning rate is lowered by
 MOST_RECOVERIES = 3  # from numbers that are none
 SMALLEST_POPULATION = 1e-3  # of a state that is one
+TELL_S = 2.0  # between two epochs that are told on the terminal; the log has all
 SHARES = {"train": 0.5, "validation": 0.25, "work": 0.25}  # of training.memory_mb
 
 
@@ -164,7 +166,8 @@ def train_here(
             "processes": world.size,
         },
     )
-    Path(resume).unlink(missing_ok=True)
+    for left in (Path(resume), Path(resume).with_name("progress.json")):
+        left.unlink(missing_ok=True)
 
 
 class Trainer:
@@ -209,6 +212,7 @@ class Trainer:
         self.board = None
         if training.tensorboard and not world.rank:
             self.board = open_tensorboard(self.resume.parent / "tensorboard")
+        self.told_s = 0.0
         self.history, self.seconds, self.frames, self.recoveries, self.unconverged = [], 0.0, 0, 0, []
         self.begin_stage(0)
 
@@ -397,20 +401,28 @@ class Trainer:
         for name, value in row.items():
             if self.board and name not in ("epoch", "stage"):
                 self.board.add_scalar(name, value, row["epoch"])
-        LOG.info(
+        now = time.monotonic()
+        brief = row["epoch"] and now - self.told_s < TELL_S and row["stage"] == self.history[-2]["stage"]
+        self.told_s = self.told_s if brief else now
+        LOG.log(
+            logging.DEBUG if brief else logging.INFO,
             "epoch %d (%s): validation VAMP-2 %.4f, noise floor %.4f, purity %.3f%s",
             row["epoch"],
             row["stage"],
             score,
             floor,
             row["validation_purity"],
-            f", {row['frames_per_s']:.0f} frames/s, {row['memory_mb']:.0f} MB, {self.time_left()}" if epoch else "",
+            self.speed(row) if epoch else "",
         )
 
-    def time_left(self):
+    def speed(self, row):
+        left = self.seconds_left()
+        return f", {row['frames_per_s']:.0f} frames/s, {row['memory_mb']:.0f} MB, at most {left:.0f} s to go"
+
+    def seconds_left(self):
         """How long it takes if no stage ends before its time."""
         epochs = (len(self.stages) - self.stage) * self.max_epochs - self.stage_epochs
-        return f"at most {epochs * self.seconds / max(1, len(self.history) - 1):.0f} s to go"
+        return epochs * self.seconds / max(1, len(self.history) - 1)
 
     def slow_down(self):
         """Go back to the best epoch of the stage, and on from there in smaller steps or with the next stage."""
@@ -513,7 +525,7 @@ class Trainer:
     )
 
     def restore(self, snapshot):
-        snapshot = copy.deepcopy(snapshot)
+        snapshot = copy.deepcopy(snapshot, {id(snapshot["history"]): list(snapshot["history"])})
         self.begin_stage(snapshot["stage"])
         self.network.load_state_dict(snapshot["weights"])
         self.optimiser.load_state_dict(snapshot["optimiser"])
@@ -523,11 +535,25 @@ class Trainer:
 
     def keep(self):
         """Remember this epoch as one that is sound."""
-        self.good = copy.deepcopy(self.snapshot())
+        # What was told of an epoch stays as it is: a copy of the list is enough.
+        self.good = copy.deepcopy(self.snapshot(), {id(self.history): list(self.history)})
 
     def save(self):
         if not self.world.rank:
             checkpoint.save_resume(self.resume, self.fingerprint, self.good)
+            self.tell()
+
+    def tell(self):
+        """Leave word of how far it is, for ``gdyn status``."""
+        row = self.history[-1]
+        told = {
+            **{name: row[name] for name in ("epoch", "stage", "validation_vamp2", "noise_floor")},
+            "purity": row["validation_purity"],
+            "epoch_s": row.get("seconds", 0.0),
+            "left_s": self.seconds_left(),
+            "time": time.time(),
+        }
+        write_json(self.resume.with_name("progress.json"), told)
 
     def load(self):
         """Go on from an interrupted training of the same data and settings, if there is one."""

@@ -77,6 +77,14 @@ def test_states_that_span_no_simplex_have_no_rotation():
     assert simplex_rotation(np.full((1000, 1, 2), 0.5), np.zeros(1000), 5) is None
 
 
+def test_an_empty_state_is_no_corner():
+    """What is left of it is the rounding of float32, and one odd frame."""
+    rest = np.random.default_rng(3).normal(2.2e-6, 1e-8, (1000, 1))
+    rest[500] = 3.2e-6
+    collapsed = np.stack([1.0 - rest, rest], -1).astype(np.float32)
+    assert simplex_rotation(collapsed, np.zeros(1000), 5) is None
+
+
 def test_matching_finds_the_permutation():
     labels = np.random.default_rng(3).integers(0, 4, 1000)
     reference = np.eye(4)[labels]

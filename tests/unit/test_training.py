@@ -66,6 +66,7 @@ def test_training_finds_the_states_and_makes_them_pure(two_state_shards, tmp_pat
     assert set(history["stage"]) == {"kinetics", "states"}
     assert history["validation_purity"].iloc[-1] > history["validation_purity"].iloc[4]
     assert not (tmp_path / "run" / "resume.pt").exists()
+    assert not (tmp_path / "run" / "progress.json").exists()
 
 
 def weights(path):
@@ -90,7 +91,8 @@ def test_a_resumed_training_equals_an_uninterrupted_one(two_state_shards, tmp_pa
     monkeypatch.setattr(Trainer, "save", save_then_die)
     with pytest.raises(KilledError):
         run(shards, tmp_path / "broken")
-    assert [path.name for path in (tmp_path / "broken").iterdir()] == ["resume.pt"]
+    assert sorted(path.name for path in (tmp_path / "broken").iterdir()) == ["progress.json", "resume.pt"]
+    assert read_json(tmp_path / "broken" / "progress.json")["epoch"] == killed_after
     monkeypatch.setattr(Trainer, "save", save)
     broken = run(shards, tmp_path / "broken")
     for name, value in weights(whole["model"]).items():
@@ -279,7 +281,7 @@ def test_two_processes_take_the_steps_of_one(two_state_shards, tmp_path, normali
 
 def test_two_processes_end_with_the_states_of_one(two_state_shards, tmp_path, caplog):
     _, shards = two_state_shards
-    caplog.set_level("INFO")
+    caplog.set_level("DEBUG")
     short = TRAINING.model_copy(update={"max_epochs": 2})
     one = run(shards, tmp_path / "one", training=short)
     caplog.clear()
@@ -388,7 +390,7 @@ def test_killed_at_any_moment_a_training_loses_at_most_an_epoch(two_state_shards
         if process.exitcode == 0:
             break
         assert done > before
-        assert not [path for path in folder.iterdir() if path.name.endswith(("model.pt", ".h5", ".json"))]
+        assert not [path for path in folder.iterdir() if path.name.endswith(("model.pt", ".h5", "numbers.json"))]
         kills += 1
     assert kills == 20
     broken = run(*arguments)

@@ -1,0 +1,97 @@
+"""How far the systems are, from the files that their jobs leave: no job is asked or touched."""
+
+import time
+from pathlib import Path
+
+import yaml
+
+from gdyn.config import load_config, load_system
+from gdyn.errors import ConfigError
+from gdyn.files import read_json
+
+SILENT_S = 600.0  # without a word from a training, after which it may no longer be at work
+
+
+def status(config="config/config.yaml", systems=(), results="results", now=None):
+    """Tell how far each system is.
+
+    Parameters
+    ----------
+    config : path of the workflow's configuration.
+    systems : names of systems; by default those of the configuration.
+    results : folder of the results.
+    now : seconds since 1970, for the age of what is told.
+
+    Returns
+    -------
+    list of str : lines to print.
+
+    Raises
+    ------
+    ConfigError : the configuration, or that of a system, is wrong or missing.
+    """
+    try:
+        values = yaml.safe_load(Path(config).read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(f"{config}: cannot be read ({error}); give its path with --configfile") from None
+    settings = load_config(values | ({"systems": list(systems)} if systems else {}), config)
+    now = time.time() if now is None else now
+    return [line for name in settings.systems for line in _of_system(name, load_system(name, settings), results, now)]
+
+
+def _of_system(name, system, results, now):
+    folder = Path(results, name)
+    if (folder / "report.pdf").exists() and (folder / "summary.json").exists():
+        head = f"{name}: report.pdf is there"
+    else:
+        head = f"{name}: " + ", ".join(_steps(system, folder))
+    if system.apply:
+        return [f"{head} (the model is that of {system.apply})"]
+    trainings = [
+        folder / "trials" / trial / f"seed~{seed}"
+        for trial in system.trials | system.baselines
+        for seed in system.seeds
+    ]
+    done = [training for training in trainings if (training / "numbers.json").exists()]
+    begun = [training for training in trainings if training not in done and (training / "progress.json").exists()]
+    lines = [f"{head}; trainings: {len(done)} of {len(trainings)} done, {len(begun)} begun"]
+    if done:
+        scores = {training: read_json(training / "numbers.json")["validation_vamp2"] for training in done}
+        best = max(scores, key=scores.get)
+        lines.append(f"  best so far: {_called(best)}: validation VAMP-2 {scores[best]:.4f}")
+    return lines + [f"  {_called(training)}: {_progress(training, now)}" for training in begun]
+
+
+def _called(training):
+    return f"{training.parent.name}, {training.name.replace('~', ' ')}"
+
+
+def _steps(system, folder):
+    n = system.n_trajectories
+    if system.simulate:
+        there = sum((folder / f"simulation/{i}.lammpstrj").exists() for i in range(n))
+        yield f"{there} of {n} simulations"
+    yield f"{sum((folder / f'trajectory/{i}.h5').exists() for i in range(n))} of {n} trajectories read"
+    shards = [folder / f"graphs/{i}-{part}.h5" for i in range(n) for part in range(system.graphs.shards)]
+    if system.model == "gdynet":
+        yield f"{sum(path.exists() for path in shards)} of {len(shards)} shards of graphs"
+
+
+def _progress(training, now):
+    try:
+        told = read_json(training / "progress.json")
+    except (OSError, ValueError):  # replaced or removed this moment
+        return "just ended"
+    silent = max(0.0, now - told["time"])
+    return (
+        f"epoch {told['epoch']} ({told['stage']}), validation VAMP-2 {told['validation_vamp2']:.4f}, noise floor "
+        f"{told['noise_floor']:.4f}, purity {told['purity']:.3f}, at most {_duration(told['left_s'])} to go, told "
+        f"{_duration(silent)} ago" + (": interrupted?" if silent > max(SILENT_S, 5 * told["epoch_s"]) else "")
+    )
+
+
+def _duration(seconds):
+    for unit, length in (("d", 86400.0), ("h", 3600.0), ("min", 60.0)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"

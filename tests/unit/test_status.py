@@ -1,0 +1,80 @@
+"""What ``gdyn status`` tells from the files of jobs that it never touches."""
+
+import json
+
+import pytest
+import yaml
+
+from gdyn.cli import main
+from gdyn.errors import ConfigError
+from gdyn.status import status
+
+SYSTEM = {
+    "trajectory": {"files": ["a.lammpstrj"], "units": "metal", "timestep": 0.001, "frame_interval_ps": 0.5},
+    "targets": {"selection": "element Li"},
+    "graphs": {"neighbors": 12},
+    "search": {"n_states": [2, 3], "lag_ps": 10},
+    "seeds": [1, 2],
+}
+PROGRESS = {
+    "epoch": 12, "stage": "states", "validation_vamp2": 0.6627, "noise_floor": 0.0024, "purity": 0.97, "epoch_s": 2.0,
+    "left_s": 90.0, "time": 1000.0,
+}  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config/systems").mkdir(parents=True)
+    (tmp_path / "config/systems/mine.yaml").write_text(yaml.safe_dump(SYSTEM))
+    (tmp_path / "config/config.yaml").write_text("systems: mine\n")
+    return tmp_path
+
+
+def training(folder, n_states, seed, **files):
+    path = folder / f"results/mine/trials/n_states~{n_states}_lag_ps~10_width~16_convolutions~2_learning_rate~0.005"
+    path = path / f"seed~{seed}"
+    path.mkdir(parents=True)
+    for name, content in files.items():
+        (path / f"{name}.json").write_text(json.dumps(content))
+
+
+def test_before_anything_has_run(folder):
+    assert status() == ["mine: 0 of 1 trajectories read, 0 of 2 shards of graphs; trainings: 0 of 4 done, 0 begun"]
+
+
+def test_trainings_in_all_conditions(folder):
+    training(folder, 2, 1, numbers={"validation_vamp2": 0.5})
+    training(folder, 3, 2, numbers={"validation_vamp2": 0.7})
+    training(folder, 2, 2, progress=PROGRESS)
+    lines = status(now=1005.0)
+    assert lines[0].endswith("trainings: 2 of 4 done, 1 begun")
+    assert "n_states~3" in lines[1]
+    assert "validation VAMP-2 0.7000" in lines[1]
+    assert "seed 2: epoch 12 (states), validation VAMP-2 0.6627, noise floor 0.0024, purity 0.970" in lines[2]
+    assert lines[2].endswith("at most 90 s to go, told 5 s ago")
+
+
+def test_a_training_that_is_silent_for_long(folder):
+    training(folder, 2, 2, progress=PROGRESS)
+    assert status(now=1000.0 + 2 * 3600)[-1].endswith("told 2 h ago: interrupted?")
+
+
+def test_the_end(folder):
+    (folder / "results/mine").mkdir(parents=True)
+    for name in ("report.pdf", "summary.json"):
+        (folder / "results/mine" / name).touch()
+    assert status()[0].startswith("mine: report.pdf is there")
+
+
+def test_the_command(folder, capsys):
+    assert main(["status", "mine"]) == 0
+    assert capsys.readouterr().out.startswith("mine: 0 of 1 trajectories read")
+    assert main(["status", "other"]) == 1
+    assert "no such system file" in capsys.readouterr().err
+
+
+def test_no_configuration_is_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match="--configfile"):
+        status()
