@@ -123,7 +123,7 @@ CommunicationParameters=NoCtldInAddrAny,NoInAddrAny
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge/socket
+AuthInfo=socket={folder}/munge/socket,cred_expire=20
 CredType=cred/munge
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool-%n
@@ -137,7 +137,7 @@ TaskPlugin=task/none
 SwitchType=switch/none
 MpiDefault=none
 AccountingStorageType=accounting_storage/none
-ReturnToService=2
+ReturnToService=1
 SchedulerParameters=batch_sched_delay=0,sched_interval=2,bf_interval=1
 KillWait=5
 MinJobAge=3600
@@ -182,13 +182,13 @@ GresTypes=gpu
         self._wait(lambda: self.say("munge", "-S", munge / "socket", "-n"), "munged")
 
     def _daemon(self, *command, name=None):
-        log = open(self.folder / "log" / f"{name or command[0]}.out", "w", encoding="utf-8")  # noqa: SIM115
         words = [str(word) for word in command]
-        self.processes.append(
-            subprocess.Popen(
-                words, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=self.env, start_new_session=True
+        with open(self.folder / "log" / f"{name or command[0]}.out", "w", encoding="utf-8") as log:
+            self.processes.append(
+                subprocess.Popen(
+                    words, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=self.env, start_new_session=True
+                )
             )
-        )
 
     def _wait(self, ready, what, seconds=30):
         end = time.monotonic() + seconds
@@ -223,6 +223,7 @@ GresTypes=gpu
                 process.wait(10)
             except subprocess.TimeoutExpired:
                 process.kill()
+                process.wait()
 
 
 if __name__ == "__main__":

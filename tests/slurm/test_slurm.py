@@ -16,8 +16,8 @@ from lab import NoSlurmError, Slurm, need
 from workflows import Workflow, short_toy
 
 TRAINED = "results/toy/trials/n_states~2_lag_ps~5_width~16_convolutions~2_learning_rate~0.005/seed~1"
-# Two stages of so many steps, however well they go: a quarter of a minute.
-TRAINING = {"max_epochs": 30, "patience": 30, "epoch_steps": 15, "learning_rate_drops": 0, "memory_mb": 300}
+# Two stages of so many steps, however well they go: some seconds.
+TRAINING = {"max_epochs": 16, "patience": 16, "epoch_steps": 15, "learning_rate_drops": 0, "memory_mb": 300}
 
 
 class OnSlurm(Workflow):
@@ -45,6 +45,7 @@ def slurm(tmp_path_factory):
 def toy(root, **training):
     system = short_toy(root)
     system |= {"seeds": [1], "training": TRAINING | training, "kinetics": {"chapman_kolmogorov_steps": 3}}
+    system["simulate"] |= {"runs": 1, "length_ps": 25000}
     system["search"]["lag_ps"] = 5
     system.pop("baseline", None)
     return system
@@ -56,7 +57,10 @@ def local(root, slurm, tmp_path_factory):
     made = Workflow(root, tmp_path_factory.mktemp("local") / "run")
     made.options = ("--cores", "1")
     made.configure("toy", toy(root))
-    return made, made.start()
+    process = made.start()
+    yield made, process
+    process.terminate()
+    process.wait()
 
 
 @pytest.fixture(scope="module")
