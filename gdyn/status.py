@@ -47,18 +47,21 @@ def _of_system(name, system, results, now):
         head = f"{name}: " + ", ".join(_steps(system, folder))
     if system.apply:
         return [f"{head} (the model is that of {system.apply})"]
-    trainings = [
-        folder / "trials" / trial / f"seed~{seed}"
-        for trial in system.trials | system.baselines
-        for seed in system.seeds
-    ]
+    trials = system.trials | system.baselines
+    trainings = [folder / "trials" / trial / f"seed~{seed}" for trial in trials for seed in system.seeds]
     done = [training for training in trainings if (training / "numbers.json").exists()]
     begun = [training for training in trainings if training not in done and (training / "progress.json").exists()]
     lines = [f"{head}; trainings: {len(done)} of {len(trainings)} done, {len(begun)} begun"]
-    if done:
-        scores = {training: read_json(training / "numbers.json")["validation_vamp2"] for training in done}
-        best = max(scores, key=scores.get)
-        lines.append(f"  best so far: {_called(best)}: validation VAMP-2 {scores[best]:.4f}")
+    scores = {training: read_json(training / "numbers.json")["validation_vamp2"] for training in done}
+    best = {}  # scores of other numbers of states or lag times are those of something else
+    for training in sorted(done, key=scores.get):
+        trial = trials[training.parent.name]
+        best[trial.model, trial.n_states, trial.lag_ps] = training
+    for (_, n_states, lag_ps), training in sorted(best.items()):
+        lines.append(
+            f"  best of {n_states} states at {lag_ps:g} ps so far: {_called(training)}: "
+            f"validation VAMP-2 {scores[training]:.4f}"
+        )
     return lines + [f"  {_called(training)}: {_progress(training, now)}" for training in begun]
 
 

@@ -45,14 +45,19 @@ def test_before_anything_has_run(folder):
 
 def test_trainings_in_all_conditions(folder):
     training(folder, 2, 1, numbers={"validation_vamp2": 0.5})
+    training(folder, 3, 1, numbers={"validation_vamp2": 0.6})
     training(folder, 3, 2, numbers={"validation_vamp2": 0.7})
     training(folder, 2, 2, progress=PROGRESS)
     lines = status(now=1005.0)
-    assert lines[0].endswith("trainings: 2 of 4 done, 1 begun")
-    assert "n_states~3" in lines[1]
-    assert "validation VAMP-2 0.7000" in lines[1]
-    assert "seed 2: epoch 12 (states), validation VAMP-2 0.6627, noise floor 0.0024, purity 0.970" in lines[2]
-    assert lines[2].endswith("at most 90 s to go, told 5 s ago")
+    assert lines[0].endswith("trainings: 3 of 4 done, 1 begun")
+    assert [line.split(" so far")[0] for line in lines[1:3]] == [
+        "  best of 2 states at 10 ps",
+        "  best of 3 states at 10 ps",
+    ]
+    assert lines[1].endswith("seed 1: validation VAMP-2 0.5000")
+    assert lines[2].endswith("seed 2: validation VAMP-2 0.7000")
+    assert "seed 2: epoch 12 (states), validation VAMP-2 0.6627, noise floor 0.0024, purity 0.970" in lines[3]
+    assert lines[3].endswith("at most 90 s to go, told 5 s ago")
 
 
 def test_a_training_that_is_silent_for_long(folder):
