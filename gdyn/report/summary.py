@@ -113,26 +113,18 @@ def summarise(
     flags = koopman["flags"] | _further_flags(test, choice)
     for path in sites:
         numbers["sites"] = _of_sites(read_json(path))
-    for path in cell:
-        found = read_json(path)
-        numbers["global"] = _of_cell(found)
-        flags |= {"global": found["flags"]} if found["flags"] else {}
-    for path in structure:
-        found = read_json(path)
-        numbers["structure"] = _of_structure(found)
-        flags |= {"structure": found["flags"]} if found["flags"] else {}
-    for path in several:
-        found = read_json(path)
-        numbers["by_trajectory"] = [_of_trajectory(one) for one in found["trajectories"]]
-        flags |= {"by_trajectory": found["flags"]} if found["flags"] else {}
-    for path in order:
-        found = read_json(path)
-        numbers["order_parameter"] = _of_order(found)
-        flags |= {"order_parameter": found["flags"]} if found["flags"] else {}
-    for path in transport:
-        found = read_json(path)
-        numbers["transport"] = _of_transport(found)
-        flags |= {"transport": found["flags"]} if found["flags"] else {}
+    further = (
+        ("global", cell, _of_cell),
+        ("structure", structure, _of_structure),
+        ("by_trajectory", several, lambda found: [_of_trajectory(one) for one in found["trajectories"]]),
+        ("order_parameter", order, _of_order),
+        ("transport", transport, _of_transport),
+    )
+    for name, paths, form in further:
+        for path in paths:
+            found = read_json(path)
+            numbers[name] = form(found)
+            flags |= {name: found["flags"]} if found["flags"] else {}
     provenance, notes = [], []
     for path in trajectories:
         with TrajectoryStore.open(path) as store:
