@@ -273,7 +273,12 @@ rule report:
         ),
         captions=lambda wildcards: [workflow.source_path(f"captions/{figure}.rst") for figure in figures(wildcards)],
     output:
-        report="results/{system}/report.pdf",
+        report=report(
+            "results/{system}/report.pdf",
+            caption="captions/report.rst",
+            category="{system}",
+            labels={"figure": "all of them, and the numbers"},
+        ),
     log:
         "results/{system}/logs/report.log",
     benchmark:
