@@ -184,9 +184,9 @@ def memory_mb(wildcards):
     return system(wildcards.system).training.memory_mb
 
 
-def training_memory_mb(wildcards):
-    """Resource: that, beside what Python and torch need, in every process of a node."""
-    return processes(wildcards) // nodes(wildcards) * (memory_mb(wildcards) + 2000)
+def training_memory_mb(wildcards, attempt):
+    """Resource: that, beside what Python and torch need, in every process of a node; more with every attempt."""
+    return attempt * (processes(wildcards) // nodes(wildcards)) * (memory_mb(wildcards) + 2000)
 
 
 def with_sites(path):
