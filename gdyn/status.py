@@ -3,9 +3,7 @@
 import time
 from pathlib import Path
 
-import yaml
-
-from gdyn.config import load_config, load_system
+from gdyn.config import load_config, load_system, read_yaml
 from gdyn.errors import ConfigError
 from gdyn.files import read_json
 
@@ -30,11 +28,9 @@ def status(config="config/config.yaml", systems=(), results="results", now=None)
     ------
     ConfigError : the configuration, or that of a system, is wrong or missing.
     """
-    try:
-        values = yaml.safe_load(Path(config).read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise ConfigError(f"{config}: cannot be read ({error}); give its path with --configfile") from None
-    settings = load_config(values | ({"systems": list(systems)} if systems else {}), config)
+    if not Path(config).is_file():
+        raise ConfigError(f"{config}: no such file; give the path of the workflow's configuration with --configfile")
+    settings = load_config(read_yaml(Path(config)) | ({"systems": list(systems)} if systems else {}), config)
     now = time.time() if now is None else now
     return [line for name in settings.systems for line in _of_system(name, load_system(name, settings), results, now)]
 
@@ -50,9 +46,9 @@ def _of_system(name, system, results, now):
     trials = system.trials | system.baselines
     trainings = [folder / "trials" / trial / f"seed~{seed}" for trial in trials for seed in system.seeds]
     done = [training for training in trainings if (training / "numbers.json").exists()]
-    begun = [training for training in trainings if training not in done and (training / "progress.json").exists()]
-    lines = [f"{head}; trainings: {len(done)} of {len(trainings)} done, {len(begun)} begun"]
     scores = {training: read_json(training / "numbers.json")["validation_vamp2"] for training in done}
+    begun = [training for training in trainings if training not in scores and (training / "progress.json").exists()]
+    lines = [f"{head}; trainings: {len(done)} of {len(trainings)} done, {len(begun)} begun"]
     best = {}  # scores of other numbers of states or lag times are those of something else
     for training in sorted(done, key=scores.get):
         trial = trials[training.parent.name]

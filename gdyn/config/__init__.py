@@ -1,6 +1,6 @@
 """The configuration: typed models, and reading them from YAML with one sentence per problem."""
 
-from gdyn.config.load import load_config, load_system, sections
+from gdyn.config.load import load_config, load_system, read_yaml, sections
 from gdyn.config.models import Config, Splits, System, Trial
 
-__all__ = ["Config", "Splits", "System", "Trial", "load_config", "load_system", "sections"]
+__all__ = ["Config", "Splits", "System", "Trial", "load_config", "load_system", "read_yaml", "sections"]

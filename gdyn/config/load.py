@@ -49,7 +49,7 @@ def load_system(name, config):
             f"{path}: no such system file{_suggestion(name, known)}; the systems in {path.parent} are: "
             f"{', '.join(known) or 'none'}"
         )
-    values = _read_yaml(path)
+    values = read_yaml(path)
     scales = values.get("scales") or {}
     scale = config.scale if config.scale in scales else values.get("scale")
     if scale is not None:
@@ -100,7 +100,13 @@ def sections(values):
     return {name: None if value is None else models[name].model_validate(value) for name, value in values.items()}
 
 
-def _read_yaml(path):
+def read_yaml(path):
+    """Read a YAML file of keys and values.
+
+    Raises
+    ------
+    ConfigError : it cannot be read, is not YAML, or holds something else.
+    """
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.MarkedYAMLError as error:

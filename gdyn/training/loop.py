@@ -525,7 +525,7 @@ class Trainer:
     )
 
     def restore(self, snapshot):
-        snapshot = copy.deepcopy(snapshot, {id(snapshot["history"]): list(snapshot["history"])})
+        snapshot = copy_of(snapshot)
         self.begin_stage(snapshot["stage"])
         self.network.load_state_dict(snapshot["weights"])
         self.optimiser.load_state_dict(snapshot["optimiser"])
@@ -535,8 +535,7 @@ class Trainer:
 
     def keep(self):
         """Remember this epoch as one that is sound."""
-        # What was told of an epoch stays as it is: a copy of the list is enough.
-        self.good = copy.deepcopy(self.snapshot(), {id(self.history): list(self.history)})
+        self.good = copy_of(self.snapshot())
 
     def save(self):
         if not self.world.rank:
@@ -590,6 +589,12 @@ def peak_memory_mb(device):
 def describe_end(score, floor, populations, pure):
     populations = " ".join(f"{p:.3f}" for p in populations)
     return f"validation VAMP-2 {score:.4f} (noise floor {floor:.4f}), populations {populations}, purity {pure:.3f}"
+
+
+def copy_of(snapshot):
+    """A snapshot that the training no longer changes; what was told of an epoch never does."""
+    history = snapshot["history"]
+    return copy.deepcopy(snapshot, {id(history): list(history)})
 
 
 def describe_time(history):

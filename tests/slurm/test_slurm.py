@@ -5,14 +5,11 @@ import json
 import os
 import re
 import signal
-import sys
 import time
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-from lab import NoSlurmError, Slurm, need
+from slurm.lab import NoSlurmError, Slurm, need
 from workflows import Workflow, short_toy
 
 TRAINED = "results/toy/trials/n_states~2_lag_ps~5_width~16_convolutions~2_learning_rate~0.005/seed~1"
@@ -98,20 +95,21 @@ def processes(job, script):
 
 def training_job(slurm, known):
     """Number and node of the training job that runs now and was not known before."""
-    end = time.monotonic() + 300
-    while time.monotonic() < end:
-        for number, state, comment, node in slurm.jobs("%i", "%T", "%k", "%N", states="running"):
-            if number not in known and "train" in comment and state == "RUNNING":
-                return number, node
-        time.sleep(0.5)
-    raise AssertionError(f"no training job runs: {slurm.jobs('%i', '%T', '%k', '%N')}")
+
+    def found():
+        running = slurm.jobs("%i", "%k", "%N", states="running")
+        return next(((number, node) for number, of, node in running if number not in known and "train" in of), None)
+
+    return wait_for(found, 300)
 
 
 def wait_for(ready, seconds=120):
+    """What ``ready`` returns, once it is something."""
     end = time.monotonic() + seconds
-    while not ready():
-        assert time.monotonic() < end
-        time.sleep(0.1)
+    while not (found := ready()):
+        assert time.monotonic() < end, f"{ready.__name__}: not within {seconds} s"
+        time.sleep(0.2)
+    return found
 
 
 def start_training(workflow, slurm, *arguments):

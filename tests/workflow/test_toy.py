@@ -246,4 +246,4 @@ def test_snakemake_report(toy):
     assert any(name.endswith("report.html") for name in names)
     pages = sorted(name.rpartition("/")[2] for name in names if name.endswith(".pdf"))
     assert pages == sorted(["report.pdf", *(path.name for path in (toy.results / "toy" / "figures").glob("*.pdf"))])
-    assert len(pages) >= 10
+    assert len(pages) == 13
