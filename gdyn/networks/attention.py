@@ -44,6 +44,8 @@ def attend(own, other, table, neighbors, rows, starts):
     (updated, width)
     """
     if own.device.type == "cpu":
+        if own.dtype == torch.bfloat16:  # which numpy does not know
+            own, other, table = own.float(), other.float(), table.float()
         return _Attend.apply(own, other, table, neighbors, rows, starts)
     return _compiled(own, other, table, neighbors, rows)
 
@@ -57,20 +59,26 @@ def attend_plain(own, other, table, neighbors, rows):
 
 
 class _Compiler:
-    """Compiles at the first call; where that fails, says so once and goes on without."""
+    """Compiles at the first call; where only compiling fails, says so once and goes on without."""
 
     def __init__(self, function):
-        self.function, self.compiled = function, None
+        self.function, self.chosen = function, None
 
     def __call__(self, *arguments):
-        if self.compiled is None:
-            try:
-                self.compiled = torch.compile(self.function, dynamic=True)
-                return self.compiled(*arguments)
-            except Exception as error:
-                LOG.info("torch.compile is not to be had (%s); going on without", str(error).splitlines()[0])
-                self.compiled = self.function
-        return self.compiled(*arguments)
+        if self.chosen is not None:
+            return self.chosen(*arguments)
+        try:
+            compiled = torch.compile(self.function, dynamic=True)
+            result = compiled(*arguments)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:
+            result = self.function(*arguments)  # where that fails too, the compiler is not to blame
+            why = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            LOG.info("torch.compile is not to be had (%s); going on without", why)
+            compiled = self.function
+        self.chosen = compiled
+        return result
 
 
 _compiled = _Compiler(attend_plain)

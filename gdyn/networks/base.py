@@ -1,5 +1,8 @@
 """What all networks share: probabilities of states, and a linear map of them."""
 
+from contextlib import contextmanager, nullcontext
+
+import numpy as np
 import torch
 from torch import nn
 
@@ -16,7 +19,7 @@ class StateNetwork(nn.Module):
     pure does (equation 14 of docs/theory.md).
 
     A network has ``arguments``, of its constructor, and ``hops``, how many neighbors away it sees; it defines
-    :meth:`outputs` and :meth:`bytes_per_frame`.
+    :meth:`outputs`, float32 in any arithmetic (see :meth:`exactly`), and :meth:`bytes_per_frame`.
 
     Parameters
     ----------
@@ -46,9 +49,16 @@ class StateNetwork(nn.Module):
         -------
         (samples, states), rows sum to 1
         """
-        probabilities = torch.softmax(self.outputs(batch), dim=1) @ self.rotation
+        probabilities = torch.softmax(self.outputs(batch), dim=1)
+        # No matrix product: that may be done with 8 or 10 bits, whose steps would show in the probabilities.
+        probabilities = (probabilities.unsqueeze(2) * self.rotation).sum(1)
         probabilities = probabilities.clamp_min(SMALLEST_PROBABILITY)
         return probabilities / probabilities.sum(1, keepdim=True)
+
+    def exactly(self, layers, values):
+        """Apply the last layers in the arithmetic of the weights, float32: of logits with 8 bits there are few."""
+        with full_precision(values.device):
+            return layers(values.to(self.rotation.dtype))
 
     def running_norms(self):
         """The norms, first layer first, that follow what they see."""
@@ -57,4 +67,30 @@ class StateNetwork(nn.Module):
     @torch.no_grad()
     def rotate(self, matrix):
         """Follow the present map of the states by ``matrix`` (states, states), whose rows sum to 1."""
-        self.rotation.copy_(self.rotation @ torch.as_tensor(matrix, dtype=self.rotation.dtype))
+        before = self.rotation.cpu().double()
+        self.rotation.copy_(
+            (before @ torch.as_tensor(np.ascontiguousarray(matrix), dtype=torch.float64)).to(self.rotation.dtype)
+        )
+
+
+def full_precision(device):
+    """Inside, nothing is done in another arithmetic than that of the weights."""
+    return torch.autocast(device.type, enabled=False) if torch.is_autocast_enabled(device.type) else nullcontext()
+
+
+@contextmanager
+def arithmetic(device, precision):
+    """The arithmetic of a network inside the block; probabilities of states are made in float32 in any case.
+
+    Parameters
+    ----------
+    device : torch device
+    precision : ``float32``, ``tf32`` (matrix products of float32 with 10 bits, on a GPU) or ``bfloat16``.
+    """
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest" if precision == "float32" else "high")
+    try:
+        with torch.autocast(device.type, torch.bfloat16) if precision == "bfloat16" else nullcontext():
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before)

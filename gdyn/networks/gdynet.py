@@ -50,7 +50,7 @@ class GDyNet(StateNetwork):
 
     def outputs(self, graph):
         """What the softmax is of, for every target of a :class:`~gdyn.graphs.gather.GraphBatch`: (targets, states)."""
-        return self.head(self.pool(graph))
+        return self.exactly(self.head, self.pool(graph))
 
     def bytes_per_frame(self, data, gradient):
         width = self.arguments["width"]

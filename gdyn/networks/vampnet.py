@@ -37,7 +37,7 @@ class VAMPnet(StateNetwork):
         return cls(data.n_features, trial.n_states, trial.width, trial.convolutions)
 
     def outputs(self, batch):
-        return self.network(batch.features)
+        return self.exactly(self.network[-1], self.network[:-1](batch.features))
 
     def bytes_per_frame(self, data, gradient):
         layers = self.arguments["layers"] if gradient else 1

@@ -6,17 +6,20 @@ import numpy as np
 
 from gdyn.trajectory.lag import lagged_frames
 
-RIDGE = 1e-6
+RIDGE = 1e-6  # of the mean variance
+ROUNDING = 1e-24  # variance below which a state is constant but for rounding
 
 
 @dataclass
 class Covariances:
-    """Second moments over all pairs and targets, means kept (equation 7 of docs/theory.md).
+    """Second moments over all pairs and targets (equation 7 of docs/theory.md), with the means kept and without.
 
-    c00, c01, c11 : (states, states); ``c01[i, j] = <chi_i(t) chi_j(t + lag)>``
+    c00, c01, c11 : (states, states), means kept; ``c01[i, j] = <chi_i(t) chi_j(t + lag)>``
     mean0, mean1 : (states,) of the first and the second frames of the pairs
     samples : number of pairs times targets
     walkers : number of targets that have any pair
+    centred : the three without the means. Taken about the means before anything is multiplied: of states that hardly
+        vary, the difference of ``c00`` and the product of the means holds rounding alone.
     """
 
     c00: np.ndarray
@@ -26,6 +29,20 @@ class Covariances:
     mean1: np.ndarray
     samples: int
     walkers: int = 1
+    centred: tuple | None = None
+
+    def __post_init__(self):
+        if self.centred is None:
+            means = (self.mean0, self.mean0), (self.mean0, self.mean1), (self.mean1, self.mean1)
+            kept = self.c00, self.c01, self.c11
+            self.centred = tuple(c - np.outer(*mean) for c, mean in zip(kept, means, strict=True))
+
+    @classmethod
+    def about_means(cls, centred, mean0, mean1, samples, walkers=1):
+        """From the centred ones."""
+        outer = np.outer(mean0, mean0), np.outer(mean0, mean1), np.outer(mean1, mean1)
+        kept = (c + mean for c, mean in zip(centred, outer, strict=True))
+        return cls(*kept, mean0, mean1, samples, walkers, tuple(centred))
 
     @classmethod
     def of(cls, probabilities, segment, lag_frames):
@@ -46,7 +63,31 @@ class Covariances:
         if not both.all():
             x, y = x[both], y[both]
         n = max(len(x), 1)
-        return cls(x.T @ x / n, x.T @ y / n, y.T @ y / n, x.sum(0) / n, y.sum(0) / n, len(x), walkers)
+        mean0, mean1 = x.sum(0) / n, y.sum(0) / n
+        x -= mean0
+        y -= mean1
+        return cls.about_means((x.T @ x / n, x.T @ y / n, y.T @ y / n), mean0, mean1, len(x), walkers)
+
+    @classmethod
+    def together(cls, parts):
+        """Those of the pairs of all ``parts``, which have none in common."""
+        samples = np.array([part.samples for part in parts], float)
+        share = samples / max(samples.sum(), 1.0)
+        means = [share @ np.array([getattr(part, name) for part in parts]) for name in ("mean0", "mean1")]
+        apart = [(part.mean0 - means[0], part.mean1 - means[1]) for part in parts]
+        centred = [
+            sum(s * (part.centred[k] + np.outer(d[a], d[b])) for s, part, d in zip(share, parts, apart, strict=True))
+            for k, (a, b) in enumerate(((0, 0), (0, 1), (1, 1)))
+        ]  # fmt: skip
+        return cls.about_means(centred, *means, int(samples.sum()), max(part.walkers for part in parts))
+
+    @property
+    def reversible(self):
+        """Instantaneous and lagged covariances of the reversible estimate, about the mean of both ends of the pairs."""
+        c00, c01, c11 = self.centred
+        half = 0.5 * (self.mean0 - self.mean1)
+        apart = np.outer(half, half)
+        return 0.5 * (c00 + c11) + apart, 0.5 * (c01 + c01.T) - apart
 
 
 def present_rows(probabilities):
@@ -58,7 +99,8 @@ def present_rows(probabilities):
 
 def purity(probabilities):
     """Mean of the largest probability of every target in every frame (section "Pure states" of docs/theory.md)."""
-    return float(present_rows(probabilities).max(1).mean(dtype=np.float64))
+    rows = present_rows(probabilities)
+    return float(rows.max(1).mean(dtype=np.float64)) if len(rows) else float("nan")
 
 
 def helmert_basis(n):
@@ -75,18 +117,16 @@ def singular_values(covariances):
     """Singular values of the Koopman operator in the space of the states, means removed, largest first: (states - 1,).
 
     ``C00^(-1/2) C01 C11^(-1/2)`` of equation 7 of docs/theory.md; of a reversible process they are its eigenvalues.
-    States that are the same everywhere have none but zeros.
+    States that are the same everywhere have none but zeros; none is above 1.
     """
-    c = covariances
-    basis = helmert_basis(len(c.c00))
-    c00 = basis.T @ (c.c00 - np.outer(c.mean0, c.mean0)) @ basis
-    c01 = basis.T @ (c.c01 - np.outer(c.mean0, c.mean1)) @ basis
-    c11 = basis.T @ (c.c11 - np.outer(c.mean1, c.mean1)) @ basis
+    basis = helmert_basis(len(covariances.mean0))
+    c00, c01, c11 = (basis.T @ c @ basis for c in covariances.centred)
     try:
         coupling = np.linalg.solve(_root(c00), c01)
-        return np.linalg.svd(np.linalg.solve(_root(c11), coupling.T), compute_uv=False)
+        found = np.linalg.svd(np.linalg.solve(_root(c11), coupling.T), compute_uv=False)
     except np.linalg.LinAlgError:
         return np.zeros(len(c00))
+    return np.minimum(found, 1.0)  # but for rounding they are
 
 
 def vamp2(covariances):
@@ -105,7 +145,7 @@ def score_with_floor(covariances, lag_frames):
 
 def _root(covariance):
     n = len(covariance)
-    return np.linalg.cholesky(covariance + (RIDGE * np.trace(covariance) / n + 1e-30) * np.eye(n))
+    return np.linalg.cholesky(covariance + (RIDGE * np.trace(covariance) / n + ROUNDING) * np.eye(n))
 
 
 def noise_floor(singular, samples, lag_frames, walkers=1):

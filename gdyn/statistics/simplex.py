@@ -32,11 +32,8 @@ def simplex_rotation(probabilities, segment, lag_frames, n_states=None):
     """
     n_features = probabilities.shape[-1]
     n_states = n_states or n_features
-    c = Covariances.of(probabilities, segment, lag_frames)
     basis = helmert_basis(n_features)
-    mean = 0.5 * (c.mean0 + c.mean1)
-    instant = basis.T @ (0.5 * (c.c00 + c.c11) - np.outer(mean, mean)) @ basis
-    lagged = basis.T @ (0.5 * (c.c01 + c.c01.T) - np.outer(mean, mean)) @ basis
+    instant, lagged = (basis.T @ c @ basis for c in Covariances.of(probabilities, segment, lag_frames).reversible)
     variance, directions = np.linalg.eigh(instant)
     independent = variance >= SMALLEST_VARIANCE * max(variance[-1], 1e-12)
     if independent.sum() < n_states - 1:

@@ -4,7 +4,7 @@ Format ``gdyn-model``, version 1: a torch file that loads without executing pick
 dictionary with ``format``, ``version``, ``gdyn_version``, ``model`` (its kind; absent: gdynet),
 ``arguments`` (of the network), ``elements`` (whose order is a species' index), ``trial``, ``seed``,
 ``fingerprint`` (of the data and settings it was trained on), ``seen`` (the ranges of :mod:`gdyn.training.seen`; None of
-a VAMPnet, absent in older files) and ``weights``.
+a VAMPnet, absent in older files), ``precision`` (the arithmetic it was trained in; absent: float32) and ``weights``.
 
 Format ``gdyn-resume``, version 2: the same kind of file for a training that was interrupted, with ``format``,
 ``version``, ``fingerprint`` and ``snapshot``. Others never read it, and other versions begin anew.

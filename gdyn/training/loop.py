@@ -23,6 +23,7 @@ from gdyn.files import write_json, write_table
 from gdyn.graphs.loader import Loader
 from gdyn.logs import LOG, progress
 from gdyn.networks import NETWORKS
+from gdyn.networks.base import arithmetic
 from gdyn.provenance import settings_checksum
 from gdyn.statistics import (
     Covariances,
@@ -39,7 +40,7 @@ from gdyn.training.embed import UnstableError, device_name, embed, open_split, p
 from gdyn.training.processes import World, launch
 from gdyn.training.schemes import SCHEMES
 from gdyn.training.seen import ranges
-from gdyn.training.vamp import moments, moments_of, vamp2
+from gdyn.training.vamp import Moments, moments, moments_of, vamp2
 from gdyn.trajectory.lag import lagged_frames
 from gdyn.units import multiple
 
@@ -50,6 +51,7 @@ LEAST_CRISPNESS = 0.01  # of training.crispness
 SLOWER = 0.3  # what a learning rate is lowered by
 MOST_RECOVERIES = 3  # from numbers that are none
 SMALLEST_POPULATION = 1e-3  # of a state that is one
+VISIBLE = 0.9  # singular value of noise, beyond which the frames could not have shown any process
 TELL_S = 2.0  # between two epochs that are told on the terminal; the log has all
 SHARES = {"train": 0.5, "validation": 0.25, "work": 0.25}  # of training.memory_mb
 
@@ -145,6 +147,7 @@ def train_here(
         seed=seed,
         fingerprint=fingerprint,
         seen=ranges(data) if trial.model == "gdynet" else None,
+        precision=trainer.precision,
     )
     write_table(history, pd.DataFrame(trainer.history))
     states_of(validation, probabilities, "validation", trial.lag_ps).write(states)
@@ -183,11 +186,8 @@ class Trainer:
         if warm is not None:
             checkpoint.begin_from(self.network, warm, data.elements)
         self.network.to(device)
-        self.autocast = contextlib.nullcontext
-        if device.type == "cuda":
-            torch.set_float32_matmul_precision("highest" if training.precision == "float32" else "high")
-            if training.precision == "bfloat16":
-                self.autocast = lambda: torch.autocast("cuda", torch.bfloat16)
+        # A CPU gains nothing from another arithmetic.
+        self.precision = "float32" if device.type == "cpu" else training.precision
         self.memory = 1e6 * training.memory_mb
         if device.type == "cuda":
             self.memory = torch.cuda.mem_get_info(device)[0]
@@ -283,41 +283,50 @@ class Trainer:
             seen = [norm.no_sums() for norm in norms]
             with contextlib.nullcontext() if alone else torch.no_grad():
                 parts = [self.moments_of_batch(next(batch), norms, seen) for batch in ready]
-            size = 2 * self.network.arguments["n_states"] - 1
-            total = torch.zeros(size, size, dtype=torch.float64, device=self.device)
-            total += sum(part.detach() for part in parts)
-            self.world.sum(total, *seen)
-            if not torch.isfinite(total).all():
+            total = self.of_all_processes(parts)
+            self.world.sum(*seen)
+            if not torch.isfinite(total.sums).all():
                 raise UnstableError("a probability is not a number")
-            objective = self.objective(total.requires_grad_(True))
-            (slope,) = torch.autograd.grad(objective, total)
+            objective = self.objective(Moments(total.sums.requires_grad_(True), total.centre))
+            (slope,) = torch.autograd.grad(objective, total.sums)
         with self.timed("backward_s", times):
             parameters = list(self.network.parameters())
             for parameter in parameters:
                 parameter.grad = torch.zeros_like(parameter)
             for part in parts if alone else (self.moments_of_batch(next(batch)) for batch in ready):
-                (-(slope * part).sum()).backward()
+                (-(slope * part.about(total.centre).sums).sum()).backward()
             self.world.sum(*(parameter.grad for parameter in parameters))
             if not torch.isfinite(torch.nn.utils.clip_grad_norm_(parameters, LARGEST_GRADIENT)):
                 raise UnstableError("a gradient is not a number")
             self.optimiser.step()
             for norm, sums in zip(norms, seen, strict=True):
                 norm.update(sums)
-        return float(vamp2(total.detach()))
+        return float(vamp2(Moments(total.sums.detach(), total.centre)))
+
+    def of_all_processes(self, parts):
+        """The moments of all pieces of a batch, in all processes, without what they were computed from."""
+        nothing = Moments.nothing(self.network.arguments["n_states"], self.device)
+        own = sum((Moments(part.sums.detach(), part.centre) for part in parts), nothing)
+        number = own.sums[0, 0]
+        ends = torch.cat([number.unsqueeze(0), number * own.mean()])
+        self.world.sum(ends)
+        own = own.about(ends[1:] / ends[0].clamp_min(1.0))
+        self.world.sum(own.sums)
+        return own
 
     def objective(self, sums):
         """What the present stage maximises."""
         try:
             return self.stages[self.stage].objective(sums, self.crispness)
         except torch.linalg.LinAlgError:
-            raise UnstableError("all targets look alike: the states have collapsed") from None
+            raise UnstableError("a score is not a number") from None
 
     def moments_of_batch(self, batch, norms=(), seen=()):
         """The moments of a PairBatch; what passes some norms is added to what they have ``seen``."""
         self.frames += batch.graph.starts.shape[1] - 1
         for norm, sums in zip(norms, seen, strict=True):
             norm.collect(sums, batch.uses)
-        with self.autocast():
+        with arithmetic(self.device, self.precision):
             probabilities = self.network(batch.graph)
         for norm in norms:
             norm.collect(None, None)
@@ -380,7 +389,7 @@ class Trainer:
 
     def embed(self, data):
         self.network.eval()
-        with self.autocast():
+        with arithmetic(self.device, self.precision):
             return embed(self.network, data, self.loader, self.world, SHARES["work"] * self.memory)
 
     def note(self, epoch, probabilities, covariances):
@@ -467,10 +476,11 @@ class Trainer:
 
     def problems(self, score, floor, populations):
         """What a reader of the results should know, in sentences."""
-        found = [
+        found = [] if score > floor else [self.nothing_found(score, floor)]
+        found += [
             f"the stage '{name}' was still improving at its end; raise training.max_epochs" for name in self.unconverged
         ]
-        if score <= 3.0 * floor:
+        if floor < score <= 3.0 * floor:
             found.append("the validation score is hardly above its noise floor; do not trust these states")
         empty = int((populations < SMALLEST_POPULATION).sum())
         if empty:
@@ -478,6 +488,17 @@ class Trainer:
         if self.recoveries:
             found.append(f"the training became unstable {self.recoveries} times and went on in smaller steps")
         return found
+
+    def nothing_found(self, score, floor):
+        """A score that is not above its noise floor is a finding, and says how slow a process would have been seen."""
+        lag_ps = self.lag_frames * self.data.frame_interval_ps
+        visible = np.sqrt(floor / (self.network.arguments["n_states"] - 1))  # as a singular value
+        slower = f"slower than {-lag_ps / np.log(visible):.2g} ps " if 0 < visible < VISIBLE else ""
+        return (
+            f"at a lag of {lag_ps:g} ps nothing {slower}was found: the validation score ({score:.2g}) is not above its "
+            f"noise floor ({floor:.2g}). The lag may be longer than all that happens, the states may be mirror images "
+            f"(a network that sees distances cannot tell these apart), or the data too few"
+        )
 
     def recover(self, error):
         """Go back to the last whole epoch, and on from there in smaller steps.

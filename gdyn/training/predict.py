@@ -8,6 +8,7 @@ import torch
 from gdyn.files import read_json
 from gdyn.graphs.loader import Loader
 from gdyn.logs import LOG
+from gdyn.networks.base import arithmetic
 from gdyn.statistics import present_rows
 from gdyn.store import States
 from gdyn.training.checkpoint import load_model
@@ -18,6 +19,8 @@ from gdyn.training.seen import outside
 
 def predict(files, models, outputs, threads, device, splits, targets, memory_mb, numbers=(), like=None):
     """Apply a model: write the state probabilities of splits, the most populated state (of the test frames) first.
+
+    It is applied in the arithmetic that it was trained in.
 
     Parameters
     ----------
@@ -40,11 +43,15 @@ def predict(files, models, outputs, threads, device, splits, targets, memory_mb,
     world, loader = World(device), Loader(device, threads)
     scores = [read_json(path)["validation_vamp2"] for path in numbers] or [0.0]
     network, about = load_model(models[int(np.argmax(scores))], device)
+    precision = about.get("precision", "float32")
+    if precision == "tf32" and device.type == "cpu":
+        LOG.warning("the model was trained in tf32 on a GPU; a CPU has no such arithmetic, so float32 is used here")
     states = {}
     for name in outputs:
         data = open_split(about["trial"]["model"], files, splits, name, targets, about["elements"], memory_mb=0)
         LOG.info("%s: %d frames of %d targets", name, len(data), data.n_targets)
-        probabilities = embed(network, data, loader, world, 1e6 * memory_mb, f"states, {name}")
+        with arithmetic(device, precision):
+            probabilities = embed(network, data, loader, world, 1e6 * memory_mb, f"states, {name}")
         states[name] = states_of(data, probabilities, name, about["trial"]["lag_ps"])
         if about.get("seen"):
             states[name].outside = outside(data, about["seen"])

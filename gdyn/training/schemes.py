@@ -22,9 +22,9 @@ class Stage:
     rotated: bool = False
     learning_rate: float = 1.0
 
-    def objective(self, sums, weight):
-        value = self.score(sums)
-        return value + weight * crispness(sums) if self.crisp else value
+    def objective(self, moments, weight):
+        value = self.score(moments)
+        return value + weight * crispness(moments) if self.crisp else value
 
 
 SCHEMES = {

@@ -1,59 +1,99 @@
 """What training maximises: functions of the time-lagged moments of the state probabilities.
 
 All of them depend on a batch only by way of one small matrix of sums. So a batch can be embedded in pieces, or by
-several processes, and its gradient is still exact: see :func:`moments` and section "Batches" of docs/theory.md.
+several processes, and its gradient is still exact: see :class:`Moments` and section "Batches" of docs/theory.md.
 """
 
-import numpy as np
+from typing import NamedTuple
+
 import torch
 
 from gdyn.statistics import helmert_basis
+from gdyn.statistics.covariance import RIDGE, ROUNDING
 
-RIDGE = 1e-6
 
-
-def moments(x, y):
+class Moments(NamedTuple):
     """Sums over pairs from which every objective follows; those of two sets of pairs add up.
 
     Rows of probabilities sum to one, so their covariances are singular; they are written in an orthonormal basis of
-    the vectors that sum to zero, where they are not.
+    the vectors that sum to zero, where they are not. They are taken about a ``centre`` near their means, since of
+    states that hardly vary the difference of two products of means holds rounding alone.
+
+    sums : (2 states - 1, 2 states - 1) float64: ``sum z z'`` with ``z = (1, (x, y) in that basis - centre)``
+    centre : (2 states - 2,) float64, constants for every derivative
+    """
+
+    sums: torch.Tensor
+    centre: torch.Tensor
+
+    @classmethod
+    def nothing(cls, n_states, device):
+        """Of no pairs."""
+        size = 2 * n_states - 1
+        zeros = torch.zeros(size, size, dtype=torch.float64, device=device)
+        return cls(zeros, zeros[0, 1:])
+
+    def about(self, centre):
+        """The same moments about another centre."""
+        sums, shift = self.sums, self.centre - centre
+        first = sums[0, 1:] + sums[0, 0] * shift
+        cross = torch.outer(shift, sums[0, 1:])
+        second = sums[1:, 1:] + cross + cross.T + sums[0, 0] * torch.outer(shift, shift)
+        below = torch.cat([first.unsqueeze(1), second], 1)
+        return Moments(torch.cat([torch.cat([sums[0, :1], first]).unsqueeze(0), below]), centre)
+
+    def mean(self):
+        """Of x and y in the basis, a constant."""
+        sums = self.sums.detach()
+        return self.centre + sums[0, 1:] / sums[0, 0].clamp_min(1.0)
+
+    def __add__(self, other):
+        """Of the pairs of both."""
+        numbers = [part.sums[0, 0].detach() for part in (self, other)]
+        total = (numbers[0] + numbers[1]).clamp_min(1.0)
+        centre = (numbers[0] * self.mean() + numbers[1] * other.mean()) / total
+        return Moments(self.about(centre).sums + other.about(centre).sums, centre)
+
+    def __radd__(self, nothing):
+        return self
+
+
+def moments(x, y):
+    """The :class:`Moments` of pairs.
 
     Parameters
     ----------
     x, y : (pairs, states) probabilities at ``t`` and ``t + lag``.
-
-    Returns
-    -------
-    (2 states - 1, 2 states - 1) float64: ``sum z z'`` with ``z = (1, x in that basis, y in that basis)``.
     """
     basis = torch.as_tensor(helmert_basis(x.shape[1]), device=x.device)
-    z = torch.cat(
-        [torch.ones(len(x), 1, dtype=torch.float64, device=x.device), x.double() @ basis, y.double() @ basis], 1
-    )
-    return z.T @ z
+    z = torch.cat([x.double() @ basis, y.double() @ basis], 1)
+    centre = z.detach().sum(0) / max(len(z), 1)
+    z = torch.cat([torch.ones_like(z[:, :1]), z - centre], 1)
+    return Moments(z.T @ z, centre)
 
 
 def moments_of(covariances):
     """The same from :class:`gdyn.statistics.Covariances`, of a whole set."""
     c = covariances
-    basis = helmert_basis(len(c.c00))
-    mean = np.concatenate([[1.0], c.mean0 @ basis, c.mean1 @ basis])
-    second = np.block([[c.c00, c.c01], [c.c01.T, c.c11]])
-    both = np.kron(np.eye(2), basis)
-    sums = np.empty((len(mean), len(mean)))
-    sums[0], sums[:, 0], sums[1:, 1:] = mean, mean, both.T @ second @ both
-    return torch.from_numpy(c.samples * sums)
+    basis = torch.as_tensor(helmert_basis(len(c.mean0)))
+    c00, c01, c11 = (basis.T @ torch.as_tensor(part) @ basis for part in c.centred)
+    second = torch.cat([torch.cat([c00, c01], 1), torch.cat([c01.T, c11], 1)])
+    sums = torch.block_diag(torch.ones(1, 1, dtype=torch.float64), second)
+    centre = torch.cat([torch.as_tensor(mean) @ basis for mean in (c.mean0, c.mean1)])
+    return Moments(c.samples * sums, centre)
 
 
-def _covariances(sums):
-    """Means and centred covariances in the basis of :func:`moments`: mean0, mean1, C00, C01, C11."""
-    n = sums.shape[0] // 2
-    mean = sums[0, 1:] / sums[0, 0]
-    centred = sums[1:, 1:] / sums[0, 0] - torch.outer(mean, mean)
+def _covariances(moments):
+    """Means and centred covariances in the basis of :class:`Moments`: mean0, mean1, C00, C01, C11."""
+    sums, centre = moments
+    n, pairs = sums.shape[0] // 2, sums[0, 0].clamp_min(1.0)
+    offset = sums[0, 1:] / pairs
+    mean = centre + offset
+    centred = sums[1:, 1:] / pairs - torch.outer(offset, offset)
     return mean[:n], mean[n:], centred[:n, :n], centred[:n, n:], centred[n:, n:]
 
 
-def vamp2(sums):
+def vamp2(moments):
     """VAMP-2 score with means removed (equation 7 of docs/theory.md): at most ``states - 1``.
 
     ``|| C00^(-1/2) C01 C11^(-1/2) ||_F^2`` in float64, with a ridge of 1e-6 of the mean eigenvalue that guards against
@@ -61,19 +101,19 @@ def vamp2(sums):
 
     Parameters
     ----------
-    sums : of :func:`moments`.
+    moments : Moments
     """
-    _, _, c00, c01, c11 = _covariances(sums)
-    return _whitened(c00, c01, c11).square().sum()
+    _, _, c00, c01, c11 = _covariances(moments)
+    return _whitened(c00, c01, c11).square().sum().clamp_max(len(c00))  # which rounding might pass
 
 
-def reversible_vamp1(sums):
+def reversible_vamp1(moments):
     """VAMP-1 score of a reversible model: the sum of the eigenvalues of ``C^-1 C'``.
 
     With ``C = (C00 + C11) / 2`` and ``C' = (C01 + C01') / 2`` about the common mean, as in the training scheme of the
     paper's code.
     """
-    mean0, mean1, c00, c01, c11 = _covariances(sums)
+    mean0, mean1, c00, c01, c11 = _covariances(moments)
     half = 0.5 * (mean0 - mean1)
     apart = torch.outer(half, half)
     instant = 0.5 * (c00 + c11) + apart
@@ -81,19 +121,19 @@ def reversible_vamp1(sums):
     return _whitened(instant, lagged, instant).trace()
 
 
-def crispness(sums):
+def crispness(moments):
     """How pure the states are: ``sum_i <p_i^2> / <p_i>`` (equation 14 of docs/theory.md), over both ends of the pairs.
 
     Between 1, where all states are alike, and the number of states, where every row is 0 and 1.
     """
-    n = sums.shape[0] // 2
-    basis = torch.as_tensor(helmert_basis(n + 1), device=sums.device)
+    mean0, mean1, c00, _, c11 = _covariances(moments)
+    n_states = len(c00) + 1
+    basis = torch.as_tensor(helmert_basis(n_states), device=c00.device)
     total = 0.0
-    for own in (slice(1, n + 1), slice(n + 1, None)):
-        shift = basis @ sums[0, own] / sums[0, 0]
-        squares = torch.einsum("ia,ab,ib->i", basis, sums[own, own], basis) / sums[0, 0]
-        mean = shift + 1.0 / (n + 1)
-        total = total + ((squares + 2.0 * shift / (n + 1) + 1.0 / (n + 1) ** 2) / mean).sum()
+    for centre, centred in ((mean0, c00), (mean1, c11)):
+        mean = basis @ centre + 1.0 / n_states
+        variance = torch.einsum("ia,ab,ib->i", basis, centred, basis)
+        total = total + (variance / mean + mean).sum()
     return 0.5 * total
 
 
@@ -104,6 +144,6 @@ def _whitened(c00, c01, c11):
 def _inverse_root(covariance):
     """Return the function that applies ``L^-1`` with ``L L^T`` the covariance and its ridge."""
     n = len(covariance)
-    ridge = RIDGE * covariance.trace() / n + 1e-30
+    ridge = RIDGE * covariance.trace() / n + ROUNDING
     factor = torch.linalg.cholesky(covariance + ridge * torch.eye(n, dtype=covariance.dtype, device=covariance.device))
     return lambda matrix: torch.linalg.solve_triangular(factor, matrix, upper=False)

@@ -163,7 +163,7 @@ def test_moments_of_pieces_add_up():
     whole = moments(x, y)
     pieces = sum(moments(a, b) for a, b in zip(x.split(700), y.split(700), strict=True))
     torch.testing.assert_close(pieces, whole, rtol=1e-13, atol=1e-9)
-    assert whole[0, 0] == len(x)
+    assert whole.sums[0, 0] == len(x)
 
 
 def test_noise_floor_of_targets_that_never_change():
