@@ -1,4 +1,4 @@
-"""LAMMPS unit styles, converted once, at the door, to A, ps and e."""
+"""LAMMPS unit styles, converted once, at the door, to A, ps, e and u."""
 
 from dataclasses import dataclass
 
@@ -7,6 +7,7 @@ from gdyn.errors import ConfigError
 BOHR_A = 0.529177210903  # CODATA 2018
 E_COULOMB = 1.602176634e-19  # exact, SI 2019
 BOLTZMANN_J_PER_K = 1.380649e-23  # exact, SI 2019
+U_KG = 1.66053906660e-27  # CODATA 2018
 STATCOULOMB_C = 3.3356409519815204e-10  # 1 / (10 c), exact
 
 DIFFUSION_M2_PER_S = 1e-8  # one A^2/ps
@@ -21,16 +22,17 @@ class UnitStyle:
     length_A: float
     time_ps: float
     charge_e: float
+    mass_u: float
 
 
 UNIT_STYLES = {
-    "real": UnitStyle(length_A=1.0, time_ps=1e-3, charge_e=1.0),
-    "metal": UnitStyle(length_A=1.0, time_ps=1.0, charge_e=1.0),
-    "electron": UnitStyle(length_A=BOHR_A, time_ps=1e-3, charge_e=1.0),
-    "si": UnitStyle(length_A=1e10, time_ps=1e12, charge_e=1.0 / E_COULOMB),
-    "cgs": UnitStyle(length_A=1e8, time_ps=1e12, charge_e=STATCOULOMB_C / E_COULOMB),
-    "micro": UnitStyle(length_A=1e4, time_ps=1e6, charge_e=1e-12 / E_COULOMB),
-    "nano": UnitStyle(length_A=10.0, time_ps=1e3, charge_e=1.0),
+    "real": UnitStyle(length_A=1.0, time_ps=1e-3, charge_e=1.0, mass_u=1.0),
+    "metal": UnitStyle(length_A=1.0, time_ps=1.0, charge_e=1.0, mass_u=1.0),
+    "electron": UnitStyle(length_A=BOHR_A, time_ps=1e-3, charge_e=1.0, mass_u=1.0),
+    "si": UnitStyle(length_A=1e10, time_ps=1e12, charge_e=1.0 / E_COULOMB, mass_u=1.0 / U_KG),
+    "cgs": UnitStyle(length_A=1e8, time_ps=1e12, charge_e=STATCOULOMB_C / E_COULOMB, mass_u=1e-3 / U_KG),
+    "micro": UnitStyle(length_A=1e4, time_ps=1e6, charge_e=1e-12 / E_COULOMB, mass_u=1e-15 / U_KG),
+    "nano": UnitStyle(length_A=10.0, time_ps=1e3, charge_e=1.0, mass_u=1e-21 / U_KG),
 }
 
 

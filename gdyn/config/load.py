@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from gdyn.config.models import Config, System
 from gdyn.errors import ConfigError
 
+FILL_IN = "FILL_IN"  # what `gdyn new` writes where no file says a value
 BROUGHT = ("model", "network", "search", "seeds", "selection")  # by a model that is applied to another system
 NOTHING_TO_TRAIN = {"train": (0.0, 0.1), "validation": (0.1, 0.2), "test": (0.2, 1.0)}
 
@@ -27,6 +28,7 @@ def load_config(values, where="config/config.yaml"):
     ------
     ConfigError : one sentence for each problem.
     """
+    _refuse_unfilled(values, Path(where))
     return _validate(Config, values, where)
 
 
@@ -50,6 +52,7 @@ def load_system(name, config):
             f"{', '.join(known) or 'none'}"
         )
     values = read_yaml(path)
+    _refuse_unfilled(values, path)
     scales = values.get("scales") or {}
     scale = config.scale if config.scale in scales else values.get("scale")
     if scale is not None:
@@ -119,6 +122,47 @@ def read_yaml(path):
     return values
 
 
+def _refuse_unfilled(values, path):
+    """Refuse every value, and every name of a key, that is still to be filled in, with its line in the file."""
+    unfilled = list(_unfilled(values))
+    if not unfilled:
+        return
+    tree = yaml.compose(path.read_text(encoding="utf-8")) if path.is_file() else None
+    lines = [_line(tree, parts) for parts in unfilled]
+    raise ConfigError(
+        "\n".join(
+            f"{path}{f', line {line}' if line else ''}: {_key(parts)}: is still '{FILL_IN}'; write its value there, "
+            f"config/README.md explains every key"
+            for parts, line in zip(unfilled, lines, strict=True)
+        )
+    )
+
+
+def _unfilled(values, parts=()):
+    """Yield the way to every value, or name of a key, that holds ``FILL_IN``."""
+    if isinstance(values, dict | list | tuple):
+        for name, value in values.items() if isinstance(values, dict) else enumerate(values):
+            if FILL_IN in str(name):
+                yield (*parts, name)
+            yield from _unfilled(value, (*parts, name))
+    elif isinstance(values, str) and FILL_IN in values:
+        yield parts
+
+
+def _line(tree, parts):
+    """The line where the value at ``parts`` stands in a YAML tree, or None where it is not in there."""
+    for part in parts:
+        if isinstance(tree, yaml.MappingNode):
+            tree = next((value for key, value in tree.value if key.value == str(part)), None)
+        else:
+            tree = tree.value[part] if isinstance(tree, yaml.SequenceNode) and part < len(tree.value) else None
+    return tree and tree.start_mark.line + 1
+
+
+def _key(parts):
+    return re.sub(r"\.(\d+)", r"[\1]", ".".join(map(str, parts)))
+
+
 def _merge(defaults, values):
     """Lay the mapping ``values`` over ``defaults``, section by section."""
     merged = dict(defaults)
@@ -138,7 +182,7 @@ def _validate(model, values, where):
 
 def _sentence(model, problem):
     path = [str(part) for part in problem["loc"]]
-    key = re.sub(r"\.(\d+)", r"[\1]", ".".join(path))
+    key = _key(path)
     kind = problem["type"]
     if kind == "extra_forbidden":
         known = sorted(_fields(model, path[:-1]))

@@ -9,8 +9,18 @@ from itertools import pairwise, product
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    Strict,
+    ValidationInfo,
+    model_validator,
+)
 
+from gdyn.config.elements import ELEMENTS, respelled
 from gdyn.errors import ConfigError
 from gdyn.units import UNIT_STYLES, multiple
 
@@ -23,6 +33,16 @@ def _no_bool(value):
     if isinstance(value, bool):
         raise ValueError("should be a number, not true or false")
     return value
+
+
+def _named(value, info: ValidationInfo):
+    """A chemical element, or one of the species declared beside it."""
+    if value in ELEMENTS or value in info.data.get("species", {value}):
+        return value
+    meant = f" (did you mean {respelled(value)!r}?)" if respelled(value) else ""
+    raise ValueError(
+        f"should be a chemical element{meant}, or a name that is declared with its mass under trajectory.species"
+    )
 
 
 T = TypeVar("T")
@@ -142,9 +162,11 @@ class Trajectory(Section):
     """Time between two frames, ps. A multiple of the dump's own interval takes every second, third ... frame."""
     labels: list[str] | None = None
     """What the report calls the trajectories, where they differ: `[900 K, 1000 K]`."""
-    elements: dict[Annotated[int, Field(ge=1)], str] = {}
-    """Element (or any species name) of each LAMMPS atom type, where neither an `element` column nor
-    masses say it."""
+    species: dict[Annotated[str, Field(pattern=r"^\S+$")], Positive] = {}
+    """Names that are no chemical elements, such as coarse-grained beads or united atoms, each with its mass, u:
+    `{W: 72.0}`, which then is no tungsten."""
+    elements: dict[Annotated[int, Field(ge=1)], Annotated[str, AfterValidator(_named)]] = {}
+    """Element (or one of `species`) of each LAMMPS atom type, where neither an `element` column nor masses say it."""
 
     @property
     def timestep_ps(self):
@@ -415,11 +437,12 @@ class Structure(Section):
     """How far around a target is counted, A; in small cells periodic images count."""
     bin_A: Positive = 0.05
     """Width of a shell, A."""
-    coordinating: str = "all"
+    coordinating: str | None = None
     """MDAnalysis selection of the atoms that coordinate a target: the first minimum of their distribution ends the
-    first shell, and a molecule counts with its charge from its nearest one on."""
+    first shell, and a molecule counts with its charge from its nearest one on. By default the elements with the
+    nearest, sharpest peak around the targets; the report names them."""
     first_shell_A: Positive | None = None
-    """End of the first shell, A; by default that first minimum."""
+    """End of the first shell, A; by default that first minimum, with a warning where it is not a clear one."""
     frames: Count = 2000
     """How many test frames are looked at, at most."""
     profile: Literal["x", "y", "z"] = "z"

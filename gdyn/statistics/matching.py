@@ -15,7 +15,7 @@ def match_states(reference, other):
     ----------
     reference, other : (samples, states) probabilities
 
-    Two states that are both empty have no overlap, 0.
+    Two states that are both empty are the same.
 
     Returns
     -------
@@ -25,6 +25,6 @@ def match_states(reference, other):
     smaller = np.minimum(reference[:, :, None], other[:, None, :]).sum(0, dtype=np.float64)
     both = reference.sum(0, dtype=np.float64)[:, None] + other.sum(0, dtype=np.float64)
     greater = both - smaller
-    overlap = np.divide(smaller, greater, out=np.zeros_like(smaller), where=greater > 0)
+    overlap = np.divide(smaller, greater, out=np.ones_like(smaller), where=greater > 0)
     order = linear_sum_assignment(-overlap)[1]
     return order, overlap[np.arange(len(order)), order]

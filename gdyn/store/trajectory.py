@@ -1,6 +1,6 @@
 """The trajectory store: one trajectory in gdyn's units, in one HDF5 file.
 
-Format ``gdyn-trajectory``, version 2. Lengths in A, times in ps, charges in e.
+Format ``gdyn-trajectory``, version 2. Lengths in A, times in ps, charges in e, masses in u.
 
 =====================  ==========================  =============================================
 ``position``           (frames, atoms, 3) float32  relative to the origin of the box; see ``unwrapped``
@@ -12,8 +12,9 @@ Format ``gdyn-trajectory``, version 2. Lengths in A, times in ps, charges in e.
                                                    frame belongs to; no lagged pair crosses one
 ``atoms/id``           (atoms,) int64              LAMMPS atom ids, ascending
 ``atoms/type``         (atoms,) int32              LAMMPS atom types
-``atoms/element``      (atoms,) text               element, or any species name
-``atoms/molecule``     (atoms,) int64              LAMMPS molecule ids; absent where unknown
+``atoms/element``      (atoms,) text               element, or a declared species
+``atoms/mass_u``       (atoms,) float64            absent in older files: then as the elements have it
+``atoms/molecule``     (atoms,) int64              LAMMPS molecule ids (0: in none); absent where unknown
 ``atoms/charge_e``     (atoms,) float64            absent where unknown
 =====================  ==========================  =============================================
 
@@ -42,16 +43,32 @@ VERSION = 2
 
 @dataclass
 class Atoms:
-    """What does not change from frame to frame; every array is (atoms,)."""
+    """What does not change from frame to frame; every array is (atoms,).
+
+    ``molecule`` are the ids of LAMMPS, where 0 says that an atom is in no molecule; see :attr:`molecule_index`.
+    """
 
     id: np.ndarray
     type: np.ndarray
     element: np.ndarray
     molecule: np.ndarray | None = None
     charge_e: np.ndarray | None = None
+    mass_u: np.ndarray | None = None
 
     def __len__(self):
         return len(self.id)
+
+    @property
+    def has_molecules(self):
+        """Whether any atom is known to be in a molecule."""
+        return self.molecule is not None and bool((self.molecule > 0).any())
+
+    @property
+    def molecule_index(self):
+        """Numbers of the molecules from 0, (atoms,) int64; an atom that is in none is one of its own."""
+        ids = np.zeros(len(self), np.int64) if self.molecule is None else np.asarray(self.molecule, np.int64)
+        alone = ids.max(initial=0) + 1 + np.arange(len(self))
+        return np.unique(np.where(ids > 0, ids, alone), return_inverse=True)[1].astype(np.int64)
 
 
 @dataclass
@@ -144,4 +161,6 @@ def write(path, atoms, frame_interval_ps, source):
             file["atoms/molecule"] = np.asarray(atoms.molecule, np.int64)
         if atoms.charge_e is not None:
             file["atoms/charge_e"] = np.asarray(atoms.charge_e, np.float64)
+        if atoms.mass_u is not None:
+            file["atoms/mass_u"] = np.asarray(atoms.mass_u, np.float64)
         yield TrajectoryWriter(file)

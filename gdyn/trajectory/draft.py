@@ -1,17 +1,22 @@
 """A first system file for a dump, with everything in it that can be found out."""
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
+import yaml
 
+from gdyn.config.elements import ELEMENTS
+from gdyn.config.load import FILL_IN
 from gdyn.errors import InputError
+from gdyn.trajectory.elements import element_of_mass
 from gdyn.trajectory.identity import is_data_file, read_topology
 from gdyn.trajectory.inspect import dump_facts
 from gdyn.units import UNIT_STYLES
 
-FILL_IN = "FILL_IN"
 LARGEST_DECK_BYTES = 5_000_000
 _DECKS = ("in.*", "*.in", "*.lmp", "*.lammps", "log.*", "*.log")
 
@@ -24,6 +29,22 @@ class Hints:
     timestep: dict = field(default_factory=dict)
     elements: dict = field(default_factory=dict)
     read_data: dict = field(default_factory=dict)
+
+
+@dataclass
+class Identity:
+    """Which element each type is.
+
+    topology : the data file to name, or None.
+    element_of : {type: element}, as far as a file says it.
+    elements : the type map to write, of the types whose element a dump or the data file does not say by itself.
+    species : {name: mass} to declare.
+    """
+
+    topology: str | None
+    element_of: dict = field(default_factory=dict)
+    elements: dict = field(default_factory=dict)
+    species: dict = field(default_factory=dict)
 
 
 @dataclass
@@ -63,15 +84,14 @@ def draft(name, dumps, topology=None, units=None, timestep=None, selection=None)
         interval_ps = float(f"{first.interval * timestep_ps:.10g}")
     else:
         missing.append("trajectory.frame_interval_ps")
-    names, topology = _identity(first, topology, hints, found, missing)
-    counts = _counts(first, names)
+    identity = _identity(facts, topology, hints, style.mass_u if style else 1.0, found, missing)
     if selection is None:
-        selection, why = _rarest(first, names, counts)
+        selection, why = _rarest(facts, identity)
         found.append(f"targets.selection: {selection}, {why}; choose yours")
     lag = f"{10 * interval_ps:.10g}" if interval_ps != FILL_IN else FILL_IN
     if lag == FILL_IN:
         missing.append("search.lag_ps")
-    text = _text(name, facts, units, timestep, interval_ps, topology, names, counts, selection, lag)
+    text = _text(name, facts, units, timestep, interval_ps, identity, selection, lag)
     problems = [f"{fact.path}: {problem}" for fact in facts for problem in fact.problems]
     return Draft(text, found + [f"problem: {problem}" for problem in problems], missing)
 
@@ -96,7 +116,7 @@ def read_hints(folders):
                 elif len(words) == 2 and words[0] == "read_data":
                     hints.read_data.setdefault(words[1], path)
                 elif words[:1] == ["dump_modify"] and "element" in words:
-                    named = [word for word in words[words.index("element") + 1 :] if re.fullmatch(r"[A-Z][a-z]?", word)]
+                    named = takewhile(lambda word: word[0].isupper(), words[words.index("element") + 1 :])
                     hints.elements.setdefault(tuple(named), path)
     return hints
 
@@ -139,28 +159,47 @@ def _settle(key, given, hints, found, missing):
     return FILL_IN
 
 
-def _identity(facts, topology, hints, found, missing):
-    """The type map to write, and the data file to name."""
-    if topology is None and not {"element", "q", "mol"}.issubset(facts.columns):
+def _identity(facts, topology, hints, mass_u, found, missing):
+    """Find out which element each type is, over all dumps: :class:`Identity`."""
+    if topology is None and not all({"element", "q", "mol"}.issubset(fact.columns) for fact in facts):
         topology = _data_file(facts, hints)
         if topology is not None:
-            found.append(f"trajectory.topology: {topology}, whose atoms are those of the dump")
-    if facts.elements and not (set(facts.elements) == {"C"} and len(facts.types) > 1):
-        return {}, topology
-    if topology is not None and read_topology(topology).mass_u is not None:
-        return {}, topology
-    fitting = [(named, path) for named, path in hints.elements.items() if len(named) >= max(facts.types)]
-    if len({named[: max(facts.types)] for named, _ in fitting}) == 1:
-        named, path = fitting[0]
-        found.append(f"trajectory.elements: from dump_modify element in {path}")
-        return {type_: named[type_ - 1] for type_ in facts.types}, topology
-    missing.append("trajectory.elements")
-    return dict.fromkeys(facts.types, FILL_IN), topology
+            found.append(f"trajectory.topology: {topology}, whose atoms are those of the dumps")
+    identity, unknown, masses = Identity(topology), set(), {}
+    if topology is not None and (known := read_topology(topology)).mass is not None:
+        masses = dict(zip(known.type.tolist(), known.mass.tolist(), strict=True))
+    for fact in facts:
+        of_types = masses | fact.masses
+        if fact.names_atoms:
+            identity.element_of |= dict(fact.named.keys())
+            for type_, name in fact.named:
+                if name not in ELEMENTS:
+                    identity.species[name] = round(of_types[type_] * mass_u, 4) if type_ in of_types else FILL_IN
+            continue
+        by_mass = {type_: element_of_mass(of_types[type_] * mass_u) for type_ in fact.types if type_ in of_types}
+        identity.element_of |= {type_: name for type_, name in by_mass.items() if name}
+        unknown |= {type_ for type_ in fact.types if not by_mass.get(type_)}
+    told = {}
+    if not unknown <= identity.element_of.keys():
+        last = max(unknown)
+        fitting = [(named, path) for named, path in hints.elements.items() if len(named) >= last]
+        if len({named[:last] for named, _ in fitting}) == 1:
+            named, path = fitting[0]
+            found.append(f"trajectory.elements: from dump_modify element in {path}")
+            told = dict(enumerate(named[:last], start=1))
+    identity.element_of = {type_: told[type_] for type_ in unknown & told.keys()} | identity.element_of
+    identity.elements = {type_: identity.element_of.get(type_, FILL_IN) for type_ in sorted(unknown)}
+    for name in set(identity.elements.values()) - ELEMENTS.keys() - {FILL_IN}:
+        identity.species.setdefault(name, FILL_IN)
+    for key in ("elements", "species"):
+        if FILL_IN in getattr(identity, key).values():
+            missing.append(f"trajectory.{key}")
+    return identity
 
 
 def _data_file(facts, hints):
-    """A LAMMPS data file beside the dump that has its atoms, or None."""
-    folder = Path(facts.path).parent
+    """A LAMMPS data file beside the dumps that has the atoms of all of them, or None."""
+    folder = Path(facts[0].path).parent
     candidates = [folder / name for name in hints.read_data] + sorted(folder.iterdir())
     for path in dict.fromkeys(candidates):
         if not path.is_file() or not (is_data_file(path) or path.name in hints.read_data):
@@ -169,37 +208,40 @@ def _data_file(facts, hints):
             known = read_topology(path)
         except InputError:
             continue
-        if np.isin(facts.ids, known.id).all() and set(facts.types) <= set(known.type.tolist()):
+        types = set(known.type.tolist())
+        if all(np.isin(fact.ids, known.id).all() and set(fact.types) <= types for fact in facts):
             return str(path)
     return None
 
 
-def _rarest(facts, names, counts):
-    """A guess at the targets: of the atoms that are molecules of their own, or of all, the fewest."""
-    element_of = dict(facts.named.keys())
-    ions = {names.get(type_) or element_of.get(type_) for type_ in facts.alone} & set(counts)
-    if not counts:
-        return f"type {min(facts.types, key=facts.types.get)}", "the type with the fewest atoms"
-    if ions:
-        return f"element {min(sorted(ions), key=counts.get)}", "whose atoms are in no molecule"
-    return f"element {min(sorted(counts), key=counts.get)}", "the element with the fewest atoms"
+def _rarest(facts, identity):
+    """A guess at the targets: of the atoms that are molecules of their own, or of all, the fewest; in all dumps."""
+    counts = [_counts(fact, identity) for fact in facts]
+    common = set.intersection(*map(set, counts))
+    if not common:
+        types = set.intersection(*(set(fact.types) for fact in facts)) or set(facts[0].types)
+        return f"type {min(sorted(types), key=facts[0].types.get)}", "the type with the fewest atoms"
+    ions = {identity.element_of.get(type_) for fact in facts for type_ in fact.alone} & common
+    why = "whose atoms are in no molecule" if ions else "the element with the fewest atoms"
+    return f"element {min(sorted(ions or common), key=counts[0].get)}", why
 
 
-def _counts(facts, names):
-    if facts.elements and not names:
-        return facts.elements
-    counts = {}
-    for type_, count in facts.types.items():
-        if names.get(type_) not in (None, FILL_IN):
-            counts[names[type_]] = counts.get(names[type_], 0) + count
-    return counts
+def _counts(fact, identity):
+    """Numbers of atoms by element, as far as it is known."""
+    if fact.names_atoms:
+        return fact.elements
+    counts = Counter()
+    for type_, count in fact.types.items():
+        if type_ in identity.element_of:
+            counts[identity.element_of[type_]] += count
+    return dict(counts)
 
 
-def _text(name, facts, units, timestep, interval_ps, topology, names, counts, selection, lag):
+def _text(name, facts, units, timestep, interval_ps, identity, selection, lag):
     first = facts[0]
     groups = trajectories(facts)
     files = "\n".join(f"    - {group[0] if len(group) == 1 else '[' + ', '.join(group) + ']'}" for group in groups)
-    atoms = ", ".join(f"{count} {element}" for element, count in sorted(counts.items())) or (
+    atoms = ", ".join(f"{count} {element}" for element, count in sorted(_counts(first, identity).items())) or (
         ", ".join(f"{count} of type {type_}" for type_, count in first.types.items())
     )
     frames = " + ".join(str(fact.n_frames) for fact in facts)
@@ -213,8 +255,8 @@ def _text(name, facts, units, timestep, interval_ps, topology, names, counts, se
         "  files:",
         files,
     ]
-    if topology:
-        lines += ["  # LAMMPS data file: masses, charges, molecules.", f"  topology: {topology}"]
+    if identity.topology:
+        lines += ["  # LAMMPS data file: masses, charges, molecules.", f"  topology: {identity.topology}"]
     lines += [
         "  # Of the LAMMPS run; a dump does not say them.",
         f"  units: {units}" + (f"    # {', '.join(UNIT_STYLES)}" if units == FILL_IN else ""),
@@ -222,18 +264,17 @@ def _text(name, facts, units, timestep, interval_ps, topology, names, counts, se
         f"  # {first.interval} steps from frame to frame.",
         f"  frame_interval_ps: {interval_ps}",
     ]
-    if names:
-        lines += [
-            "  # The element of each type.",
-            f"  elements: {{{', '.join(f'{type_}: {element}' for type_, element in names.items())}}}",
-        ]
+    if identity.elements:
+        lines += ["  # The element of each type.", f"  elements: {_inline(identity.elements)}"]
+    if identity.species:
+        lines += ["  # Masses of what is no chemical element, u.", f"  species: {_inline(identity.species)}"]
     lines += [
         "",
         "targets:",
         "  # Whose states are learned: an MDAnalysis selection, such as 'element Li' or 'type 3'.",
         f"  selection: {selection}",
     ]
-    if "mol" in first.columns:
+    if first.n_molecules:
         lines.append("  # group_by: molecule    # all selected atoms of a molecule as one target")
     lines += [
         "",
@@ -249,6 +290,10 @@ def _text(name, facts, units, timestep, interval_ps, topology, names, counts, se
         "",
     ]
     return "\n".join(lines)
+
+
+def _inline(mapping):
+    return yaml.safe_dump(mapping, default_flow_style=True, sort_keys=False, width=10**6).strip()
 
 
 def _expand(line, variables):

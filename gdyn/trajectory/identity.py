@@ -1,4 +1,4 @@
-"""Who is what: elements, charges and molecules from a dump, the configuration and a LAMMPS data file."""
+"""Who is what: elements, masses, charges and molecules from a dump, the configuration and a LAMMPS data file."""
 
 import re
 import warnings
@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
+from gdyn.config.elements import ELEMENTS, respelled
 from gdyn.errors import InputError
 from gdyn.logs import LOG
 from gdyn.store.trajectory import Atoms
+from gdyn.trajectory.elements import element_of_mass
+from gdyn.units import UNIT_STYLES
 
-SMALLEST_TOLERANCE_U = 0.012
-RELATIVE_TOLERANCE = 3e-4
+ODD_MASS = 0.2  # relative to the mass of the element, from where on it is told
 _ATOM_STYLES = {
     "atomic": "id type x y z",
     "charge": "id type charge x y z",
@@ -27,13 +29,13 @@ _ATOM_STYLES = {
 class Topology:
     """What a LAMMPS data file says about its atoms, ordered by id; all arrays are (atoms,).
 
-    ``mass_u`` in atomic mass units, ``charge`` in the charge unit of the data file; None where it is unknown.
+    ``mass`` and ``charge`` in the units of the data file; None where unknown.
     """
 
     path: str
     id: np.ndarray
     type: np.ndarray
-    mass_u: np.ndarray | None
+    mass: np.ndarray | None
     molecule: np.ndarray | None
     charge: np.ndarray | None
 
@@ -72,7 +74,7 @@ def read_topology(path):
         path=str(path),
         id=found.ids.values.astype(np.int64),
         type=found.types.values.astype(np.int64),
-        mass_u=found.masses.values if hasattr(found, "masses") else None,
+        mass=found.masses.values if hasattr(found, "masses") else None,
         molecule=found.resids.values[found.tt.atoms2residues(np.arange(found.n_atoms))] if molecules else None,
         charge=found.charges.values.astype(float) if hasattr(found, "charges") else None,
     )
@@ -93,12 +95,13 @@ def atom_style(path):
     return None
 
 
-def identify(columns, trajectory, topology, source, charge_e):
-    """Gather what is known about the atoms.
+def identify(columns, trajectory, topology, source):
+    """Gather what is known about the atoms, in gdyn's units.
 
     Elements come from the column ``element``, else from ``trajectory.elements``, else from masses.
     Where a dump says C for every atom of several types, LAMMPS was not told the elements
-    (``dump_modify element``), and anything else that is known goes first.
+    (``dump_modify element``), and anything else that is known goes first. Masses are those of the dump, else
+    those of the data file, else those of the elements and of ``trajectory.species``.
 
     Parameters
     ----------
@@ -107,7 +110,6 @@ def identify(columns, trajectory, topology, source, charge_e):
     trajectory : that section of a system.
     topology : Topology or None
     source : the name of the file, for sentences.
-    charge_e : charge unit of the trajectory, e.
 
     Returns
     -------
@@ -117,7 +119,7 @@ def identify(columns, trajectory, topology, source, charge_e):
     ------
     InputError : an element is unknown or contradicts the configuration, or the data file lacks an atom.
     """
-    columns = dict(columns)
+    columns, style = dict(columns), UNIT_STYLES[trajectory.units]
     ids = columns["id"]
     if topology is not None:
         at = np.searchsorted(topology.id, ids).clip(max=len(topology.id) - 1)
@@ -134,22 +136,26 @@ def identify(columns, trajectory, topology, source, charge_e):
                 f"{columns['type'][wrong]} in {source}; trajectory.topology has to be the one of the same simulation"
             )
         columns.setdefault("type", topology.type[at])
-        for name, values in (("mol", topology.molecule), ("q", topology.charge), ("mass", topology.mass_u)):
+        for name, values in (("mol", topology.molecule), ("q", topology.charge), ("mass", topology.mass)):
             if values is not None:
                 columns.setdefault(name, values[at])
     types = np.asarray(columns.get("type", np.zeros(len(ids))), np.int64)
     charge, molecule = columns.get("q"), columns.get("mol")
+    if "mass" in columns:
+        columns["mass"] = np.asarray(columns["mass"], float) * style.mass_u
+    element = _elements(columns, types, trajectory, source)
     return Atoms(
         id=ids,
         type=types,
-        element=_elements(columns, types, trajectory.elements, source),
+        element=element,
         molecule=None if molecule is None else np.asarray(molecule, np.int64),
-        charge_e=None if charge is None else np.asarray(charge, float) * charge_e,
+        charge_e=None if charge is None else np.asarray(charge, float) * style.charge_e,
+        mass_u=_masses(columns, element, trajectory.species, source),
     )
 
 
-def _elements(columns, types, mapping, source):
-    ids, named = columns["id"], columns.get("element")
+def _elements(columns, types, trajectory, source):
+    ids, named, mapping = columns["id"], columns.get("element"), trajectory.elements
     several = len(np.unique(types)) > 1
     other = bool(mapping) or "mass" in columns
     if named is not None and several and (named == "C").all():
@@ -161,6 +167,7 @@ def _elements(columns, types, mapping, source):
         named = None if other else named
     mapped = np.array([mapping.get(int(type_), "") for type_ in types], dtype=object)
     if named is not None:
+        _check_names(named, ids, trajectory.species, source)
         wrong = np.flatnonzero((mapped != "") & (mapped != named))
         if len(wrong):
             i = wrong[0]
@@ -172,24 +179,41 @@ def _elements(columns, types, mapping, source):
     if "mass" in columns:
         for type_ in np.unique(types[mapped == ""]):
             of_type = (types == type_) & (mapped == "")
-            mapped[of_type] = [
-                element_of_mass(mass) or _unknown(source, type_, mass) for mass in columns["mass"][of_type]
-            ]
+            masses, which = np.unique(columns["mass"][of_type], return_inverse=True)
+            names = [element_of_mass(mass) or _unknown(source, type_, mass) for mass in masses]
+            mapped[of_type] = np.array(names, dtype=object)[which]
     if (mapped == "").any():
         _unknown(source, types[mapped == ""][0])
     return mapped
 
 
-def element_of_mass(mass_u):
-    """The element of this atomic mass, or None where none is within 0.012 u (or 0.03 %).
+def _check_names(named, ids, species, source):
+    """Refuse a name that is neither a chemical element nor declared."""
+    wrong = np.flatnonzero([name not in ELEMENTS and name not in species for name in named])
+    if len(wrong):
+        name, meant = named[wrong[0]], respelled(named[wrong[0]])
+        raise InputError(
+            f"{source}: atom id {ids[wrong[0]]} is named {name!r}, which is no chemical element"
+            f"{f' (did you mean {meant!r}?)' if meant else ''}; declare the name with its mass under "
+            f"trajectory.species, e.g. {{{name}: {ELEMENTS[meant] if meant else 72.0}}}, or mend it in the file"
+        )
 
-    Wide enough for rounded masses, too narrow to call a united atom CH2 (14.027) a nitrogen (14.007).
-    """
-    from MDAnalysis.guesser.tables import masses
 
-    name = min(masses, key=lambda name: abs(masses[name] - mass_u))
-    tolerance = max(SMALLEST_TOLERANCE_U, RELATIVE_TOLERANCE * mass_u)
-    return name.capitalize() if abs(masses[name] - mass_u) <= tolerance else None
+def _masses(columns, element, species, source):
+    """Masses of the atoms, u; one that is far from that of its element is told, and taken."""
+    known = ELEMENTS | species
+    expected = np.array([known[name] for name in element], float)
+    if "mass" not in columns:
+        return expected
+    mass = np.where(columns["mass"] > 0, columns["mass"], expected)
+    odd = np.flatnonzero(np.abs(mass - expected) > ODD_MASS * expected)
+    if len(odd):
+        LOG.warning(
+            "%s: atom id %d has a mass of %.4g u, but that of %s is %.4g u (such atoms: %d); the masses are taken as "
+            "LAMMPS had them, heavy hydrogen for one is right so",
+            source, columns["id"][odd[0]], mass[odd[0]], element[odd[0]], expected[odd[0]], len(odd),
+        )  # fmt: skip
+    return mass
 
 
 def _unknown(source, type_, mass=None):
@@ -197,7 +221,11 @@ def _unknown(source, type_, mass=None):
     verb = " is" if mass is None else ""
     raise InputError(
         f"{source}: {because} {type_}{verb}; add it under trajectory.elements, e.g. {{{type_}: Li}}"
-        + ("" if mass is not None else ", or name the LAMMPS data file under trajectory.topology")
+        + (
+            ", or a name of your own that is declared with its mass under trajectory.species"
+            if mass is not None
+            else ", or name the LAMMPS data file under trajectory.topology"
+        )
     )
 
 

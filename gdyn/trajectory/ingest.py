@@ -13,7 +13,6 @@ from gdyn.trajectory.identity import identify, read_topology
 from gdyn.trajectory.sources import open_source
 from gdyn.trajectory.timeline import KEEP, REPEAT, Timeline
 from gdyn.trajectory.unwrap import LARGEST_STEP, Unwrapper, same_positions
-from gdyn.units import UNIT_STYLES
 
 BLOCK_BYTES = 16 * 2**20
 
@@ -33,8 +32,7 @@ def ingest(files, store, trajectory):
     """
     topology = read_topology(trajectory.topology) if trajectory.topology else None
     with closing(open_source(files[0], trajectory, topology)) as first:
-        charge_e = UNIT_STYLES[trajectory.units].charge_e
-        atoms = identify(first.columns, trajectory, topology, first.path, charge_e)
+        atoms = identify(first.columns, trajectory, topology, first.path)
     name = str(files[0]) if len(files) == 1 else f"{files[0]} to {files[-1]} ({len(files)} files)"
     LOG.info("reading %s: %d atoms", name, len(atoms))
     with trajectory_store.write(store, atoms, trajectory.frame_interval_ps, name) as writer:

@@ -8,10 +8,12 @@ from types import SimpleNamespace
 import h5py
 import numpy as np
 
+from gdyn.config.elements import ELEMENTS
 from gdyn.errors import InputError
 from gdyn.logs import Progress
 from gdyn.trajectory.dump import IMAGES, Dump, choose_coordinates, positions
-from gdyn.trajectory.identity import element_of_mass, is_data_file, read_topology
+from gdyn.trajectory.elements import element_of_mass
+from gdyn.trajectory.identity import is_data_file, read_topology
 from gdyn.trajectory.sources import MDAnalysisSource, is_dump
 from gdyn.trajectory.streams import open_file
 from gdyn.trajectory.unwrap import LARGEST_STEP
@@ -24,7 +26,8 @@ class DumpFacts:
     """What can be found out about a dump; lengths are in its own units.
 
     types : numbers of atoms by type; named : by (type, element).
-    alone : types of atoms that are molecules of their own, such as ions.
+    masses : one mass of each type, where the dump has them.
+    alone : types of atoms that are molecules of their own, or in none, such as ions; where there are molecules.
     interval : the commonest number of steps between two frames.
     box_changes : largest change of a lattice vector, relative.
     """
@@ -41,6 +44,7 @@ class DumpFacts:
     images: bool = False
     types: dict = field(default_factory=dict)
     named: dict = field(default_factory=dict)
+    masses: dict = field(default_factory=dict)
     alone: set = field(default_factory=set)
     n_molecules: int | None = None
     charge: float | None = None
@@ -64,6 +68,11 @@ class DumpFacts:
         for (_, name), count in self.named.items():
             counts[name] += count
         return dict(counts)
+
+    @property
+    def names_atoms(self):
+        """Whether the dump names its atoms, other than by the C that LAMMPS writes by itself."""
+        return bool(self.named) and not (set(self.elements) == {"C"} and len(self.types) > 1)
 
 
 def inspect(path):
@@ -98,7 +107,7 @@ def dump_facts(path):
         facts.coordinates, facts.images = choose_coordinates(columns, path)
     except InputError as error:
         facts.problems.append(str(error))
-    numbers = [name for name in ("type", "mol", "q") if name in columns]
+    numbers = [name for name in ("type", "mol", "q", "mass") if name in columns]
     wanted = [*numbers, *(facts.coordinates.names if facts.coordinates else ()), *(IMAGES if facts.images else ())]
     with Dump(path, wanted) as dump:
         facts.compressed, facts.ids, facts.units = dump.offsets is None, dump.ids, dump.units
@@ -115,15 +124,24 @@ def _look_at_atoms(facts, dump, numbers):
     facts.types = dict(sorted(Counter(types.tolist()).items()))
     if "element" in facts.columns:
         facts.named = dict(Counter(zip(types.tolist(), dump.text("element").tolist(), strict=True)))
-        if set(facts.elements) == {"C"} and len(facts.types) > 1:
+        if not facts.names_atoms:
             facts.problems.append(
                 "the element column says C for every atom, as LAMMPS does unless dump_modify element tells it: say "
                 "which type is which under trajectory.elements"
             )
+        strange = sorted(facts.elements.keys() - ELEMENTS.keys())
+        if strange:
+            facts.problems.append(
+                f"names in the element column that are no chemical elements: {' '.join(strange)}; declare them with "
+                f"their masses under trajectory.species"
+            )
+    if "mass" in first:
+        facts.masses = {type_: float(first["mass"][types == type_][0]) for type_ in facts.types}
     if "mol" in first:
-        molecules, count = np.unique(first["mol"], return_counts=True)
+        molecules, count = np.unique(first["mol"][first["mol"] > 0], return_counts=True)
         facts.n_molecules = len(molecules)
-        facts.alone = set(types[np.isin(first["mol"], molecules[count == 1])].tolist())
+        alone = (first["mol"] <= 0) | np.isin(first["mol"], molecules[count == 1])
+        facts.alone = set(types[alone].tolist()) if facts.n_molecules else set()
     if "q" in first:
         facts.charge = float(first["q"].sum())
     if not facts.named and "type" not in facts.columns:
@@ -243,7 +261,7 @@ def describe(facts):
         each = (f"{t}{' (' + ' '.join(names[t]) + ')' if names[t] else ''}: {n}" for t, n in facts.types.items())
         add("types", ", ".join(each))
     known = ", ".join(f"{name}: {count}" for name, count in sorted(facts.elements.items()))
-    add("elements", known or "not in this dump: a type map or a data file is needed")
+    add("elements", known or _by_mass(facts) or "not in this dump: a type map or a data file is needed")
     add("molecules", "not in this dump" if facts.n_molecules is None else facts.n_molecules)
     if facts.charge is None:
         add("charges", "not in this dump")
@@ -260,6 +278,15 @@ def describe(facts):
     return lines
 
 
+def _by_mass(facts):
+    """What the masses say about a dump without names, if they are in u."""
+    counts = Counter()
+    for type_, mass in facts.masses.items():
+        counts[element_of_mass(mass) or "no element"] += facts.types[type_]
+    found = ", ".join(f"{name}: {count}" for name, count in sorted(counts.items()))
+    return f"by masses in u: {found}" if found else ""
+
+
 def _tilted(facts):
     return bool((facts.box.cell - np.diag(np.diag(facts.box.cell))).any())
 
@@ -270,14 +297,14 @@ def _data_file(path):
     for type_ in np.unique(found.type):
         mine = found.type == type_
         about = [f"{mine.sum()} atoms"]
-        if found.mass_u is not None:
-            mass = found.mass_u[mine][0]
+        if found.mass is not None:
+            mass = found.mass[mine][0]
             about.append(f"mass {mass:g}: {element_of_mass(mass) or 'no element'}")
         if found.charge is not None:
             about.append(f"charge {found.charge[mine].mean():+.4g} on average")
         lines.append(f"  type {type_:<5} {', '.join(about)}")
     if found.molecule is not None:
-        lines.append(f"  molecules  {len(np.unique(found.molecule))}")
+        lines.append(f"  molecules  {len(np.unique(found.molecule[found.molecule > 0]))}")
     if found.charge is not None:
         lines.append(f"  charges    {found.charge.sum():+.4f} in all")
     return lines

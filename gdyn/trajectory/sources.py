@@ -198,6 +198,8 @@ class MDAnalysisSource:
             names = getattr(atoms, attribute, None)
             if names is None:
                 continue
+            if hasattr(atoms, "names"):  # which MDAnalysis leaves where it knows no such element
+                names = np.where(names == "", atoms.names, names)
             if all(str(name).isdigit() for name in names):
                 self.columns["type"] = names.astype(np.int64)
             else:

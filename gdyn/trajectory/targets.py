@@ -11,6 +11,10 @@ from gdyn.trajectory.interface import near_interface
 AXES = "xyz"
 
 
+class NothingSelectedError(InputError):
+    """A selection that is right but selects no atom of a trajectory."""
+
+
 @dataclass
 class Chosen:
     """The target sets of one trajectory.
@@ -106,11 +110,11 @@ def target_sets(atoms, positions, cell, settings):
     -------
     (target sets, k) int32
         Indices of the atoms of each set, ascending by id; filled up with -1 where a molecule has
-        fewer than k.
+        fewer than k. With molecules, an atom that is in none is a set of its own.
 
     Raises
     ------
-    InputError : the selection is wrong or empty, or molecules are asked for and unknown.
+    InputError : the selection is wrong or empty, or molecules are asked for and there are none.
     """
     chosen = select_atoms(atoms, positions, cell, settings.selection, "targets.selection")
     if settings.interface:
@@ -125,7 +129,13 @@ def target_sets(atoms, positions, cell, settings):
         raise InputError(
             "targets.group_by: molecules are asked for, but the dump has no column mol; add it to the dump command"
         )
-    groups = [chosen[atoms.molecule[chosen] == molecule] for molecule in np.unique(atoms.molecule[chosen])]
+    if not (atoms.molecule[chosen] > 0).any():
+        raise InputError(
+            f"targets.group_by: molecules are asked for, but none of the atoms of {settings.selection!r} is in one "
+            f"(LAMMPS gives them the molecule id 0); remove that key"
+        )
+    molecule = atoms.molecule_index[chosen]
+    groups = [chosen[molecule == number] for number in np.unique(molecule)]
     sets = np.full((len(groups), max(map(len, groups))), -1, np.int32)
     for row, group in zip(sets, groups, strict=True):
         row[: len(group)] = group
@@ -143,7 +153,7 @@ def select_atoms(atoms, positions, cell, selection, key):
 
     Raises
     ------
-    InputError : the selection is wrong or empty.
+    InputError : the selection is wrong or, as a NothingSelectedError, empty.
     """
     import MDAnalysis
 
@@ -166,7 +176,7 @@ def select_atoms(atoms, positions, cell, selection, key):
             f"write for example 'element Li' or 'type 3'"
         ) from None
     if len(chosen) == 0:
-        raise InputError(
+        raise NothingSelectedError(
             f"{key}: {selection!r} selects no atom; the elements here are "
             f"{', '.join(sorted(set(atoms.element)))} and the types {', '.join(map(str, np.unique(atoms.type)))}"
         )

@@ -177,6 +177,54 @@ def test_new_finds_the_data_file(tmp_path, capsys):
     assert made.trajectory.elements == {}
 
 
+def test_new_covers_the_types_of_all_dumps(tmp_path, capsys):
+    told = ["--units", "metal", "--timestep", "0.001"]
+    few = tmp_path / "few.lammpstrj"
+    few.write_text("".join(dump_text(ATOMS[:1], step=step, columns="id type xu yu zu") for step in (0, 100)))
+    said = new(capsys, tmp_path, few, write(tmp_path, columns="id type xu yu zu"), *told)
+    assert "To fill in, because no file says it: trajectory.elements." in said
+    path = tmp_path / "systems" / "mine.yaml"
+    assert yaml.safe_load(path.read_text())["trajectory"]["elements"] == {1: "FILL_IN", 2: "FILL_IN"}
+    path.unlink()
+    # One dump names its atoms, which tells what the types of the other are.
+    said = new(capsys, tmp_path, write(tmp_path, "named"), write(tmp_path, columns="id type xu yu zu"), *told)
+    assert "To fill in" not in said
+    assert system(tmp_path).trajectory.elements == {1: "Li", 2: "S"}
+    path.unlink()
+    (tmp_path / "in.prod").write_text(DECK)
+    new(capsys, tmp_path, few, write(tmp_path, columns="id type xu yu zu"), *told)
+    made = system(tmp_path)
+    assert made.trajectory.elements == {1: "Li", 2: "S"}
+    assert made.targets.selection == "element Li"
+
+
+def test_new_takes_elements_from_masses(tmp_path, capsys):
+    told = ["--units", "metal", "--timestep", "0.001"]
+    path = tmp_path / "a.lammpstrj"
+    for mass, elements in (("32.06", {}), ("14.027", {2: "FILL_IN"})):
+        write(tmp_path, columns="id type xu yu zu")
+        text = path.read_text().replace("ATOMS id type", "ATOMS id type mass").replace("\n1 1 ", "\n1 1 6.94 ")
+        path.write_text(text.replace("\n2 2 ", f"\n2 2 {mass} ").replace("\n3 2 ", f"\n3 2 {mass} "))
+        said = new(capsys, tmp_path, path, *told)
+        made = tmp_path / "systems" / "mine.yaml"
+        assert yaml.safe_load(made.read_text())["trajectory"].get("elements", {}) == elements
+        assert ("trajectory.elements" in said) == bool(elements)
+        assert "targets.selection: element Li" in said
+        made.unlink()
+    assert "by masses in u: Li: 1, no element: 2" in inspect(capsys, path)
+
+
+def test_new_asks_for_the_masses_of_what_is_no_element(tmp_path, capsys):
+    path = write(tmp_path)
+    text = (tmp_path / "a.lammpstrj").read_text().replace(" S ", " CH2 ")
+    (tmp_path / "a.lammpstrj").write_text(text)
+    said = new(capsys, tmp_path, path, "--units", "metal", "--timestep", "0.001")
+    assert "To fill in, because no file says it: trajectory.species." in said
+    with pytest.raises(ConfigError, match=r"mine\.yaml, line \d+: trajectory\.species\.CH2: is still 'FILL_IN'"):
+        system(tmp_path)
+    assert "names in the element column that are no chemical elements: CH2; declare them" in inspect(capsys, path)
+
+
 def test_new_does_not_overwrite(tmp_path, capsys):
     path = write(tmp_path)
     new(capsys, tmp_path, path)

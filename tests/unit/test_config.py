@@ -99,6 +99,75 @@ def test_frame_interval_that_is_no_multiple_of_the_timestep(tmp_path):
     assert "trajectory.frame_interval_ps: 0.5005 ps" in problem(tmp_path, trajectory__frame_interval_ps=0.5005)
 
 
+UNFILLED = """\
+# FILL_IN in a comment is nobody's business
+trajectory:
+  files: [a.lammpstrj]
+  units: FILL_IN    # real, metal
+  timestep: 0.001
+  frame_interval_ps: 0.5
+  elements: {1: FILL_IN, 2: Li,
+             3: FILL_IN}
+targets: {selection: element FILL_IN}
+graphs: {neighbors: 12}
+search:
+  n_states: 2
+  lag_ps:
+    - 10
+    - FILL_IN
+scales:
+  test: {FILL_IN: 1}
+"""
+
+
+def test_what_is_not_filled_in_is_told_with_its_line(tmp_path):
+    (tmp_path / "mine.yaml").write_text(UNFILLED)
+    with pytest.raises(ConfigError) as caught:
+        load_system("mine", load_config({"systems": "mine", "system_dir": str(tmp_path)}))
+    sentences = str(caught.value).split("\n")
+    found = [sentence.split(": is still 'FILL_IN'; write its value there")[0] for sentence in sentences]
+    assert found == [
+        f"{tmp_path}/mine.yaml, line {line}: {key}"
+        for line, key in (
+            (4, "trajectory.units"),
+            (7, "trajectory.elements[1]"),
+            (8, "trajectory.elements[3]"),
+            (9, "targets.selection"),
+            (15, "search.lag_ps[1]"),
+            (17, "scales.test.FILL_IN"),
+        )
+    ]
+
+
+def test_a_type_map_that_gdyn_new_leaves_open_is_no_species(tmp_path):
+    sentence = problem(tmp_path, trajectory__elements={1: "FILL_IN", 2: "S"})
+    assert re.search(r"mine\.yaml, line \d+: trajectory\.elements\[1\]: is still 'FILL_IN'", sentence)
+
+
+def test_what_is_not_filled_in_in_the_configuration_itself(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("systems: [a]\ndefaults:\n  trajectory: {units: FILL_IN}\n")
+    values = yaml.safe_load(path.read_text())
+    for where, place in ((path, f"{path}, line 3"), ("elsewhere.yaml", "elsewhere.yaml")):
+        with pytest.raises(ConfigError, match=rf"^{re.escape(place)}: defaults\.trajectory\.units: is still 'FILL_IN'"):
+            load_config(values, where)
+
+
+def test_elements_are_elements_or_declared(tmp_path):
+    found = load(tmp_path, trajectory__elements={1: "Li", 2: "CH2"}, trajectory__species={"CH2": 14.027})
+    assert found.trajectory.elements == {1: "Li", 2: "CH2"}
+    sentences = problem(tmp_path, trajectory__elements={1: "LI", 2: "li", 3: "D"}).split("\n")
+    assert sentences == [
+        f"{tmp_path}/mine.yaml: trajectory.elements[{type_}]: should be a chemical element{meant}, or a name that is "
+        f"declared with its mass under trajectory.species, but is {name!r}"
+        for type_, name, meant in (
+            (1, "LI", " (did you mean 'Li'?)"), (2, "li", " (did you mean 'Li'?)"), (3, "D", "")
+        )
+    ]  # fmt: skip
+    assert "trajectory.species.D" in problem(tmp_path, trajectory__species={"D": 0.0})
+    assert "trajectory.species" in problem(tmp_path, trajectory__species={"a b": 1.0})
+
+
 def test_timestep_is_in_the_unit_of_its_style(tmp_path):
     assert load(tmp_path, trajectory__units="real", trajectory__timestep=2.0).trajectory.steps_per_frame == 250
 

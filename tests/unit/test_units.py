@@ -16,6 +16,14 @@ def test_unit_styles_against_hand_calculation():
     assert 1.602176634e-7 * UNIT_STYLES["micro"].charge_e == pytest.approx(1.0)
 
 
+def test_masses_against_hand_calculation():
+    # A dalton is 1.6605e-27 kg, 1.6605e-24 g, 1.6605e-12 pg and 1.6605e-6 ag; g/mol are daltons for each atom.
+    daltons = {"si": 1.66053907e-27, "cgs": 1.66053907e-24, "micro": 1.66053907e-12, "nano": 1.66053907e-6}
+    for style, dalton in daltons.items():
+        assert dalton * UNIT_STYLES[style].mass_u == pytest.approx(1.0, rel=1e-8)
+    assert [UNIT_STYLES[style].mass_u for style in ("real", "metal", "electron")] == [1.0, 1.0, 1.0]
+
+
 def test_reduced_units_have_no_angstrom():
     assert "lj" not in UNIT_STYLES
 
