@@ -7,10 +7,9 @@ import numpy as np
 import pandas as pd
 
 from gdyn.config import Trial
-from gdyn.errors import InputError
 from gdyn.files import read_json, whole_file, write_json, write_table
 from gdyn.kinetics.analysis import blocks_of, flat_timescales
-from gdyn.kinetics.chapman_kolmogorov import chapman_kolmogorov
+from gdyn.kinetics.chapman_kolmogorov import tested
 from gdyn.kinetics.koopman import slowest_timescale
 from gdyn.logs import LOG
 from gdyn.statistics import match_states, present_rows, simplex_rotation
@@ -84,14 +83,10 @@ def select(
 def judge(run, kinetics):
     """Test the best model of a number of states and a lag time on its validation frames."""
     states = States.read(run["states"])
-    deviation, passed, flat = None, False, {"flat": False, "largest_change": None}
-    try:
-        blocks = blocks_of(states, kinetics)
-        test = chapman_kolmogorov(states, kinetics.chapman_kolmogorov_steps, blocks)
-        passed, deviation = test["passed"], test["max_deviation"]["value"]
-        flat = flat_timescales(states, blocks)
-    except (InputError, np.linalg.LinAlgError) as error:
-        LOG.warning("%s: %s", run["trial"].name, error)
+    blocks = blocks_of(states, kinetics)
+    test = tested(states, kinetics.chapman_kolmogorov_steps, blocks)
+    known = np.isfinite(test["max_deviation"]["value"])
+    flat = flat_timescales(states, blocks) if known else {"flat": False, "largest_change": None}
     return {
         "n_states": run["trial"].n_states,
         "lag_ps": run["trial"].lag_ps,
@@ -99,10 +94,12 @@ def judge(run, kinetics):
         "seed": run["seed"],
         "validation_vamp2": run["validation_vamp2"],
         "noise_floor": run["noise_floor"],
-        "ck_passed": passed,
-        "ck_max_deviation": deviation,
+        "ck_passed": test["passed"],
+        "ck_outcome": test["outcome"],
+        "ck_reason": test["reason"],
+        "ck_max_deviation": test["max_deviation"]["value"] if known else None,
         **flat,
-        "holds": passed and flat["flat"] is not False,
+        "holds": test["passed"] and flat["flat"] is not False,
     }
 
 
@@ -150,7 +147,7 @@ def compare_seeds(chosen, rivals):
             "populations": probabilities.mean(0, dtype=np.float64)[order],
             "timescale_ps": timescale,
             "overlap": overlap,
-            "agrees": bool(overlap.min() >= SAME_OVERLAP and abs(timescale / slowest - 1.0) <= SAME_TIMESCALE),
+            "agrees": bool(overlap.min() >= SAME_OVERLAP) and same_timescale(timescale, slowest),
         }
         if together is not None:
             row["overlap_together"] = match_states(together, probabilities)[1]
@@ -161,6 +158,13 @@ def compare_seeds(chosen, rivals):
         "each": rows,
         "together": None if together is None else {"populations": together.mean(0, dtype=np.float64)},
     }
+
+
+def same_timescale(one, other):
+    """Whether two timescales differ by no more than 10 %, or neither is determined."""
+    if not np.isfinite([one, other]).all():
+        return bool(np.isfinite(one) == np.isfinite(other))
+    return bool(abs(one / other - 1.0) <= SAME_TIMESCALE)
 
 
 def pcca_of_all(reference, outputs):
@@ -208,8 +212,8 @@ def _verdict(candidate):
     """What the tests say of a candidate."""
     if candidate["validation_vamp2"] <= candidate["noise_floor"]:
         return "has a score that is not above its noise floor"
-    if candidate["ck_max_deviation"] is None:
-        return "could not be tested on so few validation frames"
+    if candidate["ck_outcome"] == "cannot say":
+        return f"could not be tested on the validation frames ({candidate['ck_reason']})"
     if not candidate["ck_passed"]:
         return f"does not pass the Chapman-Kolmogorov test (largest deviation {candidate['ck_max_deviation']:.3f})"
     if candidate["flat"] is None:

@@ -10,19 +10,18 @@ from gdyn.errors import InputError
 from gdyn.files import write_json, write_table
 from gdyn.kinetics.events import FEW, transitions
 from gdyn.kinetics.koopman import (
-    check_states,
-    first_passage_times,
     koopman_matrix,
     koopman_of,
     left_eigenvectors,
-    lifetimes,
     reversible_of,
     slowest_timescale,
     sorted_eigenvalues,
     stationary_distribution,
     timescales,
+    transition_matrix,
 )
-from gdyn.kinetics.uncertainty import INDEPENDENT, Blocks, Estimate, with_interval
+from gdyn.kinetics.rates import counted, counted_rates, first_passage_times, generator_of, mean_stays, misfit
+from gdyn.kinetics.uncertainty import INDEPENDENT, PROBABILITY, Blocks, Estimate, with_interval
 from gdyn.logs import LOG
 from gdyn.statistics import (
     Covariances,
@@ -34,10 +33,17 @@ from gdyn.statistics import (
     vamp2,
 )
 from gdyn.store import States
+from gdyn.trajectory.lag import lagged_frames
 from gdyn.units import multiple
 
 LARGEST_CHANGE = np.log(1.1)  # of a timescale beyond the lag, that still counts as none
 STRANGE = 0.01  # of the surroundings, above which their being unlike those of the training is told
+ROUNDING = 1e-9  # of probabilities
+BEYOND = 100.0  # lengths of the data, beyond which no time is believed
+SAME_MATRIX = 0.01  # of probabilities, up to which two matrices count as one, whatever their intervals
+CONSTANT = 1e-6  # standard deviation of the probability of a state that is the same everywhere
+EMPTY = 1e-3  # population below which a state holds nearly nothing
+ALIKE = 0.999  # correlation of two states that are one and the same
 VAMP2_CONVENTION = "means removed: at most n_states - 1; deeptime's score is larger by 1"
 
 
@@ -52,40 +58,37 @@ def analyse(train, validation, test, koopman, implied_timescales, kinetics):
     implied_timescales : path of the CSV to write: timescales at many lag times.
     kinetics : that section of a system.
 
-    Raises
-    ------
-    InputError : the states are not independent of each other, or a lag does not fit into a chunk.
     """
     files = {"train": train, "validation": validation, "test": test}
     scores = {name: score(States.read(path), kinetics) for name, path in files.items()}
     states = States.read(test)
-    matrix = check_states(states)
     lag, lag_ps = states.lag_frames, states.lag_ps
+    n = states.probabilities.shape[-1]
     blocks = blocks_of(states, kinetics)
     covariances = Estimate.of(lambda p, s: Covariances.of(p, s, lag), states, blocks)
-    matrices = covariances.map(koopman_of)
-    populations = Estimate.of(lambda p, s: present_rows(p).mean(0, dtype=np.float64), states, blocks)
+    matrices = covariances.map_or_nan(koopman_of, (n, n))
+    matrix = matrices.whole
+    populations = Estimate.of(lambda p, s: mean_population(p), states, blocks)
+    assigned = Estimate.of(lambda p, s: mean_population(assign(p)), states, blocks)
     like = left_eigenvectors(matrix)
-    slow = as_processes(matrices.map(lambda m: timescales(m, lag_ps)).interval(logarithmic=True), lag_ps)
+    seen = transitions(states, matrix)
+    found_ps = matrices.map(lambda m: timescales(m, lag_ps)).interval(logarithmic=True)
+    slow = as_processes(found_ps, states, seen)
     found = {
-        "n_states": len(matrix),
+        "n_states": n,
         "lag_ps": lag_ps,
-        "populations": populations.interval(),
-        "purity": with_interval(lambda p, s: purity(p), states, blocks),
-        "koopman": matrices.interval(),
-        "stationary_distribution": matrices.map(stationary_distribution).interval(),
+        "populations": populations.interval(within=PROBABILITY),
+        "populations_assigned": assigned.interval(within=PROBABILITY),
+        "purity": with_interval(lambda p, s: purity(p), states, blocks, within=(1.0 / n, 1.0)),
+        "koopman": matrices.interval(within=PROBABILITY),
+        "stationary_distribution": matrices.map_or_nan(stationary_distribution, n).interval(within=PROBABILITY),
         "eigenvectors": matrices.map(lambda m: left_eigenvectors(m, like)).interval(),
         "timescales_ps": slow,
-        "transitions": transitions(states, matrix),
-        **of_reversible(covariances, lag_ps),
+        "transitions": seen,
+        **of_reversible(covariances, states, blocks),
         "pcca": pcca_form(states, populations, matrices),
     }
-    flags = flag(matrix, slow, blocks, scores, found)
-    if states.outside > STRANGE:
-        flags["populations"] = [
-            f"{100 * states.outside:.1f} % of the surroundings in the test frames are unlike any that the model was "
-            f"trained on, by distances or elements of neighbors: its states say little there"
-        ]
+    flags = flag(states, matrix, slow, blocks, scores, found)
     for sentence in chain.from_iterable(flags.values()):
         LOG.warning("%s", sentence)
     write_json(
@@ -104,25 +107,70 @@ def analyse(train, validation, test, koopman, implied_timescales, kinetics):
     write_table(implied_timescales, scan_lags(states, kinetics))
 
 
-def of_reversible(covariances, lag_ps):
-    """The reversible matrix and the times that need probabilities, no numbers where it cannot be found."""
-    n = len(covariances.whole.c00)
-    try:
-        matrices = covariances.map(reversible_of)
-    except np.linalg.LinAlgError:
-        matrices = Estimate(np.full((n, n), np.nan), [None] * len(covariances.samples))
-    found = {"reversible": matrices.interval()}
-    for name, function, shape in (
-        ("reversible_timescales_ps", timescales, n - 1),
-        ("lifetimes_ps", lifetimes, n),
-        ("first_passage_ps", first_passage_times, (n, n)),
-    ):
-        try:
-            times = matrices.map(lambda matrix, function=function: function(matrix, lag_ps))
-        except np.linalg.LinAlgError:
-            times = Estimate(np.full(shape, np.nan), [None] * len(matrices.samples))
-        found[name] = times.interval(logarithmic=True)
-    return found
+def mean_population(probabilities):
+    """Mean of the probabilities over all targets and frames in which there are any: (states,)."""
+    rows = present_rows(probabilities)
+    return rows.mean(0, dtype=np.float64) if len(rows) else np.full(probabilities.shape[-1], np.nan)
+
+
+def assign(probabilities):
+    """The same with every target in its most probable state for certain."""
+    hard = np.eye(probabilities.shape[-1], dtype=np.float32)[np.nan_to_num(probabilities).argmax(-1)]
+    hard[np.isnan(probabilities[..., 0])] = np.nan
+    return hard
+
+
+def of_reversible(covariances, states, blocks):
+    """The reversible matrix, and the rates and times that follow from it or, where they do not, from counting.
+
+    Intervals are from all blocks but one in turn (the jackknife): a block that lacks a state says nothing alone.
+
+    Returns
+    -------
+    dict with ``reversible``, ``reversible_timescales_ps``, ``lifetimes_ps``, ``first_passage_ps`` and
+    ``counted_lifetimes_ps``, each with its interval, and ``rates_from``, which is ``generator`` or ``counted``, with
+    ``no_generator``, why it is not the first.
+    """
+    n, lag_ps = states.probabilities.shape[-1], states.lag_ps
+    joints = covariances.jackknife(Covariances.together).map_or_nan(reversible_of, (n, n))
+    matrices = joints.map(transition_matrix).interval(within=PROBABILITY)
+    counts = Estimate.of(counted, states, blocks).jackknife(lambda parts: np.sum(parts, axis=0))
+    by_counting = counts.map(lambda number: counted_rates(number, states.frame_interval_ps))
+    rates, reason = joints.map_or_nan(lambda joint: generator_of(joint, lag_ps), (n, n)), None
+    if not np.isfinite(matrices["value"]).all():
+        reason = "there is none, as some states are not told apart, or left for good"
+    elif np.isnan(rates.whole).all():
+        reason = "a process has decayed within the lag time, so that the matrix has no logarithm"
+    else:
+        wrong = np.abs(misfit(rates.whole, matrices["value"], lag_ps))
+        error = np.nan_to_num(np.maximum(matrices["high"] - matrices["value"], matrices["value"] - matrices["low"]))
+        i, j = np.unravel_index((wrong - np.maximum(error, SAME_MATRIX)).argmax(), wrong.shape)
+        if wrong[i, j] > max(error[i, j], SAME_MATRIX):
+            reason = (
+                f"its logarithm has negative rates, without which it is wrong by {wrong[i, j]:.2g} "
+                f"from state {i + 1} to {j + 1}"
+            )
+    if reason:
+        rates = by_counting
+    stays, passages = rates.map(mean_stays), rates.map(first_passage_times)
+    return {
+        "reversible": matrices,
+        "reversible_timescales_ps": joints.map(
+            lambda joint: timescales(transition_matrix(joint), lag_ps)
+        ).interval(logarithmic=True),
+        "lifetimes_ps": stays.interval(logarithmic=True),
+        "first_passage_ps": with_zeros(passages.interval(logarithmic=True)),
+        "counted_lifetimes_ps": by_counting.map(mean_stays).interval(logarithmic=True),
+        "rates_from": "counted" if reason else "generator",
+        "no_generator": reason,
+    }  # fmt: skip
+
+
+def with_zeros(times):
+    """Times from a state to itself are none, and that is certain."""
+    for part in ("low", "high"):
+        times[part] = np.where(np.eye(len(times["value"]), dtype=bool), times["value"], times[part])
+    return times
 
 
 def pcca_form(states, populations, matrices):
@@ -131,14 +179,20 @@ def pcca_form(states, populations, matrices):
     The map is determined by the slow processes alone: every network that found them has the same memberships, however
     its own states are mixed. None where the states are linearly dependent.
     """
-    rotation = simplex_rotation(states.probabilities, states.segment, states.lag_frames)
+    if not np.isfinite(matrices.whole).all():
+        return None
+    rotation = None
+    if np.isfinite(matrices.whole).all():
+        rotation = simplex_rotation(states.probabilities, states.segment, states.lag_frames)
     if rotation is None:
         return None
     rows = present_rows(states.probabilities)
     rotation = rotation[:, match_states(rows, np.clip(rows @ rotation, 0.0, 1.0))[0]]
     return {
-        "populations": populations.map(lambda p: p @ rotation).interval(),
-        "koopman": matrices.map(lambda matrix: np.linalg.solve(rotation, matrix @ rotation)).interval(),
+        "populations": populations.map(lambda p: p @ rotation).interval(within=PROBABILITY),
+        "koopman": matrices.map(lambda matrix: np.linalg.solve(rotation, matrix @ rotation)).interval(
+            within=PROBABILITY
+        ),
     }
 
 
@@ -148,7 +202,10 @@ def score(states, kinetics):
     value, floor = score_with_floor(c, states.lag_frames)
     try:
         blocks = blocks_of(states, kinetics)
-        found = with_interval(lambda p, s: vamp2(Covariances.of(p, s, states.lag_frames)), states, blocks)
+        most = states.probabilities.shape[-1] - 1.0
+        found = with_interval(
+            lambda p, s: vamp2(Covariances.of(p, s, states.lag_frames)), states, blocks, within=(0.0, most)
+        )
     except InputError:  # too few trajectories or targets in this split to say
         found = {"low": np.nan, "high": np.nan}
     return {"value": value, "low": found["low"], "high": found["high"], "noise_floor": floor}
@@ -165,24 +222,40 @@ def blocks_of(states, kinetics):
 
 
 def process_timescales(states, lag_frames, blocks):
-    """Timescales with intervals at a lag time; see :func:`as_processes`."""
+    """Timescales with intervals at a lag time, see :func:`as_processes`; no numbers where there are none."""
     lag_ps = lag_frames * states.frame_interval_ps
-    found = with_interval(
-        lambda p, s: timescales(koopman_matrix(p, s, lag_frames), lag_ps), states, blocks, logarithmic=True
-    )
-    return as_processes(found, lag_ps)
+    n = states.probabilities.shape[-1]
+    matrices = Estimate.of(lambda p, s: Covariances.of(p, s, lag_frames), states, blocks).map_or_nan(koopman_of, (n, n))
+    return as_processes(matrices.map(lambda m: timescales(m, lag_ps)).interval(logarithmic=True), states, lag_ps=lag_ps)
 
 
-def as_processes(found, lag_ps):
+def as_processes(found, states, seen=None, lag_ps=None):
     """A list of dicts ``value``, ``low``, ``high`` (ps) and ``resolved``, one for each process.
 
-    A process is resolved where its timescale, with its whole interval, is longer than the lag time.
+    A process is resolved where its timescale, with its whole interval, is longer than the lag time, and not beyond what
+    the frames can tell: 100 times their length, or slower than any transition that was seen.
+
+    Parameters
+    ----------
+    found : ``value``, ``low`` and ``high`` of the timescales.
+    states : States
+    seen : their :func:`gdyn.kinetics.events.transitions`, where they are known.
+    lag_ps : where it is not that of the states.
     """
-    rows = []
-    for value, low, high in zip(found["value"], found["low"], found["high"], strict=True):
-        resolved = bool(np.isfinite(value) and np.isfinite(low) and low > lag_ps)
+    lag_ps, rows = lag_ps or states.lag_ps, []
+    for number, (value, low, high) in enumerate(zip(found["value"], found["low"], found["high"], strict=True)):
+        resolved = bool(
+            np.isfinite(value) and np.isfinite(low) and low > lag_ps and value <= BEYOND * length_ps(states)
+        )
+        if seen is not None:
+            resolved = resolved and seen[number]["forward"] + seen[number]["backward"] > 0
         rows.append({"value": value, "low": low, "high": high, "resolved": resolved})
     return rows
+
+
+def length_ps(states):
+    """How long the frames of a split are in all."""
+    return len(states.time_ps) * states.frame_interval_ps
 
 
 def flat_timescales(states, blocks):
@@ -204,13 +277,16 @@ def flat_timescales(states, blocks):
             break
         flat = True if flat is None else flat
         with np.errstate(invalid="ignore", divide="ignore"):
-            change = with_interval(
-                lambda p, s, longer=longer: np.log(
-                    timescales(koopman_matrix(p, s, longer), longer) / timescales(koopman_matrix(p, s, lag), lag)
-                ),
-                states,
-                blocks,
-            )
+            try:
+                change = with_interval(
+                    lambda p, s, longer=longer: np.log(
+                        timescales(koopman_matrix(p, s, longer), longer) / timescales(koopman_matrix(p, s, lag), lag)
+                    ),
+                    states,
+                    blocks,
+                )
+            except np.linalg.LinAlgError:
+                break
         value, significant = change["value"][slow], (change["low"] * change["high"] > 0)[slow]
         largest = float(np.exp(np.abs(value).max(initial=np.log(largest or 1.0))))
         flat = flat and not bool((significant & (np.abs(value) > LARGEST_CHANGE)).any())
@@ -223,7 +299,7 @@ def scan_lags(states, kinetics):
     blocks = blocks_of(states, kinetics)
     for lag_ps in lag_times(states, kinetics):
         lag = multiple(lag_ps, states.frame_interval_ps, "kinetics.timescale_lags_ps", "the frame interval")
-        if 2 * lag >= blocks.frames:
+        if 2 * lag >= blocks.frames and lag != states.lag_frames:
             LOG.warning("the lag of %g ps does not fit twice into a block of the test frames: left out", lag_ps)
             continue
         for process, found in enumerate(process_timescales(states, lag, blocks), start=1):
@@ -237,11 +313,6 @@ def scan_lags(states, kinetics):
                     "resolved": found["resolved"],
                 }
             )
-    if not rows:
-        raise InputError(
-            "kinetics.timescale_lags_ps: none of these lags fits twice into a block of the test frames; "
-            "shorten them or lower kinetics.chunks"
-        )
     return pd.DataFrame(rows)
 
 
@@ -253,44 +324,34 @@ def lag_times(states, kinetics):
     return (np.unique([*series, states.lag_frames]) * states.frame_interval_ps).tolist()
 
 
-def flag(matrix, slow, blocks, scores, found):
+def flag(states, matrix, slow, blocks, scores, found):
     """What in the model is not to be trusted: for each number of the summary a list of sentences."""
-    flags = {key: [] for key in ("koopman", "timescales_ps", "vamp2", "lifetimes_ps", "intervals")}
-    lowest = matrix.min()
-    if lowest < 0:
-        i, j = np.unravel_index(matrix.argmin(), matrix.shape)
-        flags["koopman"].append(
-            f"the Koopman matrix has a negative entry ({lowest:.2g}, from state {i + 1} to {j + 1})"
-        )
-    eigenvalues = sorted_eigenvalues(matrix)[1:]
-    if np.abs(eigenvalues.imag).max() > 1e-9:
-        flags["koopman"].append(
-            "the Koopman matrix has complex eigenvalues, as no process in equilibrium has: they are noise"
-        )
-    if np.abs(eigenvalues[0]) >= 1.0:
-        flags["koopman"].append(
-            f"the Koopman matrix has a second eigenvalue of modulus {np.abs(eigenvalues[0]):.4g}, not below 1: "
-            f"the test frames show no relaxation of that process"
-        )
-    fluxes = np.maximum(stationary_distribution(matrix)[:, None] * matrix, 0.0)
-    pieces, of_state = connected_components(fluxes > 0, directed=True, connection="strong")
-    if pieces > 1:
-        apart = " and ".join(
-            "{" + ", ".join(str(i + 1) for i in np.flatnonzero(of_state == piece)) + "}" for piece in range(pieces)
-        )
-        flags["koopman"].append(f"the states {apart} do not exchange targets both ways in these frames")
+    keys = ("populations", "koopman", "timescales_ps", "vamp2", "lifetimes_ps", "intervals")
+    flags = {key: [] for key in keys} | {"populations": of_populations(states, found)}
+    if np.isfinite(matrix).all():
+        flags["koopman"] = of_matrix(matrix)
+    else:
+        flags["koopman"] = [
+            f"the test frames do not determine a Koopman matrix of {len(matrix)} states at {states.lag_ps:g} ps, nor "
+            f"anything that follows from it: {degenerate(states)}"
+        ]
     lag_ps = found["lag_ps"]
-    for number, process in enumerate(slow, start=1):
-        if not process["resolved"] and process["value"] <= lag_ps:
-            flags["timescales_ps"].append(
-                f"process {number} is not resolved: its timescale ({process['value']:.3g} ps) is below the lag time"
-            )
-        elif not process["resolved"]:
-            flags["timescales_ps"].append(
-                f"process {number} is not resolved: its timescale is not significantly longer than the lag time"
-            )
-    for number, seen in enumerate(found["transitions"], start=1):
-        if slow[number - 1]["resolved"] and min(seen["forward"], seen["backward"]) < FEW:
+    for number, (process, seen) in enumerate(zip(slow, found["transitions"], strict=True), start=1):
+        value, events = process["value"], seen["forward"] + seen["backward"]
+        why = "the frames do not determine its timescale"
+        if not np.isnan(value) and value <= lag_ps:
+            why = f"its timescale ({value:.3g} ps) is below the lag time"
+        elif not np.isnan(value) and not events:
+            why = "no target was seen to go from one end of it to the other"
+        elif value > BEYOND * length_ps(states):
+            why = f"its timescale is over {BEYOND:g} times longer than the frames"
+        elif np.isfinite(value) and np.isnan(process["low"]):
+            why = "some of the blocks of frames behind its interval do not determine it"
+        elif np.isfinite(value):
+            why = "its timescale is not significantly longer than the lag time"
+        if not process["resolved"]:
+            flags["timescales_ps"].append(f"process {number} is not resolved: {why}")
+        elif min(seen["forward"], seen["backward"]) < FEW:
             flags["timescales_ps"].append(
                 f"process {number} rests on {seen['forward']} observed transitions and {seen['backward']} back"
             )
@@ -305,9 +366,85 @@ def flag(matrix, slow, blocks, scores, found):
             f"the frames last {blocks.length_ps:.0f} ps, less than the slowest timescale ({slowest:.0f} ps): it rests "
             f"on many targets, few of which change their state, and on a beginning in equilibrium"
         )
-    if not np.isfinite(found["lifetimes_ps"]["value"]).all():
-        flags["lifetimes_ps"].append("no mean time can be given for a state that is left for certain within a lag time")
+    flags["lifetimes_ps"] = of_stays(states, found)
     for name, value in scores.items():
-        if value["value"] < 3 * value["noise_floor"]:
+        if not value["value"] >= 3 * value["noise_floor"]:
             flags["vamp2"].append(f"the VAMP-2 score of the {name} frames is hardly above its noise floor")
     return {key: sentences for key, sentences in flags.items() if sentences}
+
+
+def of_populations(states, found):
+    """What is to be said of the populations."""
+    flags = []
+    if states.outside > STRANGE:
+        flags.append(
+            f"{100 * states.outside:.1f} % of the surroundings in the test frames are unlike any that the model was "
+            f"trained on, by distances or elements of neighbors: its states say little there"
+        )
+    soft, hard = (np.asarray(found[key]["value"]) for key in ("populations", "populations_assigned"))
+    for state in np.flatnonzero(soft < EMPTY):
+        flags.append(f"state {state + 1} holds nearly nothing ({soft[state]:.2g} of all): ask for fewer states")
+    error = np.nan_to_num(np.asarray(found["populations"]["high"]) - soft)
+    for state in np.flatnonzero(np.abs(hard - soft) > np.maximum(error, SAME_MATRIX)):
+        flags.append(
+            f"the population of state {state + 1} is {soft[state]:.3g} by probabilities but {hard[state]:.3g} where "
+            f"every target is in its most probable state, as in an exported dump: the states are not pure"
+        )
+    return flags
+
+
+def of_matrix(matrix):
+    """What is to be said of a Koopman matrix."""
+    flags, lowest = [], matrix.min()
+    if lowest < -ROUNDING:
+        i, j = np.unravel_index(matrix.argmin(), matrix.shape)
+        flags.append(f"the Koopman matrix has a negative entry ({lowest:.2g}, from state {i + 1} to {j + 1})")
+    eigenvalues = sorted_eigenvalues(matrix)[1:]
+    if np.abs(eigenvalues.imag).max() > 1e-9:
+        flags.append("the Koopman matrix has complex eigenvalues, as no process in equilibrium has: they are noise")
+    if np.abs(eigenvalues[0]) >= 1.0:
+        flags.append(
+            f"the Koopman matrix has a second eigenvalue of modulus {np.abs(eigenvalues[0]):.4g}, not below 1: "
+            f"the test frames show no relaxation of that process"
+        )
+    pieces, of_state = connected_components(matrix > ROUNDING, directed=True, connection="strong")
+    if pieces > 1:
+        apart = " and ".join(
+            "{" + ", ".join(str(i + 1) for i in np.flatnonzero(of_state == piece)) + "}" for piece in range(pieces)
+        )
+        flags.append(f"the states {apart} do not exchange targets both ways in these frames")
+    return flags
+
+
+def degenerate(states):
+    """Why states do not determine a Koopman matrix, as far as that can be seen."""
+    rows = present_rows(states.probabilities).astype(np.float64)
+    if not len(lagged_frames(states.segment, states.lag_frames)) or not len(rows):
+        return f"there is no pair of frames {states.lag_ps:g} ps apart"
+    constant = np.flatnonzero(rows.std(0) < CONSTANT)
+    if len(constant) == rows.shape[1]:
+        return (
+            "all states are the same in every frame, so nothing slower than the lag time was found; the lag may be "
+            "longer than all that happens, the states may be mirror images (a network that sees distances cannot tell "
+            "these apart), or the data too few"
+        )
+    if len(constant):
+        return f"state {constant[0] + 1} is the same in every frame; ask for fewer states"
+    i, j = np.unravel_index(np.argmax(np.triu(np.abs(np.corrcoef(rows.T)), 1)), 2 * (rows.shape[1],))
+    if np.abs(np.corrcoef(rows.T))[i, j] > ALIKE and rows.shape[1] > 2:
+        return f"states {i + 1} and {j + 1} are one and the same; ask for fewer states"
+    return "the states are not independent of each other; ask for fewer states"
+
+
+def of_stays(states, found):
+    """What is to be said of the mean times in the states."""
+    flags, values = [], np.asarray(found["lifetimes_ps"]["value"])
+    if found["no_generator"]:
+        flags.append(
+            f"mean times in states and first passages are counted from arrivals in their cores, not taken from the "
+            f"generator of the reversible matrix: {found['no_generator']}"
+        )
+    for state in np.flatnonzero(~(values <= BEYOND * length_ps(states))):
+        known = "no target was seen to leave it" if np.isinf(values[state]) else "these frames do not tell it"
+        flags.append(f"the mean time in state {state + 1} is not resolved: {known}")
+    return flags

@@ -7,11 +7,12 @@ from scipy.stats import t as student
 
 from gdyn.errors import InputError
 from gdyn.files import write_json
-from gdyn.kinetics.analysis import as_processes, blocks_of
+from gdyn.kinetics.analysis import as_processes, blocks_of, mean_population
+from gdyn.kinetics.events import transitions
 from gdyn.kinetics.koopman import koopman_of, timescales
-from gdyn.kinetics.uncertainty import Estimate
+from gdyn.kinetics.uncertainty import PROBABILITY, Estimate
 from gdyn.logs import LOG
-from gdyn.statistics import Covariances, present_rows
+from gdyn.statistics import Covariances
 from gdyn.store import States
 
 
@@ -32,8 +33,9 @@ def analyse_trajectories(states, result, kinetics, labels):
     if kinetics.intervals == "trajectories":
         kinetics = kinetics.model_copy(update={"intervals": "auto"})
     numbers = np.unique(states.trajectory)
-    found = [{"label": labels[number]} | _of_one(states.of_trajectory(number), kinetics) for number in numbers]
-    flags = differing(found)
+    parts = [_of_one(states.of_trajectory(number), kinetics) for number in numbers]
+    found = [{"label": labels[number]} | part for number, (part, _) in zip(numbers, parts, strict=True)]
+    flags = differing(found, [symmetric for _, symmetric in parts])
     for sentence in flags:
         LOG.warning("%s", sentence)
     write_json(result, {"trajectories": found, "lag_ps": states.lag_ps, "flags": flags})
@@ -44,26 +46,28 @@ def _of_one(states, kinetics):
     found = {"frames": len(states.time_ps), "targets": states.probabilities.shape[1], "blocks": None}
     nothing = {part: np.full(n, np.nan) for part in ("value", "low", "high")}
     slow = [{"value": np.nan, "low": np.nan, "high": np.nan, "resolved": False}] * (n - 1)
-    matrix = {part: np.full((n, n), np.nan) for part in nothing}
+    matrix, populations = {part: np.full((n, n), np.nan) for part in nothing}, nothing
     try:
         blocks = blocks_of(states, kinetics)
-        populations = Estimate.of(lambda p, s: present_rows(p).mean(0, dtype=np.float64), states, blocks)
-        nothing, found["blocks"] = populations.interval(), len(blocks)
+        of_blocks = Estimate.of(lambda p, s: mean_population(p), states, blocks)
+        found["blocks"], nothing = len(blocks), of_blocks.interval()
+        populations = of_blocks.interval(within=PROBABILITY)
         covariances = Estimate.of(lambda p, s: Covariances.of(p, s, states.lag_frames), states, blocks)
         matrices = covariances.map(koopman_of)
-        matrix = matrices.interval()
-        slow = as_processes(matrices.map(lambda m: timescales(m, states.lag_ps)).interval(True), states.lag_ps)
+        matrix = matrices.interval(within=PROBABILITY)
+        seen = transitions(states, matrices.whole)
+        slow = as_processes(matrices.map(lambda m: timescales(m, states.lag_ps)).interval(True), states, seen)
     except (np.linalg.LinAlgError, InputError) as problem:
         LOG.warning("a trajectory by itself does not determine a Koopman matrix of these states: %s", problem)
-    return found | {"populations": nothing, "koopman": matrix, "timescales_ps": slow}
+    return found | {"populations": populations, "koopman": matrix, "timescales_ps": slow}, nothing
 
 
-def differing(found):
+def differing(found, populations):
     """A sentence for each pair of trajectories whose populations differ beyond their intervals, added in squares."""
-    pairs = list(combinations([one for one in found if one["blocks"]], 2))
+    known = [pair for pair in zip(found, populations, strict=True) if pair[0]["blocks"]]
+    pairs = list(combinations(known, 2))
     flags = []
-    for one, other in pairs:
-        a, b = one["populations"], other["populations"]
+    for (one, a), (other, b) in pairs:
         comparisons = len(pairs) * len(a["value"])
         wider = [
             student.ppf(1.0 - 0.025 / comparisons, x["blocks"] - 1) / student.ppf(0.975, x["blocks"] - 1)

@@ -6,19 +6,21 @@ from scipy.stats import t as student
 
 from gdyn.errors import InputError
 from gdyn.files import write_json, write_table
-from gdyn.kinetics.analysis import blocks_of
+from gdyn.kinetics.analysis import blocks_of, degenerate
 from gdyn.kinetics.koopman import koopman_matrix
-from gdyn.kinetics.uncertainty import with_interval
+from gdyn.kinetics.uncertainty import PROBABILITY, bounded, with_interval
 from gdyn.logs import LOG
 from gdyn.store import States
+from gdyn.trajectory.lag import lagged_frames
 
 TOLERANCE = 1e-9  # of rounding, where both intervals have no width
+PARTS = ("value", "low", "high")
 
 
 def chapman_kolmogorov(states, steps, blocks):
     """Compare ``K(lag)^n`` with ``K(n lag)`` for ``n = 0 ... steps`` (equation 12 of docs/theory.md).
 
-    The test is passed where every entry of the two agrees within their intervals, added in squares. So many entries
+    The test holds where every entry of the two agrees within their intervals, added in squares. So many entries
     would by chance not all lie within 95 %; the intervals are widened so that their joint level is 95 %, with as many
     comparisons as there are pairs of states (Bonferroni).
 
@@ -32,11 +34,13 @@ def chapman_kolmogorov(states, steps, blocks):
     -------
     dict with ``lag_ps`` (n + 1,), ``predicted`` and ``observed`` (each ``value``, ``low``, ``high`` of shape
     (n + 1, states, states)), ``max_deviation`` (likewise; its interval is that of the entry that deviates most),
-    ``passed``, and ``unseen``, the largest deviation that any entry could have without the test failing.
+    ``outcome`` (``holds``, ``fails`` or ``cannot say``) with a ``reason`` for the last, ``passed``, whether it holds,
+    and ``unseen``, the largest deviation that any entry could have without the test failing.
 
     Raises
     ------
     InputError : not even two lag times fit.
+    numpy.linalg.LinAlgError : the frames do not determine a Koopman matrix.
     """
     lag = states.lag_frames
     fitting = min(steps, blocks.frames // (2 * lag))
@@ -67,6 +71,15 @@ def chapman_kolmogorov(states, steps, blocks):
     wider = joint / student.ppf(0.975, len(blocks) - 1)
     allowed = wider * width + TOLERANCE
     worst = np.unravel_index(deviation.argmax(), deviation.shape)
+    known, reason = np.isfinite(allowed), None
+    outcome = "fails" if (deviation[known] > allowed[known]).any() else "holds"
+    if not moves(states):
+        reason = f"no target was seen to change its state within {states.lag_ps:g} ps"
+    elif outcome == "holds" and not known.all():
+        reason = "some of the blocks of frames behind the intervals lack a state"
+    outcome = "cannot say" if reason else outcome
+    for curves in (predicted, observed):
+        curves["low"], curves["high"] = bounded(curves["value"], curves["high"] - curves["value"], PROBABILITY)
     return {
         "lag_ps": np.arange(fitting + 1) * states.lag_ps,
         "predicted": predicted,
@@ -76,25 +89,49 @@ def chapman_kolmogorov(states, steps, blocks):
             "low": np.maximum(0.0, deviation[worst] - width[worst]),
             "high": deviation[worst] + width[worst],
         },
-        "passed": bool(np.all(deviation <= allowed)),
-        "unseen": allowed.max(),
+        "outcome": outcome,
+        "reason": reason,
+        "passed": outcome == "holds",
+        "unseen": allowed[known].max(initial=0.0),
+    }
+
+
+def moves(states):
+    """Whether any target changes its most probable state from a frame to that a lag time later."""
+    first = lagged_frames(states.segment, states.lag_frames)
+    state = np.where(states.present, np.nan_to_num(states.probabilities).argmax(-1), -1)
+    before, after = state[first], state[first + states.lag_frames]
+    return bool(((before != after) & (before >= 0) & (after >= 0)).any())
+
+
+def tested(states, steps, blocks):
+    """The same as :func:`chapman_kolmogorov`, without numbers where there is no test: then it cannot say, and why."""
+    try:
+        return chapman_kolmogorov(states, steps, blocks)
+    except InputError as error:
+        reason = str(error)
+    except np.linalg.LinAlgError:
+        reason = degenerate(states)
+    LOG.warning("no Chapman-Kolmogorov test: %s", reason)
+    n = states.probabilities.shape[-1]
+    nothing = {part: np.full((1, n, n), np.nan) for part in PARTS}
+    return {
+        "lag_ps": np.zeros(1),
+        "predicted": nothing,
+        "observed": nothing,
+        "max_deviation": dict.fromkeys(PARTS, np.nan),
+        "outcome": "cannot say",
+        "reason": reason,
+        "passed": False,
+        "unseen": np.nan,
     }
 
 
 def run_test(states, result, table, kinetics):
-    """Test the states in a file and write the verdict (JSON) and the curves (CSV).
-
-    Raises
-    ------
-    InputError : see :func:`chapman_kolmogorov`.
-    """
+    """Test the states in a file and write the verdict (JSON) and the curves (CSV)."""
     states = States.read(states)
-    found = chapman_kolmogorov(states, kinetics.chapman_kolmogorov_steps, blocks_of(states, kinetics))
-    LOG.info(
-        "Chapman-Kolmogorov test %s, largest deviation %.3f",
-        "passed" if found["passed"] else "NOT passed",
-        found["max_deviation"]["value"],
-    )
+    found = tested(states, kinetics.chapman_kolmogorov_steps, blocks_of(states, kinetics))
+    LOG.info("Chapman-Kolmogorov test: %s, largest deviation %.3f", found["outcome"], found["max_deviation"]["value"])
     write_json(result, found)
     n_states = found["observed"]["value"].shape[-1]
     rows = [
@@ -102,7 +139,7 @@ def run_test(states, result, table, kinetics):
         | {
             f"{kind}{suffix}": found[kind][part][n, i, j]
             for kind in ("predicted", "observed")
-            for part, suffix in (("value", ""), ("low", "_low"), ("high", "_high"))
+            for part, suffix in zip(PARTS, ("", "_low", "_high"), strict=True)
         }
         for i in range(n_states)
         for j in range(n_states)

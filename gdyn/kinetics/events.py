@@ -23,7 +23,11 @@ def transitions(states, matrix):
     -------
     list of dicts, slowest process first: ``from`` and ``to``, the states (from 1) of the two ends; ``forward``,
     ``backward``: number of transitions from the first to the second, and back; ``targets``: how many targets made any.
+    Of a matrix without numbers, and of a process that has but one end, none.
     """
+    if not np.isfinite(matrix).all():
+        nothing = {"from": [], "to": [], "forward": 0, "backward": 0, "targets": 0}
+        return [dict(nothing) for _ in range(len(matrix) - 1)]
     averaged = running_mean(states)
     eigenvalues, vectors = np.linalg.eig(matrix)
     order = np.argsort(-np.abs(eigenvalues), kind="stable")[1:]

@@ -1,12 +1,14 @@
 """The Koopman matrix of the states, its populations, timescales and eigenvectors."""
 
 import numpy as np
+from scipy.sparse.csgraph import connected_components
 
-from gdyn.errors import InputError
 from gdyn.statistics import Covariances
 
-LARGEST_CONDITION = 1e12
+LARGEST_CONDITION = 1e9  # of states that are not each other's in all but the rounding of float32
 MOST_ITERATIONS, SETTLED = 100_000, 1e-13
+NO_FLUX = 1e-12  # that a flux is but for rounding
+ONE = 1.0 - 1e-10  # an eigenvalue that is not below 1 but for rounding
 
 
 def koopman_matrix(probabilities, segment, lag_frames):
@@ -35,13 +37,17 @@ def koopman_matrix(probabilities, segment, lag_frames):
 def koopman_of(covariances):
     """The Koopman matrix from the covariances of the states; see :func:`koopman_matrix`."""
     c = covariances
-    if c.samples == 0 or not np.linalg.cond(c.c00) < LARGEST_CONDITION:
-        raise np.linalg.LinAlgError("the states are not independent of each other, or there is no pair of frames")
+    if c.samples == 0:
+        raise np.linalg.LinAlgError("there is no pair of frames a lag time apart")
+    if not np.linalg.cond(c.c00) < LARGEST_CONDITION:
+        raise np.linalg.LinAlgError("the states are not independent of each other")
     return np.linalg.solve(c.c00, c.c01)
 
 
 def sorted_eigenvalues(matrix):
-    """Eigenvalues, largest modulus first: (states,) complex."""
+    """Eigenvalues, largest modulus first: (states,) complex; no numbers of a matrix that has none."""
+    if not np.isfinite(matrix).all():
+        return np.full(len(matrix), np.nan, complex)
     eigenvalues = np.linalg.eigvals(matrix).astype(complex)
     return eigenvalues[np.argsort(-np.abs(eigenvalues), kind="stable")]
 
@@ -53,7 +59,8 @@ def timescales(matrix, lag_ps):
     """
     modulus = np.abs(sorted_eigenvalues(matrix))[1:]
     with np.errstate(divide="ignore"):
-        return np.where(modulus < 1.0, -lag_ps / np.log(np.where(modulus < 1.0, modulus, 0.5)), np.inf)
+        slow = -lag_ps / np.log(np.where(modulus < ONE, modulus, 0.5))
+    return np.where(modulus < ONE, slow, np.where(np.isnan(modulus), np.nan, np.inf))
 
 
 def slowest_timescale(states):
@@ -67,8 +74,15 @@ def slowest_timescale(states):
 
 
 def stationary_distribution(matrix):
-    """Left eigenvector of eigenvalue 1, normalised to sum 1: (states,)."""
+    """Left eigenvector of eigenvalue 1, normalised to sum 1: (states,).
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError : there are several, since some states do not exchange targets.
+    """
     eigenvalues, vectors = np.linalg.eig(matrix.T)
+    if (np.abs(eigenvalues - 1.0) <= 1.0 - ONE).sum() > 1:
+        raise np.linalg.LinAlgError("the states fall apart into parts that exchange no targets")
     vector = np.real(vectors[:, np.argmin(np.abs(eigenvalues - 1.0))])
     return vector / vector.sum()
 
@@ -77,30 +91,16 @@ def left_eigenvectors(matrix, like=None):
     """Left eigenvectors of the processes, slowest first: (states - 1, states), real parts.
 
     Scaled to a largest entry of 1 in modulus. The sign makes the entry of the first (most populated)
-    state positive, or follows ``like``.
+    state positive, or follows ``like``. No numbers of a matrix that has none.
     """
+    if not np.isfinite(matrix).all():
+        return np.full((len(matrix) - 1, len(matrix)), np.nan)
     eigenvalues, vectors = np.linalg.eig(matrix.T)
     order = np.argsort(-np.abs(eigenvalues), kind="stable")[1:]
     rows = np.real(vectors[:, order]).T
     rows = rows / np.abs(rows).max(axis=1, keepdims=True)
     sign = np.sign(rows[:, 0] if like is None else (rows * like).sum(1))
     return rows * np.where(sign == 0, 1.0, sign)[:, None]
-
-
-def check_states(states):
-    """See that the states can be analysed at all.
-
-    Raises
-    ------
-    InputError : they are linearly dependent on these frames, so that no Koopman matrix exists.
-    """
-    try:
-        return koopman_matrix(states.probabilities, states.segment, states.lag_frames)
-    except np.linalg.LinAlgError:
-        raise InputError(
-            f"the {states.probabilities.shape[-1]} states are not independent of each other on the {states.split} "
-            f"frames, or there is no pair of frames {states.lag_ps:g} ps apart; use fewer states, or more frames"
-        ) from None
 
 
 def reversible_of(covariances):
@@ -115,26 +115,37 @@ def reversible_of(covariances):
 
     Returns
     -------
-    (states, states) float64, rows sum to 1
+    (states, states) float64, the probabilities ``p_i T_ij`` to be in one state and a lag time later in another: they
+    are symmetric and sum to 1. See :func:`transition_matrix`.
 
     Raises
     ------
     numpy.linalg.LinAlgError : the frames do not determine it.
     """
-    return nearest_reversible(np.maximum(covariances.mean0[:, None] * koopman_of(covariances), 0.0))
+    fluxes = covariances.mean0[:, None] * koopman_of(covariances)
+    return nearest_reversible(np.where(fluxes > NO_FLUX, fluxes, 0.0))
 
 
 def nearest_reversible(fluxes):
     """Maximum-likelihood reversible transition matrix for counts or fluxes from row to column.
 
     The fixed point of ``x_ij = (f_ij + f_ji) / (f_i / x_i + f_j / x_j)`` (Bowman et al., J. Chem. Phys. 131, 124101,
-    2009) iterated to rounding. A state that nothing leaves or reaches stays as it is.
+    2009) iterated to rounding.
+
+    Returns
+    -------
+    (states, states) ``x``, symmetric, sum 1.
 
     Raises
     ------
-    numpy.linalg.LinAlgError : the iteration does not settle.
+    numpy.linalg.LinAlgError : some states are left for good, or the iteration does not settle.
     """
     both, out = fluxes + fluxes.T, fluxes.sum(1)
+    if not both.sum() > 0:
+        raise np.linalg.LinAlgError("there are no fluxes between the states")
+    ways = (connected_components(fluxes > 0, connection=kind)[0] for kind in ("weak", "strong"))
+    if len(set(ways)) > 1:
+        raise np.linalg.LinAlgError("some states are left for good, which no reversible process does")
     joint = both / both.sum()
     for _ in range(MOST_ITERATIONS):
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -142,34 +153,14 @@ def nearest_reversible(fluxes):
             new = np.where(both > 0, both / (weight[:, None] + weight), 0.0)
         new = new / new.sum()
         if np.abs(new - joint).max() < SETTLED * new.max():
-            break
+            return new
         joint = new
-    else:
-        raise np.linalg.LinAlgError("the reversible matrix cannot be found: some states are hardly connected")
-    total = new.sum(1, keepdims=True)
-    return np.where(total > 0, new / np.where(total > 0, total, 1.0), np.eye(len(new)))
+    raise np.linalg.LinAlgError("the reversible matrix cannot be found: some states are hardly connected")
 
 
-def lifetimes(matrix, lag_ps):
-    """Mean time that a target stays in each state, ``-lag / ln K_ii``: (states,), ps.
-
-    Not a number where a state does not outlast the lag at all.
-    """
-    stays = np.diag(matrix)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(stays > 0, -lag_ps / np.log(np.clip(stays, 1e-300, 1.0)), np.nan)
-
-
-def first_passage_times(matrix, lag_ps):
-    """Mean time until a target that is in one state reaches another for the first time: (states, states), ps.
-
-    From row to column; 0 on the diagonal. Infinite where a state cannot be reached.
-    """
-    n = len(matrix)
-    times = np.zeros((n, n))
-    for goal in range(n):
-        rest = np.delete(np.arange(n), goal)
-        stays = np.eye(n - 1) - matrix[np.ix_(rest, rest)]
-        singular = np.linalg.cond(stays) > LARGEST_CONDITION
-        times[rest, goal] = np.inf if singular else lag_ps * np.linalg.solve(stays, np.ones(n - 1))
-    return times
+def transition_matrix(joint):
+    """Transition matrix of joint probabilities, if there are any; a state that nothing leaves or reaches stays."""
+    if not np.isfinite(joint).all():
+        return np.full(joint.shape, np.nan)
+    total = joint.sum(1, keepdims=True)
+    return np.where(total > 0, joint / np.where(total > 0, total, 1.0), np.eye(len(joint)))

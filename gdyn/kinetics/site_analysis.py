@@ -7,13 +7,14 @@ import pandas as pd
 
 from gdyn.errors import InputError
 from gdyn.files import write_json, write_table
-from gdyn.kinetics.analysis import blocks_of, scan_lags
+from gdyn.kinetics.analysis import blocks_of, mean_population, scan_lags
 from gdyn.kinetics.sites import SiteNetwork
-from gdyn.kinetics.uncertainty import with_interval
+from gdyn.kinetics.uncertainty import PROBABILITY, with_interval
 from gdyn.kinetics.whole_cell import slow, whole_cell
 from gdyn.logs import LOG
 from gdyn.statistics import present_rows
-from gdyn.store import States, TrajectoryStore
+from gdyn.store import States
+from gdyn.store.walk import each_trajectory
 
 POINTS_DRAWN = 20000
 SURROUNDINGS_DRAWN = 100
@@ -41,21 +42,26 @@ def compare_with_sites(
     """
     states = States.read(states)
     vampnets = [States.read(path) for path in baselines]
-    with TrajectoryStore.open(trajectories[states.trajectory[0]]) as store:
-        vectors = store.cells(0)
-        surroundings = _surroundings(store, states.target_ids)
-    network = SiteNetwork.of(sites, vectors)
     site = np.zeros(states.probabilities.shape[:2], int)
     folded = np.full((*site.shape, 3), np.nan)
-    for number in np.unique(states.trajectory):
-        frames = states.trajectory == number
-        here = np.flatnonzero(states.present[frames].any(0))
-        with TrajectoryStore.open(trajectories[number]) as store:
-            positions = _target_positions(store, states.target_ids[here])
-            chosen = np.searchsorted(store.time_ps, states.time_ps[frames] - 1e-6)
-            place = np.ix_(frames, here)
-            site[place] = network.assign(positions, store.cells())[chosen]
-            folded[place] = np.einsum("fti,fij->ftj", positions[chosen], np.linalg.inv(store.cells()[chosen])) % 1.0
+    network = None
+    for part in each_trajectory(states, trajectories):
+        store, here = part.store, np.flatnonzero(states.present[part.frames].any(0))
+        cells = store.cells()
+        here_network = SiteNetwork.of(sites, cells[0])
+        if network is None:
+            network, vectors = here_network, cells[0]
+            surroundings = _surroundings(store, states.target_ids)
+        elif (here_network.bonds != network.bonds).any():
+            raise InputError(
+                f"sites.bonds: the cell of {store.source} is another than that of the first trajectory, and other "
+                f"sites in it are neighbors; mend within_A, or make it a system of its own"
+            )
+        positions = _target_positions(store, states.target_ids[here])
+        place = np.ix_(part.frames, here)
+        site[place] = network.assign(positions, cells)[part.stored]
+        inverse = np.linalg.inv(cells[part.stored])
+        folded[place] = np.einsum("fti,fij->ftj", positions[part.stored], inverse) % 1.0
     type_ = network.type_of[site]
     present = states.present
 
@@ -72,8 +78,8 @@ def compare_with_sites(
         "cell_A": vectors,
         "surroundings": surroundings,
         "site_type_of_state": [network.types[i] for i in type_of_state],
-        "agreement": with_interval(lambda p, s: present_rows(p)[:, 1].mean(dtype=np.float64), alike, blocks),
-        "populations": with_interval(lambda p, s: present_rows(p).mean(0, dtype=np.float64), by_type, blocks),
+        "agreement": with_interval(lambda p, s: mean_population(p)[1], alike, blocks, within=PROBABILITY),
+        "populations": with_interval(lambda p, s: mean_population(p), by_type, blocks, within=PROBABILITY),
         "timescales_ps": slow(by_type, states.lag_frames, blocks).interval(logarithmic=True),
     }
     LOG.info("%.2f %% of the frames agree with the cores of the sites", 100 * answer["agreement"]["value"])

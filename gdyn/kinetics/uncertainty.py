@@ -110,7 +110,10 @@ def time_chunks(n_frames, n_chunks):
     return [slice(a, b) for a, b in pairwise(edges)]
 
 
-def interval(value, samples, logarithmic=False):
+PROBABILITY, POSITIVE = (0.0, 1.0), (0.0, np.inf)  # bounds of such numbers
+
+
+def interval(value, samples, logarithmic=False, within=None, weight=None):
     """95 % interval of an estimate, from the same estimate on independent chunks.
 
     ``value -+ t(0.975, k - 1) s / sqrt(k)`` with the sample standard deviation ``s`` of the ``k``
@@ -121,6 +124,8 @@ def interval(value, samples, logarithmic=False):
     value : array, the estimate from all data.
     samples : (k, ...) array, the estimates from the chunks.
     logarithmic : whether to take the interval of the logarithm.
+    within : (least, greatest) bounds that the interval keeps; see :func:`bounded`.
+    weight : in place of ``1 / sqrt(k)``.
 
     Returns
     -------
@@ -128,27 +133,72 @@ def interval(value, samples, logarithmic=False):
     """
     value, samples = np.asarray(value, np.float64), np.asarray(samples, np.float64)
     k = len(samples)
-    with np.errstate(invalid="ignore", divide="ignore"):
+    weight = 1.0 / np.sqrt(k) if weight is None else weight
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         if logarithmic:
             value, samples = np.log(value), np.log(samples)
-        half = student.ppf(0.975, k - 1) * samples.std(axis=0, ddof=1) / np.sqrt(k)
+        half = student.ppf(0.975, k - 1) * samples.std(axis=0, ddof=1) * weight
         low, high = value - half, value + half
         if logarithmic:
             low, high = np.exp(low), np.exp(high)
+        elif within:
+            low, high = bounded(value, half, within)
     bad = ~np.isfinite(low) | ~np.isfinite(high)
     return np.where(bad, np.nan, low), np.where(bad, np.nan, high)
 
 
+def bounded(value, half, within):
+    """An interval that keeps its bounds (section "Intervals" of docs/theory.md).
+
+    Between two bounds it is symmetric on the logit scale, above one it is so downwards on the logarithm; where the half
+    width is small, it is ``value -+ half``. At a bound it is cut off there, and there is none where the chunks do
+    not differ at all: that nothing was seen does not say that nothing is there. A value beyond a bound shows that
+    its estimate does not keep it, and the interval stays as it is.
+
+    Parameters
+    ----------
+    value, half : arrays
+    within : (least, greatest), the greatest may be infinite.
+
+    Returns
+    -------
+    low, high : arrays
+    """
+    least, greatest = within
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        below = value - least
+        if np.isinf(greatest):
+            low, high = least + below * np.exp(-half / below), value + half
+            inside, at_bound = below > 0, below == 0
+        else:
+            width = greatest - least
+            x = below / width
+            shift = half / width / (x * (1.0 - x))
+            low, high = (least + width / (1.0 + (1.0 - x) / x * np.exp(sign * shift)) for sign in (1.0, -1.0))
+            inside, at_bound = (x > 0) & (x < 1), (x == 0) | (x == 1)
+        cut = np.where(half > 0, half, np.nan if np.isfinite(greatest) else 0.0)
+        low = np.where(inside, low, np.where(at_bound, np.maximum(value - cut, least), value - half))
+        high = np.where(inside, high, np.where(at_bound, np.minimum(value + cut, greatest), value + half))
+    return low, high
+
+
+def jackknife_weight(k):
+    """Of the standard deviation of estimates from all of ``k`` chunks but one, in an :func:`interval`."""
+    return (k - 1) / np.sqrt(k)
+
+
 @dataclass
 class Estimate:
-    """Something estimated from all frames, and again from each block.
+    """Something estimated from all frames, and again from each block, or from all blocks but one.
 
     whole : from all frames
     samples : from each block; None where a block does not determine it
+    without_one : whether a sample is of all blocks but one (the jackknife) instead
     """
 
     whole: object
     samples: list
+    without_one: bool = False
 
     @classmethod
     def of(cls, function, states, blocks, by_target=None, by_frame=None):
@@ -180,9 +230,22 @@ class Estimate:
         """What follows from several estimates of the same blocks by a function of all."""
         rows = zip(*(estimate.samples for estimate in estimates), strict=True)
         joined = cls(
-            [estimate.whole for estimate in estimates], [None if any(x is None for x in row) else row for row in rows]
+            [estimate.whole for estimate in estimates],
+            [None if any(x is None for x in row) else row for row in rows],
+            estimates[0].without_one,
         )
         return joined.map(lambda values: function(*values))
+
+    def jackknife(self, together):
+        """The same, estimated again from all blocks but one: what a single block does not determine, the others do.
+
+        Parameters
+        ----------
+        together : function of a list of blocks' estimates, of all of them together.
+        """
+        known = [x for x in self.samples if x is not None]
+        samples = [together(known[:i] + known[i + 1 :]) for i in range(len(known))] if len(known) > 2 else []
+        return Estimate(self.whole, samples or [None] * len(self.samples), without_one=True)
 
     def map(self, function):
         """What follows from it by a function of the same number.
@@ -191,18 +254,28 @@ class Estimate:
         ------
         numpy.linalg.LinAlgError : the function has no answer for all frames together.
         """
-        return Estimate(function(self.whole), [None if x is None else _or_none(function, x) for x in self.samples])
+        samples = [None if x is None else _or_none(function, x) for x in self.samples]
+        return Estimate(function(self.whole), samples, self.without_one)
 
-    def interval(self, logarithmic=False):
+    def map_or_nan(self, function, shape=()):
+        """As :meth:`map`, but numbers that are none where all frames together do not determine it."""
+        try:
+            return self.map(function)
+        except np.linalg.LinAlgError:
+            return Estimate(np.full(shape, np.nan), [None] * len(self.samples), self.without_one)
+
+    def interval(self, logarithmic=False, within=None):
         """The estimate with its 95 % interval: dict with ``value``, ``low`` and ``high``.
 
         Parameters
         ----------
-        logarithmic : whether to take the interval of the logarithm.
+        logarithmic, within : as of :func:`interval`.
         """
-        value = np.asarray(self.whole)
+        value, k = np.asarray(self.whole), len(self.samples)
         unknown = np.full(value.shape, np.nan)
-        low, high = interval(value, [unknown if x is None else x for x in self.samples], logarithmic)
+        samples = [unknown if x is None else x for x in self.samples]
+        weight = jackknife_weight(k) if self.without_one else None
+        low, high = interval(value, samples, logarithmic, within, weight)
         return {"value": value, "low": low, "high": high}
 
 
@@ -213,6 +286,6 @@ def _or_none(function, argument):
         return None
 
 
-def with_interval(estimate, states, blocks, logarithmic=False):
+def with_interval(estimate, states, blocks, logarithmic=False, within=None):
     """A function of (probabilities, segment) with its interval; see :class:`Estimate`."""
-    return Estimate.of(estimate, states, blocks).interval(logarithmic)
+    return Estimate.of(estimate, states, blocks).interval(logarithmic, within)

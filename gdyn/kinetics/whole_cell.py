@@ -5,10 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from gdyn.errors import InputError
-from gdyn.kinetics.analysis import as_processes, blocks_of, lag_times, score
-from gdyn.kinetics.chapman_kolmogorov import chapman_kolmogorov
-from gdyn.kinetics.koopman import koopman_matrix, timescales
+from gdyn.kinetics.analysis import as_processes, assign, blocks_of, lag_times, score
+from gdyn.kinetics.chapman_kolmogorov import tested
+from gdyn.kinetics.koopman import koopman_matrix, koopman_of, timescales
 from gdyn.kinetics.uncertainty import Estimate
 from gdyn.logs import LOG
 from gdyn.statistics import Covariances
@@ -102,38 +101,29 @@ def of_states(states, kinetics):
     ``assigned`` is what becomes of timescales and test where every target is assigned to its most probable state: soft
     states may follow one process without being states, and then only this tells.
     """
-    hard = np.eye(states.probabilities.shape[-1], dtype=np.float32)[states.probabilities.argmax(-1)]
-    hard[~states.present] = np.nan
     return {
         "lag_ps": states.lag_ps,
         "populations": np.nanmean(states.probabilities, axis=(0, 1), dtype=np.float64),
         "vamp2": score(states, kinetics),
         **_kinetics_of(states, kinetics),
-        "assigned": _kinetics_of(replace(states, probabilities=hard), kinetics),
+        "assigned": _kinetics_of(replace(states, probabilities=assign(states.probabilities)), kinetics),
     }
 
 
 def _kinetics_of(states, kinetics):
     blocks = blocks_of(states, kinetics)
-    try:
-        times = slow(states, states.lag_frames, blocks).interval(logarithmic=True)
-        test = chapman_kolmogorov(states, kinetics.chapman_kolmogorov_steps, blocks)
-    except (InputError, np.linalg.LinAlgError) as error:
-        LOG.warning("no Chapman-Kolmogorov test: %s", error)
-        times, test = (
-            {part: np.full(states.probabilities.shape[-1] - 1, np.nan) for part in ("value", "low", "high")},
-            None,
-        )
-    return {"timescales_ps": as_processes(times, states.lag_ps), "test": test}
+    times = slow(states, states.lag_frames, blocks).interval(logarithmic=True)
+    return {
+        "timescales_ps": as_processes(times, states),
+        "test": tested(states, kinetics.chapman_kolmogorov_steps, blocks),
+    }
 
 
 def slow(states, lag_frames, blocks):
     """Estimate of the timescales at a lag: (states - 1,), ps; no numbers where some state never occurs."""
     lag_ps = lag_frames * states.frame_interval_ps
-    try:
-        return Estimate.of(lambda p, s: timescales(koopman_matrix(p, s, lag_frames), lag_ps), states, blocks)
-    except np.linalg.LinAlgError:
-        return Estimate(np.full(states.probabilities.shape[-1] - 1, np.nan), [None] * len(blocks))
+    covariances = Estimate.of(lambda p, s: Covariances.of(p, s, lag_frames), states, blocks)
+    return covariances.map_or_nan(lambda c: timescales(koopman_of(c), lag_ps), states.probabilities.shape[-1] - 1)
 
 
 def rebuilt(network, states, state_of_type, by_site, steps, blocks):
@@ -145,7 +135,10 @@ def rebuilt(network, states, state_of_type, by_site, steps, blocks):
     """
     lag, lag_ps = states.lag_frames, states.lag_ps
     order = np.ix_(state_of_type, state_of_type)
-    local = Estimate.of(lambda p, s: koopman_matrix(p, s, lag)[order], states, blocks)
+    n = len(state_of_type)
+    local = Estimate.of(lambda p, s: Covariances.of(p, s, lag), states, blocks).map_or_nan(
+        lambda c: koopman_of(c)[order], (n, n)
+    )
     fitting = min(steps, blocks.frames // (2 * lag))
     types = np.eye(len(network.types))[network.type_of]
 
@@ -160,7 +153,8 @@ def rebuilt(network, states, state_of_type, by_site, steps, blocks):
     ).map(staying).interval()  # fmt: skip
     found, alike = {}, 1
     for form, name in enumerate(FORMS):
-        sites = local.map(lambda matrix, form=form: network.rebuild(matrix, lag_ps)[form])
+        n_sites = len(network.type_of)
+        sites = local.map_or_nan(lambda matrix, form=form: network.rebuild(matrix, lag_ps)[form], (n_sites, n_sites))
         if not np.isfinite(sites.whole).all():
             found[name] = None
             continue
@@ -174,7 +168,7 @@ def rebuilt(network, states, state_of_type, by_site, steps, blocks):
             "slowest_ps": mean_of_slowest(times, alike),
             "sites": sites.whole,
             "predicted": predicted,
-            "max_deviation": float(np.nanmax(np.abs(predicted["value"] - observed["value"]))),
+            "max_deviation": float(np.nanmax(np.abs(predicted["value"] - observed["value"]), initial=0.0)),
         }
     return {**found, "observed": observed, "lag_ps": np.arange(fitting + 1) * lag_ps}, alike
 
@@ -230,7 +224,10 @@ def lag_table(name, states, kinetics, change=None, order=None):
         except np.linalg.LinAlgError:
             continue
         rows += [
-            {"model": name, "lag_ps": lag_ps, "process": i, "timescale_ps": t, "low_ps": low, "high_ps": high}
-            for i, (t, low, high) in enumerate(zip(found["value"], found["low"], found["high"], strict=True), start=1)
+            {"model": name, "lag_ps": lag_ps, "process": i}
+            | {f"{'timescale' if part == 'value' else part}_ps": process[part] for part in ("value", "low", "high")}
+            | {"resolved": process["resolved"]}
+            for i, process in enumerate(as_processes(found, states, lag_ps=lag_ps), start=1)
         ]
-    return pd.DataFrame(rows)
+    columns = ("model", "lag_ps", "process", "timescale_ps", "low_ps", "high_ps", "resolved")
+    return pd.DataFrame(rows, columns=columns)

@@ -3,8 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from gdyn.store import TrajectoryStore
-from gdyn.structure.surroundings import centres_of
+from gdyn.store.walk import heights_of, moment
 from gdyn.trajectory.targets import AXES
 
 THICKNESS_A = 12.0  # of the slice that is shown, from the middle of the cell
@@ -25,15 +24,14 @@ def cross_section(states, trajectories, frame, structure):
     DataFrame : ``element``, ``along_A`` and ``across_A`` (in the cell, along two lattice vectors), ``target`` and, not
         a number for other atoms, ``p1``, ``p2`` ... the probabilities of the states.
     """
-    with TrajectoryStore.open(trajectories[states.trajectory[frame]]) as store:
-        at = int(np.searchsorted(store.time_ps, states.time_ps[frame] - 1e-6))
-        cell, atoms = store.cells(at), store.atoms
-        fractional = store.positions(at) @ np.linalg.inv(cell)
-        fractional -= np.where(store.periodic, np.floor(fractional), 0.0)
-        centres, owner = centres_of(store, states, frame)
+    with moment(states, trajectories, frame) as now:
+        cell, atoms = now.cell, now.store.atoms
+        fractional = now.positions @ np.linalg.inv(cell)
+        fractional -= np.where(now.store.periodic, np.floor(fractional), 0.0)
+        centres, owner = now.targets, now.sets
     along = AXES.index(structure.profile)
     across, depth = [axis for axis in range(3) if axis != along]
-    heights = 1.0 / np.linalg.norm(np.linalg.inv(cell), axis=0)
+    heights = heights_of(cell)
     probabilities = np.full((len(atoms), states.probabilities.shape[-1]), np.nan)
     probabilities[centres] = states.probabilities[frame, owner]
     shown = np.abs(fractional[:, depth] - 0.5) * heights[depth] <= 0.5 * THICKNESS_A

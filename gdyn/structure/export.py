@@ -3,17 +3,17 @@
 import numpy as np
 
 from gdyn.files import whole_file
-from gdyn.logs import progress
-from gdyn.store import States, TrajectoryStore
-from gdyn.structure.analysis import centres_of
+from gdyn.store import States
+from gdyn.store.walk import each_frame
 
 
 def export_dump(states, trajectories, dump):
     """Write the targets of all test frames as a LAMMPS text dump.
 
     Columns are ``id type element xu yu zu state p0 p1 ...``, lengths in A from the corner of the box; ``state`` is the
-    number of the most probable state as in the columns, counted from 0. Frames of several trajectories follow each
-    other, so steps may begin again.
+    number of the most probable state, from 1 as everywhere else, and ``p0`` the probability of state 1. Shares of
+    ``state`` are populations by most probable states (``populations_assigned`` in the summary). Frames of several
+    trajectories follow each other, so steps may begin again.
 
     Parameters
     ----------
@@ -24,22 +24,18 @@ def export_dump(states, trajectories, dump):
     states = States.read(states)
     names = " ".join(f"p{i}" for i in range(states.probabilities.shape[-1]))
     with whole_file(dump) as temporary, open(temporary, "w", encoding="utf-8") as file:
-        for number in np.unique(states.trajectory):
-            frames = np.flatnonzero(states.trajectory == number)
-            with TrajectoryStore.open(trajectories[number]) as store:
-                stored = np.searchsorted(store.time_ps, states.time_ps[frames] - 1e-6)
-                for frame, at in zip(progress(frames, "export"), stored, strict=True):
-                    atoms, owner = centres_of(store, states, frame)
-                    file.write(f"ITEM: TIMESTEP\n{store.step[at]}\nITEM: NUMBER OF ATOMS\n{len(atoms)}\n")
-                    file.write(_box(store.cells(at), store.periodic))
-                    file.write(f"ITEM: ATOMS id type element xu yu zu state {names}\n")
-                    positions, probabilities = store.positions(at)[atoms], states.probabilities[frame, owner]
-                    for i, (x, y, z), p in zip(atoms, positions, probabilities, strict=True):
-                        values = " ".join(f"{value:.4f}" for value in p)
-                        file.write(
-                            f"{store.atoms.id[i]} {store.atoms.type[i]} {store.atoms.element[i]} "
-                            f"{x:.4f} {y:.4f} {z:.4f} {p.argmax()} {values}\n"
-                        )
+        for now in each_frame(states, trajectories, what="export"):
+            atoms, known = now.targets, now.store.atoms
+            file.write(f"ITEM: TIMESTEP\n{now.store.step[now.at]}\nITEM: NUMBER OF ATOMS\n{len(atoms)}\n")
+            file.write(_box(now.cell, now.store.periodic))
+            file.write(f"ITEM: ATOMS id type element xu yu zu state {names}\n")
+            positions, probabilities = now.positions[atoms], states.probabilities[now.frame, now.sets]
+            for i, (x, y, z), p in zip(atoms, positions, probabilities, strict=True):
+                values = " ".join(f"{value:.4f}" for value in p)
+                file.write(
+                    f"{known.id[i]} {known.type[i]} {known.element[i]} "
+                    f"{x:.4f} {y:.4f} {z:.4f} {p.argmax() + 1} {values}\n"
+                )
 
 
 def _box(cell, periodic):

@@ -6,12 +6,10 @@ import pandas as pd
 from gdyn.errors import InputError
 from gdyn.files import write_json, write_table
 from gdyn.kinetics.analysis import blocks_of
-from gdyn.kinetics.uncertainty import interval
-from gdyn.logs import progress
-from gdyn.store import States, TrajectoryStore
-from gdyn.structure.analysis import block_of_samples, frames_of
-from gdyn.structure.surroundings import centres_of
-from gdyn.trajectory.targets import AXES, select_first
+from gdyn.kinetics.uncertainty import PROBABILITY, interval, jackknife_weight
+from gdyn.store import States
+from gdyn.store.walk import each_frame
+from gdyn.structure.analysis import Profile, block_of_samples, frames_of, select_in_all
 
 BINS = 100  # of the order parameter, from -1 to 1
 VALLEY = 0.8  # of the lower of two peaks
@@ -89,37 +87,33 @@ def compare_order(states, trajectories, result, distribution, profile, structure
     states = States.read(states)
     blocks = blocks_of(states, kinetics)
     frames, of_block = frames_of(states, structure), block_of_samples(states, blocks)
-    axis, counts = AXES.index(structure.profile), None
+    along = Profile(states, trajectories, structure, 0)
+    bins, height_A = along.bins, along.height_A
     n_states = states.probabilities.shape[-1]
-    for number in np.unique(states.trajectory):
-        with TrajectoryStore.open(trajectories[number]) as store:
-            cell = store.cells(0)
-            if counts is None:
-                height_A = 1.0 / np.linalg.norm(np.linalg.inv(cell)[:, axis])
-                bins = max(1, round(height_A / structure.profile_bin_A))
-                counts = np.zeros((len(blocks) + 1, n_states, bins, BINS))
-            atoms = select_first(store, settings.atoms, "structure.order_parameter.atoms")
-            mine = frames[states.trajectory[frames] == number]
-            stored = np.searchsorted(store.time_ps, states.time_ps[mine] - 1e-6)
-            for frame, at in zip(progress(mine, "order parameter"), stored, strict=True):
-                centres, owner = centres_of(store, states, frame)
-                known = np.isin(centres, atoms)
-                centres, owner = centres[known], owner[known]
-                positions, cell = store.positions(at), store.cells(at)
-                order = bond_order(positions, cell, store.periodic, atoms, settings.degree, settings.neighbors)
-                mean = order[np.searchsorted(atoms, centres)]
-                place = (positions[centres] @ np.linalg.inv(cell)[:, axis]) % 1.0
-                state = states.probabilities[frame, owner].argmax(-1)
-                at_bin = np.minimum((place * bins).astype(int), bins - 1)
-                value = np.clip((0.5 * (mean + 1.0) * BINS).astype(int), 0, BINS - 1)
-                np.add.at(counts, (of_block[frame, owner], state, at_bin, value), 1.0)
+    counts = np.zeros((len(blocks) + 1, n_states, bins, BINS))
+    key = "structure.order_parameter.atoms"
+    selected = select_in_all(states, trajectories, frames, {key: settings.atoms})
+    for now in each_frame(states, trajectories, frames, "order parameter"):
+        looked_at = selected[now.number][key]
+        known = looked_at[now.targets]
+        if not known.any():
+            continue
+        atoms, centres, owner = np.flatnonzero(looked_at), now.targets[known], now.sets[known]
+        positions, cell = now.positions, now.cell
+        order = bond_order(positions, cell, now.store.periodic, atoms, settings.degree, settings.neighbors)
+        mean = order[np.searchsorted(atoms, centres)]
+        place = (positions[centres] @ np.linalg.inv(cell)[:, along.axis]) % 1.0
+        state = states.probabilities[now.frame, owner].argmax(-1)
+        at_bin = np.minimum((place * bins).astype(int), bins - 1)
+        value = np.clip((0.5 * (mean + 1.0) * BINS).astype(int), 0, BINS - 1)
+        np.add.at(counts, (of_block[now.frame, owner], state, at_bin, value), 1.0)
     if not counts.sum():
         raise InputError(
             "structure.order_parameter.atoms: no target is among these atoms; select the targets and their neighbors"
         )
     centre = (np.arange(BINS) + 0.5) / BINS * 2.0 - 1.0
     of_all = counts.sum((0, 1, 2))
-    threshold, flags = settings.threshold, []
+    threshold, flags = settings.threshold, list(along.flags)
     if threshold is None:
         threshold, separate = between_two(of_all, centre)
         if not separate:
@@ -130,10 +124,11 @@ def compare_order(states, trajectories, result, distribution, profile, structure
         ordered = by_state[:, above].sum(1) > 0.5 * by_state.sum(1)
     wrong = np.where(ordered[:, None, None], ~above, above)  # (states, 1, order)
 
-    def share(part, of, axes):
+    def share(part, of, axes, within=PROBABILITY):
+        whole = part.sum(0)
         with np.errstate(invalid="ignore", divide="ignore"):
-            values = [(c * of).sum(axes) / c.sum(axes) for c in (part.sum(0), *part[:-1])]
-        low, high = interval(values[0], values[1:])
+            values = [(c * of).sum(axes) / c.sum(axes) for c in (whole, *(whole - block for block in part[:-1]))]
+        low, high = interval(values[0], values[1:], within=within, weight=jackknife_weight(len(values) - 1))
         return {"value": values[0], "low": low, "high": high}
 
     write_json(
@@ -143,7 +138,7 @@ def compare_order(states, trajectories, result, distribution, profile, structure
             "neighbors": settings.neighbors,
             "threshold": threshold,
             "ordered": ordered.tolist(),
-            "mean": share(counts, centre, (1, 2)),
+            "mean": share(counts, centre, (1, 2), (-1.0, 1.0)),
             "disagreement": share(counts, wrong, (0, 1, 2)),
             "disagreement_by_state": share(counts, wrong, (1, 2)),
             "frames": len(frames),
@@ -156,12 +151,12 @@ def compare_order(states, trajectories, result, distribution, profile, structure
         for s in range(n_states)
     ]
     write_table(distribution, pd.concat(rows))
-    along = {"axis": structure.profile, "place_A": (np.arange(bins) + 0.5) / bins * height_A}
+    columns = {"axis": structure.profile, "place_A": (np.arange(bins) + 0.5) / bins * height_A}
     of_states = np.broadcast_to(ordered[:, None, None], counts.shape[1:])
     for name, of in (("by_order", above), ("by_states", of_states), ("disagreement", wrong)):
         found = share(counts, of, (0, 2))
-        along |= {name: found["value"], f"{name}_low": found["low"], f"{name}_high": found["high"]}
-    write_table(profile, pd.DataFrame(along | {"samples": counts.sum((0, 1, 3))}))
+        columns |= {name: found["value"], f"{name}_low": found["low"], f"{name}_high": found["high"]}
+    write_table(profile, pd.DataFrame(columns | {"samples": counts.sum((0, 1, 3))}))
 
 
 def between_two(counts, centre):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gdyn.files import whole_file
-from gdyn.store import TrajectoryStore
+from gdyn.store.walk import heights_of, moment
 
 CANDIDATES = 200  # of each state
 COARSE_A = 0.5  # shells in which surroundings are compared
@@ -84,17 +84,16 @@ def representatives(states, trajectories, around, frames, structure, first_shell
 
 def _look(states, trajectories, around, frame, target, structure):
     """Elements, positions and indices of the atoms around a target, nearest first; periodic images are atoms too."""
-    with TrajectoryStore.open(trajectories[states.trajectory[frame]]) as store:
-        at = int(np.searchsorted(store.time_ps, states.time_ps[frame] - 1e-6))
-        members = np.searchsorted(store.atoms.id, states.target_ids[target][states.target_ids[target] >= 0])
-        counted = members[around[int(states.trajectory[frame])].centres[members]]
+    with moment(states, trajectories, frame) as now:
+        store, cell = now.store, now.cell
+        members = now.targets[now.sets == target]
+        counted = members[around[now.number].centres[members]]
         centre = int((counted if len(counted) else members)[0])
-        cell = store.cells(at)
-        fractional = store.positions(at) @ np.linalg.inv(cell)
+        fractional = now.positions @ np.linalg.inv(cell)
         fractional -= fractional[centre]
         periodic = np.array(store.periodic)
         fractional -= np.where(periodic, np.rint(fractional), 0.0)
-        heights = 1.0 / np.linalg.norm(np.linalg.inv(cell), axis=0)
+        heights = heights_of(cell)
         reach = np.where(periodic, np.floor(structure.max_A / heights + 0.5), 0).astype(int)
         shifts = np.stack(np.meshgrid(*(np.arange(-n, n + 1) for n in reach), indexing="ij"), -1).reshape(-1, 3)
         positions = (fractional[:, None] + shifts).reshape(-1, 3) @ cell

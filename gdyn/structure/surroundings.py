@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
+from gdyn.store.walk import heights_of
+
 
 @dataclass
 class Shells:
@@ -52,7 +54,7 @@ class Shells:
         if sets is None:
             sets = np.full(len(positions), -1)
             sets[centres] = np.arange(len(centres))
-        heights = 1.0 / np.linalg.norm(np.linalg.inv(cell), axis=0)
+        heights = heights_of(cell)
         images = np.where(periodic, np.floor(self.edges_A[-1] / heights + 0.5), 0).astype(np.int64)
         fractional = np.asarray(positions, float) @ np.linalg.inv(cell)
         volume = abs(np.linalg.det(cell))
@@ -80,7 +82,7 @@ class Shells:
         )  # fmt: skip
 
     def part(self, blocks):
-        """The sums over some blocks, a slice."""
+        """The sums over some blocks, a slice or a list."""
         return Shells(self.edges_A, *(getattr(self, name)[blocks].sum(0) for name in list(vars(self))[1:]))
 
     def rdf(self):
@@ -105,12 +107,6 @@ class Shells:
         sums = self.molecule_charge_e if whole_molecules else self.charge_e
         with np.errstate(invalid="ignore", divide="ignore"):
             return sums.cumsum(-1) / self.weight[..., None]
-
-
-def centres_of(store, states, frame):
-    """The atoms of the targets that are present in a frame, and the target sets that they belong to."""
-    sets, place = np.nonzero((states.target_ids >= 0) & states.present[frame][:, None])
-    return np.searchsorted(store.atoms.id, states.target_ids[sets, place]), sets
 
 
 @numba.njit(cache=True)

@@ -6,13 +6,15 @@ import numpy as np
 
 from gdyn.errors import InputError
 from gdyn.logs import progress
-from gdyn.store import TrajectoryStore
+from gdyn.store.walk import each_trajectory
+from gdyn.trajectory.elements import masses_of
 from gdyn.trajectory.lag import lagged_frames
 from gdyn.trajectory.targets import select_first
 
 BLOCK_BYTES = 64 * 2**20
 NEUTRAL_E = 0.01  # net charge of a molecule that counts as none
 SAME_VOLUME = 1e-3  # relative
+FRAMES = ("barycentric", "solvent")  # of reference of a transference number
 
 
 @dataclass
@@ -20,8 +22,11 @@ class Paths:
     """Where things are in the frames of the states, unwrapped, relative to the reference; A.
 
     targets : (frames, target sets, 3), not numbers where a set is not present
-    dipole : (frames, 3) of all charges, e A; None where charges are unknown, or differ between trajectories
+    dipole : (frames, 3) of all charges, e A; None where charges are unknown, or ions differ between trajectories
     target_dipole : (frames, 3) of the targets' charges, e A
+    target_charge : (frames,) their sum, e
+    centres : {frame of reference: (frames, 3)}: ``barycentric``, the centre of mass of all atoms, and ``solvent``, that
+        of the neutral molecules, where there are any
     ions : {net charge in e: (frames, molecules, 3)} of the molecules that are charged
     volume_A3 : mean volume
     flags : what is not to be trusted
@@ -29,7 +34,9 @@ class Paths:
 
     targets: np.ndarray
     dipole: np.ndarray | None
-    target_dipole: np.ndarray | None
+    target_dipole: np.ndarray
+    target_charge: np.ndarray
+    centres: dict
     ions: dict
     volume_A3: float
     flags: list
@@ -49,37 +56,49 @@ def read_paths(states, trajectories, reference):
     InputError : a trajectory could not be unwrapped, or the selection is wrong.
     """
     n_frames, n_sets = states.probabilities.shape[:2]
-    paths = Paths(np.full((n_frames, n_sets, 3), np.nan), np.zeros((n_frames, 3)), np.zeros((n_frames, 3)), {}, 0.0, [])
-    numbers, flags = np.unique(states.trajectory), set()
-    for number in numbers:
-        frames = np.flatnonzero(states.trajectory == number)
-        with TrajectoryStore.open(trajectories[number]) as store:
-            if store.unwrapped == "no":
-                raise InputError(
-                    f"{store.source}: atoms move so far between two frames that they cannot be unwrapped, and "
-                    f"displacements mean nothing; dump xu yu zu or image flags, or leave out the section transport"
-                )
-            if store.unwrapped == "rebuilt":
-                flags.add("positions were unwrapped by nearest images, as the dump has no unwrapped ones")
-            volumes = np.abs(np.linalg.det(store.cells()))
-            if np.ptp(volumes) > SAME_VOLUME * volumes.mean():
-                flags.add(
-                    "the volume changes, and displacements of unwrapped coordinates hold a part of the changes of the "
-                    "box that grows with time: take the production run at constant volume"
-                )
-            paths.volume_A3 += volumes.mean() / len(numbers)
-            _follow(paths, store, states, frames, reference, flags)
-    if paths.dipole is None or any(ions.shape[0] != n_frames for ions in paths.ions.values()):
-        paths.dipole, paths.ions = None, {}
+    empty = np.zeros((n_frames, 3)), np.zeros((n_frames, 3)), np.zeros(n_frames)
+    centres = {name: np.full((n_frames, 3), np.nan) for name in FRAMES}
+    paths = Paths(np.full((n_frames, n_sets, 3), np.nan), *empty, centres, {}, 0.0, [])
+    volumes, contents, flags = [], [], set()
+    for part in each_trajectory(states, trajectories):
+        store = part.store
+        if store.unwrapped == "no":
+            raise InputError(
+                f"{store.source}: atoms move so far between two frames that they cannot be unwrapped, and "
+                f"displacements mean nothing; dump xu yu zu or image flags, or leave out the section transport"
+            )
+        if store.unwrapped == "rebuilt":
+            flags.add("positions were unwrapped by nearest images, as the dump has no unwrapped ones")
+        volume = np.abs(np.linalg.det(store.cells()[part.stored]))
+        if np.ptp(volume) > SAME_VOLUME * volume.mean():
+            flags.add(
+                "the volume changes, and displacements of unwrapped coordinates hold a part of the changes of the "
+                "box that grows with time: take the production run at constant volume"
+            )
+        volumes.append(volume.mean())
+        contents.append(_follow(paths, part, states, reference, flags))
+    paths.volume_A3 = float(np.mean(volumes))
+    if np.ptp(volumes) > SAME_VOLUME * paths.volume_A3:
+        flags.add(
+            f"the volumes of the trajectories are from {min(volumes):.0f} to {max(volumes):.0f} A^3: conductivities "
+            f"are of their mean, and of none of them"
+        )
+    if any(content != contents[0] for content in contents):
+        flags.add("the trajectories hold other ions, so there is no collective conductivity of all of them")
+        paths.dipole = None
+    if paths.dipole is None:
+        paths.ions = {}
+    paths.centres = {name: found for name, found in centres.items() if np.isfinite(found).all()}
     paths.flags = sorted(flags)
     return paths
 
 
-def _follow(paths, store, states, frames, reference, flags):
-    """Fill in the frames of one trajectory."""
+def _follow(paths, part, states, reference, flags):
+    """Fill in the frames of one trajectory; return how many ions of which charge it has."""
+    store, frames, stored = part.store, part.frames, part.stored
     atoms = store.atoms
     still = select_first(store, reference, "transport.reference")
-    mass = masses(atoms.element, flags)
+    mass = masses(atoms, flags)
     still_mass = mass[still] / mass[still].sum()
     here = np.flatnonzero(states.present[frames].any(0))
     members = states.target_ids[here]
@@ -88,22 +107,28 @@ def _follow(paths, store, states, frames, reference, flags):
     share /= share.sum(1, keepdims=True)
     charge = atoms.charge_e
     molecules = _charged_molecules(atoms, mass) if charge is not None else {}
-    stored = np.searchsorted(store.time_ps, states.time_ps[frames] - 1e-6)
+    solvent = _neutral(atoms, charge) if charge is not None else np.zeros(len(atoms), bool)
+    weights_of = {"barycentric": mass / mass.sum()}
+    if solvent.any():
+        weights_of["solvent"] = np.where(solvent, mass, 0.0) / mass[solvent].sum()
+    content = {net: len(weights) for net, weights in molecules.items()}
     step = max(1, BLOCK_BYTES // (12 * len(atoms)))
     if charge is None:
-        paths.dipole = paths.target_dipole = None
+        paths.dipole = None
     for begin in progress(range(0, len(frames), step), "displacements"):
         chosen = frames[begin : begin + step]
         at = stored[begin : begin + step]
         x = store.positions(slice(at[0], at[-1] + 1)).astype(np.float64)[at - at[0]]
         x -= np.einsum("fax,a->fx", x[:, still], still_mass)[:, None]
         paths.targets[np.ix_(chosen, here)] = np.einsum("ftkx,tk->ftx", x[:, index], share)
-        if charge is None:
+        if charge is None or paths.dipole is None:
             continue
-        if paths.dipole is not None:
-            paths.dipole[chosen] = np.einsum("fax,a->fx", x, charge)
-            own = np.where(members >= 0, charge[index], 0.0)
-            paths.target_dipole[chosen] = np.einsum("ftkx,tk->fx", x[:, index], own)
+        paths.dipole[chosen] = np.einsum("fax,a->fx", x, charge)
+        own = np.where(members >= 0, charge[index], 0.0)
+        paths.target_dipole[chosen] = np.einsum("ftkx,tk->fx", x[:, index], own)
+        paths.target_charge[chosen] = own.sum()
+        for name, of_atoms in weights_of.items():
+            paths.centres[name][chosen] = np.einsum("fax,a->fx", x, of_atoms)
         for net, weights in molecules.items():
             if net not in paths.ions:
                 paths.ions[net] = np.full((len(states.time_ps), len(weights), 3), np.nan)
@@ -112,11 +137,18 @@ def _follow(paths, store, states, frames, reference, flags):
                     [np.einsum("fax,a->fx", x[:, rows], w) for rows, w in weights], axis=1
                 )
     paths.targets[frames] = np.where(states.present[frames][..., None], paths.targets[frames], np.nan)
+    return content
+
+
+def _neutral(atoms, charge_e):
+    """The atoms of neutral molecules of several atoms, which are the solvent of the others: (atoms,) bool."""
+    number = atoms.molecule_index
+    return ((np.abs(np.bincount(number, charge_e)) <= NEUTRAL_E) & (np.bincount(number) > 1))[number]
 
 
 def _charged_molecules(atoms, mass):
-    """{net charge: list of (atoms, shares of mass)} of molecules that have one; atoms where there are no molecules."""
-    number = np.arange(len(atoms)) if atoms.molecule is None else np.unique(atoms.molecule, return_inverse=True)[1]
+    """{net charge: list of (atoms, shares of mass)} of molecules that have one, and of atoms that are in none."""
+    number = atoms.molecule_index
     net = np.bincount(number, atoms.charge_e).round(3)
     found = {}
     for molecule in np.flatnonzero(np.abs(net) > NEUTRAL_E):
@@ -125,15 +157,13 @@ def _charged_molecules(atoms, mass):
     return found
 
 
-def masses(elements, flags):
-    """Masses by element, g/mol; where a name is no element all are 1, and ``flags`` says so."""
-    from MDAnalysis.guesser.tables import masses as known
-
-    unknown = sorted(set(elements) - set(known))
-    if unknown:
-        flags.add(f"{unknown[0]} is no element, so all masses are taken as equal where a centre of mass is needed")
-        return np.ones(len(elements))
-    return np.array([known[element] for element in elements])
+def masses(atoms, flags):
+    """Masses, u; where a store without them has a name that is no element all are 1, and ``flags`` says so."""
+    try:
+        return masses_of(atoms)
+    except InputError as error:
+        flags.add(f"all masses are taken as equal where a centre of mass is needed, because {error}")
+        return np.ones(len(atoms))
 
 
 def by_transition(probabilities, segment, positions, lag_frames):

@@ -1,0 +1,139 @@
+"""Rates between the states: how long a target stays in each, and until it first reaches another.
+
+From a Koopman matrix alone such times would depend on its lag time, since a target that leaves a state and returns
+to it within the lag counts as one that has stayed. Rates do not; they are found in two ways, which check each other.
+"""
+
+import numpy as np
+from scipy.linalg import expm
+
+from gdyn.kinetics.events import stretches
+
+CORE = 0.8  # probability of a state from which on a target has arrived in it
+
+
+def generator_of(joint, lag_ps):
+    """The rate matrix of the reversible model, ``L = ln T / lag`` (equation 18 of docs/theory.md).
+
+    Noise makes rates between states that exchange no targets directly a little negative. They are set to none, and what
+    this costs is for the caller to judge: compare ``expm(lag L)`` with ``T``.
+
+    Parameters
+    ----------
+    joint : (states, states) of :func:`gdyn.kinetics.koopman.reversible_of`
+    lag_ps : float
+
+    Returns
+    -------
+    (states, states), 1/ps, rows sum to 0; not numbers for a state that holds nothing.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError : a process has decayed within the lag, so that the matrix has no logarithm.
+    """
+    if not np.isfinite(joint).all():
+        raise np.linalg.LinAlgError("there is no reversible matrix")
+    rates = np.full(joint.shape, np.nan)
+    there = np.flatnonzero(joint.sum(1) > 0)
+    joint = joint[np.ix_(there, there)]
+    root = np.sqrt(joint.sum(1))
+    eigenvalues, vectors = np.linalg.eigh(joint / np.outer(root, root))
+    if not eigenvalues.min() > 0:
+        raise np.linalg.LinAlgError("a process has decayed within the lag time")
+    flux = (vectors * np.log(np.minimum(eigenvalues, 1.0))) @ vectors.T / lag_ps * np.outer(root, root)
+    flux = np.maximum(0.5 * (flux + flux.T), 0.0)
+    np.fill_diagonal(flux, 0.0)
+    found = flux / joint.sum(1, keepdims=True)
+    np.fill_diagonal(found, -found.sum(1))
+    rates[np.ix_(there, there)] = found
+    return rates
+
+
+def misfit(rates, matrix, lag_ps):
+    """How far ``expm(lag L)`` is from a transition matrix: (states, states), the difference; 0 for empty states."""
+    there = np.flatnonzero(np.isfinite(np.diag(rates)))
+    found = np.zeros(matrix.shape)
+    part = np.ix_(there, there)
+    found[part] = expm(lag_ps * rates[part]) - matrix[part]
+    return found
+
+
+def counted(probabilities, segment):
+    """Stays and moves of targets between the cores of the states, where they are more probable than 0.8.
+
+    From its first arrival on, a target belongs to the state whose core it was in last; crossing a border and turning
+    back counts for nothing. Stays that are not over at the end of a segment count with the time they have lasted.
+
+    Parameters
+    ----------
+    probabilities : (frames, targets, states), NaN where a target is not present
+    segment : (frames,)
+
+    Returns
+    -------
+    (states, states) : on the diagonal the frames spent in each state before another one, else the moves.
+    """
+    n = probabilities.shape[-1]
+    found = np.zeros((n, n))
+    for begin, end in stretches(segment):
+        part = probabilities[begin:end]
+        absent = np.isnan(part[..., 0])
+        # A target that is away has left no trace: what comes after it has come back begins anew.
+        core = np.where((part > CORE).any(-1), np.nan_to_num(part).argmax(-1), -1)
+        core[absent] = n
+        frames = np.arange(len(core))[:, None]
+        last = np.maximum.accumulate(np.where(core >= 0, frames, -1), axis=0)
+        held = np.where(last >= 0, np.take_along_axis(core, np.maximum(last, 0), axis=0), n)
+        pairs = np.bincount((held[:-1] * (n + 1) + held[1:]).ravel(), minlength=(n + 1) ** 2)
+        found += pairs.reshape(n + 1, n + 1)[:n, :n]
+    return found
+
+
+def counted_rates(counts, frame_interval_ps):
+    """Rates that make counted stays and moves most likely: moves divided by the time spent: (states, states), 1/ps.
+
+    Parameters
+    ----------
+    counts : of :func:`counted`; a move ends the frame that it is in.
+    """
+    moves = counts - np.diag(np.diag(counts))
+    time_ps = frame_interval_ps * counts.sum(1, keepdims=True)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        rates = np.where(time_ps > 0, moves / time_ps, np.nan)
+    np.fill_diagonal(rates, -rates.sum(1))
+    return rates
+
+
+def mean_stays(rates):
+    """Mean time that a target stays in each state, ``-1 / L_ii``: (states,), ps; infinite where it is never left."""
+    with np.errstate(divide="ignore"):
+        return np.where(np.diag(rates) == 0, np.inf, -1.0 / np.where(np.diag(rates) == 0, 1.0, np.diag(rates)))
+
+
+def first_passage_times(rates):
+    """Mean time until a target that is in one state reaches another for the first time: (states, states), ps.
+
+    From row to column, 0 on the diagonal; ``sum_k L_ik m_kj = -1`` for every ``i`` but ``j``, where ``m_jj = 0``.
+    Infinite where a target may never get there, not a number for states that hold nothing.
+    """
+    n = len(rates)
+    there = np.flatnonzero(np.isfinite(np.diag(rates)))
+    times = np.full((n, n), np.nan)
+    reach = _reach(rates > 0)
+    for goal in there:
+        times[goal, goal] = 0.0
+        # From a state that leads to the goal for certain: nowhere on the way can a target be lost.
+        certain = [i for i in there if i != goal and all(reach[k, goal] for k in np.flatnonzero(reach[i]) if k != goal)]
+        times[[i for i in there if i != goal and i not in certain], goal] = np.inf
+        if certain:
+            part = rates[np.ix_(certain, certain)]
+            times[certain, goal] = np.linalg.solve(part, -np.ones(len(certain)))
+    return times
+
+
+def _reach(linked):
+    """Which states are reached from which by any number of moves; every state from itself."""
+    reach = linked | np.eye(len(linked), dtype=bool)
+    for _ in range(len(linked)):
+        reach = reach | (reach.astype(int) @ reach.astype(int) > 0)
+    return reach
