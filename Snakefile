@@ -24,4 +24,3 @@ rule all:
     input:
         expand("results/{system}/{file}", system=SYSTEMS, file=["report.pdf", "summary.json"]),
         ["results/comparison.pdf"] if len(SYSTEMS) > 1 else [],
-        [f"results/{name}/states/test.lammpstrj" for name in SYSTEMS if system(name).export == "lammps"],

@@ -11,3 +11,7 @@ class ConfigError(GdynError):
 
 class InputError(GdynError):
     """A trajectory, shard or other data file that cannot be used: file, place, remedy."""
+
+
+class SupersededError(GdynError):
+    """A file that another process has begun to write anew while this one still wrote it."""

@@ -4,26 +4,53 @@ import glob
 import json
 import os
 import re
+import secrets
 from contextlib import contextmanager
 from pathlib import Path
 
-from gdyn.errors import ConfigError
+from gdyn.errors import ConfigError, SupersededError
 
 
 @contextmanager
 def whole_file(path):
     """Yield a temporary path beside ``path`` that takes its place only if the block succeeds.
 
-    A block that raises, or a process that dies, leaves ``path`` as it was.
+    A block that raises, or a process that dies, leaves ``path`` as it was. What a process that was killed has left
+    beside it, the next one removes that writes the same file.
+
+    Raises
+    ------
+    SupersededError : another process has begun to write the same file meanwhile.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".unfinished-{os.getpid()}-{path.name}")
+    _remove_unfinished(path)
+    # By chance, as the number of a process may be that of another one on another node.
+    temporary = path.with_name(f".unfinished-{secrets.token_hex(4)}-{path.name}")
     try:
         yield temporary
-        os.replace(temporary, path)
+        try:
+            os.replace(temporary, path)
+        except FileNotFoundError:
+            raise SupersededError(
+                f"{path}: another process has begun to write this file while it was written here; see that only one "
+                f"Snakemake works in a folder, and start it again"
+            ) from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove(path):
+    """Remove a file, if it is there, and what processes that were killed while they wrote it have left beside it."""
+    Path(path).unlink(missing_ok=True)
+    _remove_unfinished(Path(path))
+
+
+def _remove_unfinished(path):
+    left = re.compile(rf"\.unfinished-[0-9a-f]+-{re.escape(path.name)}")
+    for found in path.parent.glob(".unfinished-*"):
+        if left.fullmatch(found.name):
+            found.unlink(missing_ok=True)
 
 
 def expand(entry):

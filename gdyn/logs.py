@@ -45,8 +45,11 @@ def job(snakemake):
     logging.getLogger("py.warnings").handlers = [to_file]
     logging.getLogger("py.warnings").propagate = False
     warnings.simplefilter("default")
-    # A cluster ends a job with SIGTERM: leave as for Ctrl-C, so that nothing half-written stays.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    # A cluster ends a job with SIGTERM, a lost terminal with SIGHUP, unless nohup has it ignored: leave as for Ctrl-C,
+    # so that nothing half-written stays.
+    signal.signal(signal.SIGTERM, _leave)
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, _leave)
     try:
         yield
     except GdynError as error:
@@ -61,6 +64,12 @@ def job(snakemake):
         raise
     finally:
         to_file.close()
+
+
+def _leave(number, frame):
+    for other in (signal.SIGTERM, signal.SIGHUP):  # a second one must not cut the cleaning short
+        signal.signal(other, signal.SIG_IGN)
+    sys.exit(128 + number)
 
 
 class Progress:

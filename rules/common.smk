@@ -214,6 +214,11 @@ def with_transport(path):
     return lambda wildcards: [path] if system(wildcards.system).transport else []
 
 
+def with_export(path):
+    """Input: the states as a LAMMPS dump, for a system that asks for one."""
+    return lambda wildcards: [path] if system(wildcards.system).export else []
+
+
 def figures(wildcards):
     """The names of the figures of a system, in the order of the report."""
     known = system(wildcards.system)

@@ -1,10 +1,13 @@
 """The Chapman-Kolmogorov test, a panel for every entry of the Koopman matrix."""
 
+from textwrap import wrap
+
 import numpy as np
 
-from gdyn.figures.style import colour, new_figure
+from gdyn.figures.style import colour, new_figure, styled
 
 
+@styled
 def draw_chapman_kolmogorov(test):
     """Draw the prediction of the model and what is observed, with 95 % intervals.
 
@@ -46,6 +49,8 @@ def draw_chapman_kolmogorov(test):
         axes.set_title(f"{i + 1} → {j + 1}")
         axes.set_ylim(-0.05, 1.05)
     panels[0, 0].legend(loc="lower left")
+    if test["outcome"] == "cannot say":
+        figure.suptitle("\n".join(wrap(f"no test: {test['reason']}", max(30, round(22 * size * n)))), fontsize=7)
     figure.supxlabel("lag time (ps)", fontsize=8.5)
     figure.supylabel("probability", fontsize=8.5)
     return figure

@@ -9,7 +9,7 @@ from gdyn.figures.order import draw_order
 from gdyn.figures.selection import draw_selection
 from gdyn.figures.sites import draw_sites
 from gdyn.figures.structure import draw_profile, draw_structure
-from gdyn.figures.style import save
+from gdyn.figures.style import save, styled
 from gdyn.figures.surroundings import draw_surroundings, read_extxyz
 from gdyn.figures.timescales import draw_timescales
 from gdyn.figures.training import draw_training
@@ -19,6 +19,7 @@ from gdyn.figures.whole_cell import draw_whole_cell
 from gdyn.files import read_json
 
 
+@styled
 def draw_kinetics(choice, histories, selection, koopman, timescales, chapman_kolmogorov, reference, outputs):
     """Draw the figures that every system has.
 
@@ -43,6 +44,7 @@ def draw_kinetics(choice, histories, selection, koopman, timescales, chapman_kol
         save(figures[name], path)
 
 
+@styled
 def draw_site_comparison(points, result, cell, cell_timescales, outputs):
     """Draw the figures that systems with known sites have.
 
@@ -61,6 +63,7 @@ def draw_site_comparison(points, result, cell, cell_timescales, outputs):
         save(figures[name], path)
 
 
+@styled
 def draw_structures(result, distributions, charges, profile, section, configurations, outputs):
     """Draw what surrounds the targets of each state.
 
@@ -81,17 +84,20 @@ def draw_structures(result, distributions, charges, profile, section, configurat
         save(figures[name], path)
 
 
+@styled
 def draw_transports(result, transitions, displacements, outputs):
     """Draw which transitions carry diffusion and conduction: from a JSON and CSVs to a PDF."""
     figure = draw_transport(read_json(result), pd.read_csv(transitions), pd.read_csv(displacements))
     save(figure, outputs["transport"])
 
 
+@styled
 def draw_order_comparison(result, distribution, profile, outputs):
     """Draw a bond order parameter beside the learned states: from a JSON and CSVs to a PDF."""
     save(draw_order(read_json(result), pd.read_csv(distribution), pd.read_csv(profile)), outputs["order"])
 
 
+@styled
 def draw_trajectory_comparison(result, outputs):
     """Draw the trajectories of a system side by side: from a JSON to a PDF."""
     result = read_json(result)

@@ -2,11 +2,12 @@
 
 import numpy as np
 
-from gdyn.figures.style import colour, label_panel, new_figure
+from gdyn.figures.style import colour, label_panel, new_figure, styled
 
 PROCESSES = ("#4a4f55", "#8b9299", "#c2c7cc")
 
 
+@styled
 def draw_koopman(model):
     """Draw the Koopman matrix, the populations and the eigenvectors, with 95 % intervals.
 
@@ -29,8 +30,10 @@ def draw_koopman(model):
 
     left.imshow(matrix["value"], cmap="Blues", vmin=0, vmax=1)
     for i, j in np.ndindex(n, n):
-        value, half = matrix["value"][i, j], matrix["high"][i, j] - matrix["value"][i, j]
-        text = f"{value:.3f}\n±{half:.3f}" if n <= 4 else f"{value:.2f}"
+        value, low, high = (matrix[part][i, j] for part in ("value", "low", "high"))
+        text = f"{value:.3f}\n±{0.5 * (high - low):.3f}" if n <= 4 else f"{value:.2f}"
+        if np.isnan([value, low, high]).any():
+            text = "?" if np.isnan(value) else f"{value:.3f}"[: 5 if n <= 4 else 4]
         left.text(
             j,
             i,
@@ -56,8 +59,8 @@ def draw_koopman(model):
         x = np.arange(n) + (process - (n - 2) / 2) * width
         value = vectors["value"][process]
         error = np.abs(np.stack([vectors["low"][process], vectors["high"][process]]) - value)
-        timescale = model["timescales_ps"][process]["value"]
-        label = "no timescale" if timescale is None else f"{timescale:.3g} ps"
+        timescale = model["timescales_ps"][process]
+        label = f"{timescale['value']:.3g} ps" if timescale["resolved"] else "not resolved"
         right.bar(x, value, width * 0.9, color=PROCESSES[process % len(PROCESSES)], label=label)
         right.errorbar(x, value, error, fmt="none", ecolor="#202124", lw=0.9, capsize=2)
     right.axhline(0, color="#202124", lw=0.7)

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.patches import Circle, FancyArrowPatch
 
-from gdyn.figures.style import colour, new_figure
+from gdyn.figures.style import colour, new_figure, styled
 
 RING = 1.0  # of the states
 LARGEST, SMALLEST = 0.42, 0.13  # radii of a state of population 1, and of the least
@@ -11,6 +11,7 @@ BEND = 0.22
 LABEL = 0.4  # where on an arrow its time stands
 
 
+@styled
 def draw_network(model):
     """Draw every state as a disk whose area is its population, and the mean first-passage times as arrows.
 
@@ -29,13 +30,13 @@ def draw_network(model):
         np.array(model[key]["value"], dtype=float) for key in ("reversible", "first_passage_ps", "lifetimes_ps")
     )
     populations = np.array(model["populations"]["value"], dtype=float)
-    flux = populations[:, None] * matrix * (1 - np.eye(n))
+    flux = np.nan_to_num(populations[:, None] * matrix * (1 - np.eye(n)))
     figure = new_figure(3.6 if n > 2 else 1.9, 4.4)
     axes = figure.subplots()
     angles = np.pi / 2 * (n > 2) + np.pi * (n == 2) - 2 * np.pi * np.arange(n) / n
     places = RING * np.column_stack([np.cos(angles), np.sin(angles)])
-    radii = np.maximum(LARGEST * np.sqrt(populations), SMALLEST)
-    strongest = np.nanmax(flux) if np.isfinite(flux).any() and np.nanmax(flux) > 0 else 1.0
+    radii = np.maximum(LARGEST * np.sqrt(np.clip(np.nan_to_num(populations), 0.0, 1.0)), SMALLEST)
+    strongest = flux.max() or 1.0
     for i, j in np.ndindex(n, n):
         if i == j or not flux[i, j] > 1e-3 * strongest:
             continue
@@ -64,7 +65,7 @@ def draw_network(model):
         sideways = abs(outward[0]) > 0.3
         axes.text(
             *(places[i] + outward * (radii[i] + (0.07 if sideways else 0.17))),
-            f"{100 * populations[i]:.3g} %\nstays {_time(lives[i])}",
+            f"{100 * populations[i]:.3g} %\n" + ("stays: ?" if np.isnan(lives[i]) else f"stays {_time(lives[i])}"),
             ha=("left" if outward[0] > 0 else "right") if sideways else "center",
             va="center",
             fontsize=7,

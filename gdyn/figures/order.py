@@ -1,10 +1,11 @@
 """A bond order parameter beside the learned states."""
 
-from gdyn.figures.style import REFERENCE, colour, label_panel, new_figure
+from gdyn.figures.style import REFERENCE, colour, label_panel, new_figure, styled
 
 DISAGREE = "#b5403a"
 
 
+@styled
 def draw_order(result, distribution, profile):
     """Draw the order parameter by state, and along an axis what it calls crystal and what the states do.
 

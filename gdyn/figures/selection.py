@@ -3,11 +3,12 @@
 import numpy as np
 from matplotlib.lines import Line2D
 
-from gdyn.figures.style import FAINT, STATES, label_panel, new_figure
+from gdyn.figures.style import FAINT, STATES, label_panel, new_figure, styled
 
 HOLDS, FAILS = STATES[2], STATES[1]
 
 
+@styled
 def draw_selection(table):
     """Draw the score of every model against its lag time, a panel for each number of states.
 
@@ -52,7 +53,7 @@ def draw_selection(table):
             xscale="log",
             xticks=lags,
             xlim=(0.7 * lags[0], 1.4 * lags[-1]),
-            ylim=(0, 1.12 * max(models["validation_vamp2"].max(), floor.max())),
+            ylim=(0, 1.12 * max(models["validation_vamp2"].max(), floor.max(), 1e-3)),
         )
         axes.set_xticklabels([f"{lag:g}" for lag in lags])
         axes.minorticks_off()

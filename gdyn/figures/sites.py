@@ -5,12 +5,13 @@ import itertools
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 
-from gdyn.figures.style import REFERENCE, STATES, at_faces, label_panel, new_figure
+from gdyn.figures.style import REFERENCE, STATES, at_faces, label_panel, new_figure, styled
 
 MARKERS = "o^sDvP"
 OTHERS = ("#d9c24a", "#9fb4a5", "#b79ab8", "#8fa7c4")
 
 
+@styled
 def draw_sites(points, comparison):
     """Draw where each state is found: in the cell, and projected along its third lattice vector.
 

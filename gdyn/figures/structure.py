@@ -3,13 +3,14 @@
 import numpy as np
 from matplotlib.colors import to_rgb
 
-from gdyn.figures.style import ELEMENTS, FAINT, REFERENCE, WIDTH_INCH, colour, label_panel, new_figure
+from gdyn.figures.style import ELEMENTS, FAINT, REFERENCE, WIDTH_INCH, colour, label_panel, new_figure, styled
 
 COLUMNS = 4
 ATOM_A = 0.9  # diameter of an atom in a drawing
 LONG_CELL = 1.5  # times as long as wide, for a slice of it to be worth its place
 
 
+@styled
 def draw_structure(result, distributions, charges):
     """Draw the radial distribution functions of each group by state, coordination numbers, and charge integrals.
 
@@ -25,7 +26,7 @@ def draw_structure(result, distributions, charges):
     there = distributions.groupby("group")["g"].any()  # a group of the target alone is nowhere around it
     groups = [group for group in result["groups"] if there[group]]
     kinds = list(charges["counted"].unique())
-    columns = min(COLUMNS, max(len(groups), 1))
+    columns = min(COLUMNS, max(len(groups), len(kinds), 1))
     rows = -(-len(groups) // columns)
     figure = new_figure(2.9 * rows + (2.0 if kinds else 0.0), max(3.6, 1.8 * columns))
     grid = figure.add_gridspec(2 * rows + bool(kinds), columns)
@@ -69,6 +70,7 @@ def draw_structure(result, distributions, charges):
     return figure
 
 
+@styled
 def draw_profile(profile, section):
     """Draw how probable each state is along one lattice vector, and where samples are; above, a slice of a long cell.
 

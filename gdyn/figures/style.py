@@ -1,5 +1,7 @@
 """One look for all figures."""
 
+import functools
+
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
@@ -40,12 +42,31 @@ PARAMETERS = {
 }
 
 
+def styled(function):
+    """Let a function draw in the common style, and leave that of its caller as it was."""
+
+    @functools.wraps(function)
+    def in_style(*arguments, **keywords):
+        with matplotlib.rc_context(PARAMETERS):
+            return function(*arguments, **keywords)
+
+    return in_style
+
+
+class StyledFigure(Figure):
+    """A figure that looks the same wherever it is shown: matplotlib chooses the look of ticks only then."""
+
+    @styled
+    def draw(self, renderer):
+        super().draw(renderer)
+
+
 def new_figure(height_inch, width_inch=WIDTH_INCH):
-    """An empty figure in the common style."""
-    matplotlib.rcParams.update(PARAMETERS)
-    return Figure(figsize=(width_inch, height_inch), layout="constrained")
+    """An empty figure in the common style, for functions that are :func:`styled`."""
+    return StyledFigure(figsize=(width_inch, height_inch), layout="constrained")
 
 
+@styled
 def save(figure, path):
     """Write a figure as PDF; the same numbers give the same bytes."""
     with whole_file(path) as temporary:

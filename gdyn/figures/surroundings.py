@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gdyn.figures.style import ELEMENTS, colour, new_figure
+from gdyn.figures.style import ELEMENTS, colour, new_figure, styled
 
 BOND_A = {"H": 0.45}  # covalent radii; others 0.8
 SHOWN_BEYOND_A = 1.2  # the first shell, so that its atoms do not hang in the air
@@ -29,6 +29,7 @@ def read_extxyz(path):
     return found
 
 
+@styled
 def draw_surroundings(configurations):
     """Draw the most typical surroundings of each state within the first shell and a little beyond.
 

@@ -3,9 +3,10 @@
 import numpy as np
 from matplotlib.ticker import LogLocator, NullLocator
 
-from gdyn.figures.style import FAINT, REFERENCE, colour, new_figure
+from gdyn.figures.style import FAINT, REFERENCE, colour, new_figure, styled
 
 
+@styled
 def draw_timescales(table, lag_ps, reference=None):
     """Draw the timescales of every process with their 95 % intervals, and the wedge of the unresolved.
 
@@ -43,12 +44,15 @@ def draw_timescales(table, lag_ps, reference=None):
             zorder=4,
             label="learned states" if process == 1 else None,
         )
-    shown = table[np.isfinite(table["timescale_ps"])]
-    bottom = 0.5 * min(shown["timescale_ps"].min(), lags[-1])
-    top = 2.5 * np.nanmax([shown["timescale_ps"].max(), shown["high_ps"].max(), lags[-1]])
-    wedge = np.geomspace(lags[0], lags[-1], 50)
+    first, last = limits_of(lags)
+    bottom, top = limits_of(np.append(table[["timescale_ps", "high_ps"]].to_numpy()[believed(table)], last))
+    bottom, top = 0.5 * bottom, 2.5 * top
+    wedge = np.geomspace(first, last, 50)
     axes.fill_between(wedge, bottom, np.maximum(wedge, bottom), color=FAINT, lw=0, zorder=0)
     axes.plot(wedge, wedge, color="#9aa0a6", lw=0.8, zorder=1)
+    if not np.isfinite(table["timescale_ps"]).any():
+        nothing = "no timescale is determined\nby these frames"
+        axes.text(0.5, 0.6, nothing, fontsize=7.5, color="#5f6368", ha="center", transform=axes.transAxes)
     axes.text(0.985, 0.03, "not resolved", fontsize=6.5, color="#5f6368", ha="right", transform=axes.transAxes)
     axes.axvline(lag_ps, color="#9aa0a6", lw=0.8, ls=":", zorder=1)
     axes.set(
@@ -56,7 +60,7 @@ def draw_timescales(table, lag_ps, reference=None):
         ylabel="timescale (ps)",
         xscale="log",
         yscale="log",
-        xlim=(lags[0], lags[-1]),
+        xlim=(first, last),
         ylim=(bottom, top),
     )
     for axis in (axes.xaxis, axes.yaxis):
@@ -65,3 +69,16 @@ def draw_timescales(table, lag_ps, reference=None):
         axis.set_minor_locator(NullLocator())
     axes.legend(loc="upper left")
     return figure
+
+
+def limits_of(values):
+    """The least and the greatest of some positive numbers, apart from each other, for a logarithmic axis."""
+    values = values[np.isfinite(values) & (values > 0)]
+    low, high = (values.min(), values.max()) if len(values) else (1.0, 1.0)
+    return (low, high) if high > low else (0.5 * low, 2.0 * high)
+
+
+def believed(table):
+    """Rows that an axis should reach: those that are resolved, or all where none is."""
+    resolved = table["resolved"].to_numpy(bool) if "resolved" in table else np.ones(len(table), bool)
+    return resolved if resolved.any() else np.isfinite(table["timescale_ps"].to_numpy(float))

@@ -3,9 +3,10 @@
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from gdyn.figures.style import FAINT, STATES, label_panel, new_figure
+from gdyn.figures.style import FAINT, STATES, label_panel, new_figure, styled
 
 
+@styled
 def draw_training(histories, chosen_seed):
     """Draw the training curves.
 
@@ -46,7 +47,8 @@ def draw_training(histories, chosen_seed):
             )
     score.axhspan(0, histories["noise_floor"].max(), color=FAINT, lw=0, label="noise floor")
     best = histories["validation_vamp2"].max()
-    score.set(xlabel="epoch", ylabel="VAMP-2 score, validation", ylim=(0, 1.12 * best))
+    top = 1.12 * max(best, histories["noise_floor"].max(), 1e-3)
+    score.set(xlabel="epoch", ylabel="VAMP-2 score, validation", ylim=(0, top))
     score.legend(loc="center right")
     purity.set(xlabel="epoch", ylabel=r"purity $\langle \max_i\, p_i \rangle$", ylim=(0, 1.04))
     for axes in (score, purity):

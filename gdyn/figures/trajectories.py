@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from gdyn.figures.style import REFERENCE, colour, label_panel, new_figure
+from gdyn.figures.style import REFERENCE, colour, label_panel, new_figure, styled
 
 
+@styled
 def draw_side_by_side(labels, populations, processes, lags_ps):
     """Draw populations and timescales of models beside each other, with 95 % intervals.
 
@@ -29,8 +30,8 @@ def draw_side_by_side(labels, populations, processes, lags_ps):
         place = x[mine] + (state - (most - 1) / 2) * min(0.16, 0.8 / most)
         value, low, high = (_numbers(populations[i][part][state] for i in mine) for part in ("value", "low", "high"))
         left.errorbar(
-            place, value, np.nan_to_num([value - low, high - value]), fmt="o", color=colour(state), capsize=2, lw=0.9,
-            label=f"state {state + 1}",
+            place, value, np.nan_to_num(np.maximum([value - low, high - value], 0.0)),
+            fmt="o", color=colour(state), capsize=2, lw=0.9, label=f"state {state + 1}",
         )  # fmt: skip
     slowest = max(map(len, processes))
     for process in range(slowest):
@@ -52,6 +53,8 @@ def draw_side_by_side(labels, populations, processes, lags_ps):
         )
     left.set(ylabel="population", ylim=(-0.02, 1.02))
     right.set(ylabel="timescale (ps)", yscale="log")
+    if not any(np.isfinite(_numbers([one["value"] for one in each])).any() for each in processes):
+        right.text(0.5, 0.6, "no timescale is determined", ha="center", color=REFERENCE, transform=right.transAxes)
     for axes, letter in ((left, "a"), (right, "b")):
         axes.set_xlim(-0.6, n - 0.4)
         axes.set_xticks(

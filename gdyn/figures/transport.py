@@ -2,11 +2,12 @@
 
 import numpy as np
 
-from gdyn.figures.style import REFERENCE, colour, label_panel, new_figure
+from gdyn.figures.style import REFERENCE, colour, label_panel, new_figure, styled
 
 SHOWN = 12  # transitions in the bars, at most
 
 
+@styled
 def draw_transport(result, transitions, displacements):
     """Draw mean square displacements, the diffusion of transitions against time, and their contributions.
 
@@ -29,7 +30,8 @@ def draw_transport(result, transitions, displacements):
     left.plot(
         times, displacements["msd_A2"].iloc[-1] * times / times[-1], color=REFERENCE, lw=0.8, ls="--", label="slope 1"
     )
-    left.set(xlabel="time (ps)", ylabel="mean square displacement (Å²)", xscale="log", yscale="log")
+    left.set(xlabel="time (ps)", ylabel="mean square displacement (Å²)", xscale="log")
+    _logarithmic(left, displacements["msd_A2"])
     left.legend(loc="upper left")
 
     share = np.array(result["contribution_percent"]["value"], float)
@@ -38,11 +40,12 @@ def draw_transport(result, transitions, displacements):
         look = {"lw": 1.3, "ls": "-"} if i == j else {"lw": 0.8, "ls": "--", "marker": ".", "ms": 2}
         right.plot(part["time_ps"], part["D_m2_per_s"], color=colour(i - 1), label=f"{i} → {j}", **look)
     right.axvline(result["lag_ps"], color="#9aa0a6", lw=0.8, ls=":")
-    right.set(xlabel="time (ps)", ylabel="D (m²/s)", xscale="log", yscale="log")
+    right.set(xlabel="time (ps)", ylabel="D (m²/s)", xscale="log")
+    _logarithmic(right, transitions["D_m2_per_s"])
     if n <= 3:
         right.legend(loc="lower left", ncols=n, fontsize=6)
 
-    order = sorted(np.ndindex(n, n), key=lambda ij: -share[ij])[:SHOWN]
+    order = sorted(np.ndindex(n, n), key=lambda ij: -np.nan_to_num(share[ij]))[:SHOWN]
     places = np.arange(len(order))
     for shift, key, face, label in (
         (-0.2, "contribution_percent", colour(0), "exact weights, which close"),
@@ -60,3 +63,11 @@ def draw_transport(result, transitions, displacements):
     for axes, letter in ((left, "a"), (right, "b"), (below, "c")):
         label_panel(axes, letter)
     return figure
+
+
+def _logarithmic(axes, values):
+    """A logarithmic axis, where anything has moved."""
+    if (values > 0).any():
+        axes.set_yscale("log")
+    else:
+        axes.text(0.5, 0.6, "nothing has moved", ha="center", color=REFERENCE, transform=axes.transAxes)

@@ -1,10 +1,13 @@
 """From local to global: what each model says of the dynamics in the whole cell, side by side."""
 
+from textwrap import wrap
+
 import numpy as np
 from matplotlib.colors import to_rgb
 from matplotlib.ticker import LogLocator, NullLocator
 
-from gdyn.figures.style import FAINT, REFERENCE, STATES, at_faces, colour, new_figure
+from gdyn.figures.style import FAINT, REFERENCE, STATES, at_faces, colour, new_figure, styled
+from gdyn.figures.timescales import believed, limits_of
 
 TWELVE = (*STATES, "#86b6d6", "#e8b98a", "#97c7ab", "#d199b9")
 MARKERS = "o^sDvP"
@@ -12,6 +15,7 @@ POINTS = 4000
 CURVES = 4  # at most, in a panel of the test
 
 
+@styled
 def draw_whole_cell(cell, timescales, points, comparison):
     """Draw timescales, places and Chapman-Kolmogorov test of every model: local, VAMPnets, rebuilt.
 
@@ -53,13 +57,14 @@ def draw_whole_cell(cell, timescales, points, comparison):
 
 
 def _limits(table):
-    shown = table[np.isfinite(table["timescale_ps"])]
-    return 0.5 * shown["lag_ps"].min(), 2.0 * shown["timescale_ps"].max()
+    lag, _ = limits_of(table["lag_ps"].to_numpy(float))
+    low, high = limits_of(np.append(table["timescale_ps"].to_numpy()[believed(table)], lag))
+    return 0.5 * low, 2.0 * high
 
 
 def _timescales(axes, table, name, cell, limits):
-    lags = np.sort(table["lag_ps"].unique())
-    wedge = np.geomspace(lags[0], lags[-1], 50)
+    lags = limits_of(table["lag_ps"].to_numpy(float))
+    wedge = np.geomspace(*lags, 50)
     axes.fill_between(wedge, limits[0], wedge, color=FAINT, lw=0, zorder=0)
     own = table[table["model"] == name]
     curves = [(own, STATES[0], "-", "learned")]
@@ -85,7 +90,7 @@ def _timescales(axes, table, name, cell, limits):
                 label=label if process == 1 else None,
             )  # fmt: skip
     axes.axvline(cell["lag_ps"], color="#9aa0a6", lw=0.8, ls=":", zorder=1)
-    axes.set(xlabel="lag time (ps)", xscale="log", yscale="log", xlim=(lags[0], lags[-1]), ylim=limits)
+    axes.set(xlabel="lag time (ps)", xscale="log", yscale="log", xlim=lags, ylim=limits)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(LogLocator())
         axis.set_major_formatter("{x:g}")
@@ -127,8 +132,8 @@ def _network(axes, comparison):
 
 def _test(axes, found, comparison):
     test = found["test"]
-    if test is None:
-        _nothing(axes, "too few frames to test")
+    if test["outcome"] == "cannot say":
+        _nothing(axes, "\n".join(wrap(f"no test: {test['reason']}", 28)))
         return
     predicted, observed = (
         {part: np.array(values, dtype=float) for part, values in test[kind].items()}
@@ -141,7 +146,7 @@ def _test(axes, found, comparison):
 
 
 def _verdict(test):
-    if test is None:
+    if test["outcome"] == "cannot say":
         return "not tested"
     return f"{'passed' if test['passed'] else 'NOT passed'}, {test['max_deviation']['value']:.3f}"
 

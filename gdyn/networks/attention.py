@@ -74,8 +74,8 @@ class _Compiler:
             raise
         except Exception as error:
             result = self.function(*arguments)  # where that fails too, the compiler is not to blame
-            why = next(iter(str(error).strip().splitlines()), type(error).__name__)
-            LOG.info("torch.compile is not to be had (%s); going on without", why)
+            said = "".join(f" ({line})" for line in str(error).strip().splitlines()[:1])
+            LOG.info("torch.compile is not to be had%s: %s; going on without", said, type(error).__name__)
             compiled = self.function
         self.chosen = compiled
         return result

@@ -10,6 +10,8 @@ from pypdf import PageObject, PdfReader, PdfWriter, Transformation
 
 from gdyn.figures import style
 from gdyn.files import read_json, whole_file
+from gdyn.report.rounding import process_time, rounded, time
+from gdyn.report.summary import verdict
 
 A4_INCH = (8.27, 11.69)
 MARGIN_INCH = 0.6
@@ -96,9 +98,9 @@ def _add_figure_page(writer, blocks):
         page.merge_transformed_page(block.page, move)
 
 
+@style.styled
 def _text_page(texts):
     """A page with lines of text: (x, y in inches from the lower left, text, matplotlib text properties)."""
-    style.new_figure(1.0)
     figure = Figure(figsize=A4_INCH)
     for x, y, text, look in texts:
         figure.text(x / A4_INCH[0], y / A4_INCH[1], text, va="baseline", **look)
@@ -155,52 +157,45 @@ def _sections(numbers):
     ]
     for i, value in enumerate(numbers["populations"]):
         model.append(
-            (f"population of state {i + 1}", _with_interval(value, populations["low"][i], populations["high"][i]), "")
+            (f"population of state {i + 1}", rounded(value, populations["low"][i], populations["high"][i]), "")
         )
     for i, process in enumerate(numbers["timescales_ps"]):
-        note = "" if process["resolved"] else ", not resolved"
-        model.append(
-            (
-                f"timescale of process {i + 1}",
-                _with_interval(process["value"], process["low"], process["high"]) + " ps" + note,
-                "",
-            )
-        )
+        model.append((f"timescale of process {i + 1}", process_time(process), ""))
     for i, seen in enumerate(numbers["transitions"]):
         ends = [", ".join(map(str, seen[end])) for end in ("from", "to")]
-        model.append(
-            (
-                f"observed transitions of process {i + 1}",
-                f"{seen['forward']} from {ends[0]} to {ends[1]}, {seen['backward']} back; {seen['targets']} targets",
-                "",
-            )
-        )
-    lives = numbers["lifetimes_ps_interval"]
-    for i, value in enumerate(numbers["lifetimes_ps"]):
-        model.append((f"mean time in state {i + 1}", _with_interval(value, lives["low"][i], lives["high"][i]), "ps"))
+        counted = f"{seen['forward']} from {ends[0]} to {ends[1]}, {seen['backward']} back; {seen['targets']} targets"
+        model.append((f"observed transitions of process {i + 1}", counted if all(ends) else "none", ""))
+    how = {"generator": "by the generator", "counted": "counted"}[numbers["rates_from"]]
+    for key, name in (("lifetimes_ps", how), ("counted_lifetimes_ps", "counted")):
+        lives = numbers[f"{key}_interval"]
+        for i, value in enumerate(numbers[key]):
+            model.append((f"mean time in state {i + 1}, {name}", time(value, lives["low"][i], lives["high"][i]), ""))
+        if how == "counted":
+            break
     purity = numbers["purity_interval"]
-    model.append(("purity of the states", _with_interval(numbers["purity"], purity["low"], purity["high"]), ""))
+    model.append(("purity of the states", rounded(numbers["purity"], purity["low"], purity["high"]), ""))
     vamp2, between = numbers["vamp2"], numbers["vamp2_interval"]
     tests = [
-        ("VAMP-2 score, test frames", _with_interval(vamp2["test"], *(between[part]["test"] for part in between)), ""),
-        ("VAMP-2 score, others", ", ".join(f"{name} {vamp2[name]:.4f}" for name in ("train", "validation")), ""),
-        ("noise floor of the score", f"{vamp2['noise_floor']:.2g} on the test frames", ""),
+        ("VAMP-2 score, test frames", rounded(vamp2["test"], *(x["test"] for x in between.values())), ""),
         (
-            "Chapman-Kolmogorov test",
-            ("passed" if numbers["ck_passed"] else "NOT passed")
-            + f", largest deviation {numbers['ck_max_deviation']:.3f}",
+            "VAMP-2 score, others",
+            ", ".join(
+                f"{n} {rounded(vamp2[n], *(between[part][n] for part in between))}" for n in ("train", "validation")
+            ),
             "",
         ),
+        ("noise floor of the score", f"{vamp2['noise_floor']:.2g} on the test frames", ""),
+        ("Chapman-Kolmogorov test", verdict(_test_of(numbers)), ""),
         ("seeds that agree", f"{numbers['seeds']['agreeing']} of {numbers['seeds']['tried']}", ""),
     ]
     if together := numbers["seeds"]["together"]:
-        populations = " ".join(f"{p:.4f}" for p in together["populations"])
+        populations = " ".join(f"{p:.3f}" for p in together["populations"])
         tests.append(("populations, PCCA+ of all seeds", f"{populations} on the validation frames", ""))
     if pcca := numbers["pcca"]:
         for i, (value, low, high) in enumerate(
             zip(pcca["populations"], *pcca["populations_interval"].values(), strict=True)
         ):
-            tests.append((f"population of state {i + 1}, PCCA+", _with_interval(value, low, high), ""))
+            tests.append((f"population of state {i + 1}, PCCA+", rounded(value, low, high), ""))
     sections = [("Koopman model of the test frames, with 95 % intervals", model), ("How far to trust it", tests)]
     if "sites" in numbers:
         sections.append(("Compared with the known sites", _site_rows(numbers)))
@@ -231,19 +226,17 @@ def _site_rows(numbers):
     rows = [(f"state {i + 1} is", f"{name}", "") for i, name in enumerate(sites["type_of_state"])] + [
         (
             "frames assigned alike",
-            _with_interval(*(100 * x for x in (sites["agreement"], *sites["agreement_interval"].values()))),
+            rounded(*(100 * x if x is not None else None for x in _triple(sites, "agreement"))),
             "%",
         )
     ]
     populations = sites["populations_interval"]
     for i, (name, value) in enumerate(zip(sites["types"], sites["populations"], strict=True)):
         rows.append(
-            (f"population of {name} by cores", _with_interval(value, populations["low"][i], populations["high"][i]), "")
+            (f"population of {name} by cores", rounded(value, populations["low"][i], populations["high"][i]), "")
         )
     slow = sites["timescales_ps_interval"]
-    rows.append(
-        ("slowest timescale by cores", _with_interval(sites["timescales_ps"][0], slow["low"][0], slow["high"][0]), "ps")
-    )
+    rows.append(("slowest timescale by cores", time(sites["timescales_ps"][0], slow["low"][0], slow["high"][0]), ""))
     network = numbers["global"]
     names = {
         "observed_timescale_ps": "all sites, observed by cores",
@@ -251,33 +244,40 @@ def _site_rows(numbers):
         "reconstructed_generator_timescale_ps": "all sites, rebuilt by generator",
     }
     for key, name in names.items():
-        rows.append((name, _with_interval(network[key], *network[f"{key}_interval"].values()), "ps"))
+        rows.append((name, time(*_triple(network, key)), ""))
     for n_states, net in network["vampnets"].items():
-        slowest = net["timescales_ps"][0]
-        verdict = "" if net["ck_passed"] is None else ", test passed" if net["ck_passed"] else ", test NOT passed"
-        deviation = "" if net["ck_passed"] is None else f" (deviates by {net['ck_max_deviation']:.3f})"
-        between = _with_interval(slowest["value"], slowest["low"], slowest["high"])
-        rows.append((f"global VAMPnet, {n_states} states", f"{between} ps{verdict}{deviation}", ""))
+        slowest = process_time(net["timescales_ps"][0])
+        rows.append((f"global VAMPnet, {n_states} states", f"{slowest}; test: {verdict(_test_of(net))}", ""))
     return rows
 
 
+def _triple(numbers, key):
+    """A number with the ends of its interval."""
+    return numbers[key], *numbers[f"{key}_interval"].values()
+
+
+def _test_of(numbers):
+    return numbers["ck"] | {"max_deviation": {"value": numbers["ck_max_deviation"]}}
+
+
 def _structure_rows(numbers):
-    structure, rows = numbers["structure"], []
+    structure = numbers["structure"]
+    rows = [("coordinating atoms", structure["coordinating"], "")]
     shell = f"within {structure['first_shell_A']:.2f} A"
     for group, values in structure["coordination"].items():
         between = [structure["coordination_interval"][part][group] for part in ("low", "high")]
-        texts = [_short(*found) for found in zip(values, *between, strict=True)]
+        texts = [rounded(*found) for found in zip(values, *between, strict=True)]
         rows.append((f"{group} {shell}, by state", "   ".join(texts), ""))
     if "order_parameter" in numbers:
         order = numbers["order_parameter"]
-        share = _short(*(100 * x for x in (order["disagreement"], *order["disagreement_interval"].values())))
+        share = rounded(*(100 * x if x is not None else None for x in _triple(order, "disagreement")))
         rows.append((f"order parameter q{order['degree']} and states disagree", f"{share} % of the targets", ""))
     if "transport" not in numbers:
         return rows
     transport = numbers["transport"]
     if transport["charges_e"]:
         texts = [
-            _short(*found)
+            rounded(*found)
             for found in zip(transport["charges_e"], *transport["charges_e_interval"].values(), strict=True)
         ]
         rows.append((f"charge {shell}, by state", "   ".join(texts), "e"))
@@ -286,25 +286,14 @@ def _structure_rows(numbers):
         ("conductivity_S_per_m", "conductivity, sum over transitions", "S/m"),
         ("conductivity_nernst_einstein_S_per_m", "conductivity, Nernst-Einstein", "S/m"),
         ("conductivity_einstein_S_per_m", "conductivity, collective", "S/m"),
-        ("transference", "transference number", ""),
     ):
         if transport[key] is not None:
-            rows.append((name, _short(transport[key], *transport[f"{key}_interval"].values()), unit))
-    rows.append(("sum over transitions and MSD differ by", f"{transport['msd_closure_residual']:.1e}", ""))
+            rows.append((name, rounded(*_triple(transport, key), unit), ""))
+    numbers, between = transport["collective"]["transference"], transport["collective"]["transference_interval"]
+    for frame, at_rest in (("barycentric", "centre of mass at rest"), ("solvent", "solvent at rest")):
+        if numbers[frame] is not None:
+            text = rounded(numbers[frame], between["low"][frame], between["high"][frame])
+            rows.append((f"transference number, {frame}", f"{text}, {at_rest}", ""))
+    residual = transport["msd_closure_residual"]
+    rows.append(("sum over transitions and MSD differ by", "not known" if residual is None else f"{residual:.1e}", ""))
     return rows
-
-
-def _short(value, low, high):
-    """A number to three digits, with its interval."""
-    if value is None:
-        return "none"
-    return f"{value:.3g}" + ("" if low is None or high is None else f" ({low:.3g} to {high:.3g})")
-
-
-def _with_interval(value, low, high):
-    if value is None:
-        return "none"
-    digits = ".4f" if abs(value) < 10 else ".1f"
-    if low is None or high is None:
-        return f"{value:{digits}} (no interval)"
-    return f"{value:{digits}}  ({low:{digits}} to {high:{digits}})"

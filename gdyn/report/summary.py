@@ -8,6 +8,7 @@ import gdyn
 from gdyn.files import read_json, write_json
 from gdyn.logs import LOG
 from gdyn.provenance import settings_checksum
+from gdyn.report import rounding
 from gdyn.store import TrajectoryStore
 
 WEAK = 0.2  # of probabilities, that a Chapman-Kolmogorov test would not see
@@ -17,6 +18,7 @@ UNITS = {
     "n_states": "1, set",
     "lag_ps": "ps, set",
     "populations": "1",
+    "populations_assigned": "1",
     "purity": "1",
     "timescales_ps": "ps",
     "transitions": "1, counted",
@@ -24,6 +26,7 @@ UNITS = {
     "koopman_reversible": "1, probability per lag time",
     "timescales_reversible_ps": "ps",
     "lifetimes_ps": "ps",
+    "counted_lifetimes_ps": "ps",
     "first_passage_ps": "ps, from row to column",
     "stationary_distribution": "1",
     "pcca": "1",
@@ -38,6 +41,7 @@ UNITS = {
     "global.vampnets": "as of the same keys above",
     "structure": "1, atoms",
     "structure.first_shell_A": "A, set or found",
+    "transport.collective.transference": "1",
     "by_trajectory": "as of the same keys above",
     "by_trajectory.frames": "1, counted",
     "order_parameter": "1",
@@ -89,6 +93,7 @@ def summarise(
         "n_states": koopman["n_states"],
         "lag_ps": koopman["lag_ps"],
         **_twin("populations", koopman["populations"]),
+        **_twin("populations_assigned", koopman["populations_assigned"]),
         "timescales_ps": koopman["timescales_ps"],
         "transitions": koopman["transitions"],
         **_twin("koopman", koopman["koopman"]),
@@ -96,6 +101,8 @@ def summarise(
         **_twin("koopman_reversible", koopman["reversible"]),
         **_twin("timescales_reversible_ps", koopman["reversible_timescales_ps"]),
         **_twin("lifetimes_ps", koopman["lifetimes_ps"]),
+        **_twin("counted_lifetimes_ps", koopman["counted_lifetimes_ps"]),
+        "rates_from": koopman["rates_from"],
         **_twin("first_passage_ps", koopman["first_passage_ps"]),
         **_twin("purity", koopman["purity"]),
         "pcca": koopman["pcca"]
@@ -105,6 +112,7 @@ def summarise(
         "vamp2_interval": {part: {split: found[part] for split, found in scores.items()} for part in ("low", "high")},
         **_twin("ck_max_deviation", test["max_deviation"]),
         "ck_passed": test["passed"],
+        "ck": {name: test[name] for name in ("outcome", "reason")},
         "seeds": _of_seeds(choice["seeds"]),
         "applied": system.apply,
         "choice": {key: choice[key] for key in ("trial", "seed", "reason")},
@@ -151,14 +159,13 @@ def summarise(
             "seed": choice["seed"],
         },
     }
-    slowest = koopman["timescales_ps"][0]
     LOG.info(
-        "%d states at a lag of %g ps: populations %s, slowest timescale %s ps (%s to %s), Chapman-Kolmogorov test %s",
+        "%d states at a lag of %g ps: populations %s, slowest timescale %s, Chapman-Kolmogorov test %s",
         koopman["n_states"],
         koopman["lag_ps"],
-        " ".join(f"{p:.3f}" for p in koopman["populations"]["value"]),
-        *("?" if slowest[key] is None else f"{slowest[key]:.1f}" for key in ("value", "low", "high")),
-        "passed" if test["passed"] else "NOT passed",
+        " ".join("?" if p is None else f"{p:.3f}" for p in koopman["populations"]["value"]),
+        rounding.process_time(koopman["timescales_ps"][0]),
+        verdict(test),
     )
     for sentence in numbers["warnings"]:
         LOG.warning("%s", sentence)
@@ -177,13 +184,18 @@ def _of_seeds(seeds):
         "agreeing": seeds["agreeing"],
         "timescales_ps": [row["timescale_ps"] for row in each],
         "populations": [row["populations"] for row in each],
-        "least_overlap": [min(row["overlap"]) for row in each],
+        "least_overlap": [_least(row["overlap"]) for row in each],
         "together": seeds["together"]
         and {
             "populations": seeds["together"]["populations"],
-            "least_overlap": [min(row["overlap_together"]) for row in each],
+            "least_overlap": [_least(row["overlap_together"]) for row in each],
         },
     }
+
+
+def _least(overlaps):
+    """The least of several; none where one is not known, as of a state that is in no frame of either."""
+    return None if None in overlaps else min(overlaps)
 
 
 def _of_sites(sites):
@@ -229,17 +241,27 @@ def _of_model(model):
 
 
 def _tested(model):
-    test = model["test"] or {"max_deviation": {"value": None, "low": None, "high": None}, "passed": None}
+    test = model["test"]
     return {
         "timescales_ps": model["timescales_ps"],
         **_twin("ck_max_deviation", test["max_deviation"]),
         "ck_passed": test["passed"],
+        "ck": {name: test[name] for name in ("outcome", "reason")},
     }
+
+
+def verdict(test):
+    """What a Chapman-Kolmogorov test says, in words."""
+    if test["outcome"] == "cannot say":
+        return f"cannot say: {test['reason']}"
+    passed = "passed" if test["outcome"] == "holds" else "NOT passed"
+    return f"{passed}, largest deviation {test['max_deviation']['value']:.3f}"
 
 
 def _of_structure(structure):
     return {
         "first_shell_A": structure["first_shell_A"],
+        "coordinating": structure["coordinating"],
         "coordination": {group: found["value"] for group, found in structure["coordination"].items()},
         "coordination_interval": {
             part: {group: found[part] for group, found in structure["coordination"].items()} for part in ("low", "high")
@@ -274,22 +296,26 @@ def _of_transport(transport):
         "transference",
     ):
         found |= _twin(name, transport[name] or nothing)
-    return found
+    frames = {name: x or nothing for name, x in transport["collective"]["transference"].items()}
+    by_frame = {part: {name: x[part] for name, x in frames.items()} for part in ("value", "low", "high")}
+    return found | {"collective": _twin("transference", by_frame)}
 
 
 def _further_flags(test, choice):
     flags, seeds = {}, choice["seeds"]
-    if not test["passed"]:
+    if test["outcome"] == "cannot say":
+        flags["ck"] = [f"the Chapman-Kolmogorov test cannot say whether the states are Markovian: {test['reason']}"]
+    elif not test["passed"]:
         flags["ck_max_deviation"] = [
             f"the Chapman-Kolmogorov test is not passed (largest deviation {test['max_deviation']['value']:.3f}): "
             f"at this lag time and number of states the dynamics is not Markovian"
         ]
-    elif test["unseen"] > WEAK:
+    elif (test["unseen"] or 0.0) > WEAK:
         flags["ck_max_deviation"] = [
             f"the Chapman-Kolmogorov test says little: its intervals are so wide that it would have passed with "
             f"deviations up to {test['unseen']:.2g}"
         ]
-    if 2 * seeds["agreeing"] < seeds["tried"]:
+    if 2 * seeds["agreeing"] < seeds["tried"] > 1:
         flags["seeds"] = [
             f"only {seeds['agreeing']} of {seeds['tried']} seeds ended with the same states: "
             f"they may not be the only answer"

@@ -18,6 +18,7 @@ from gdyn.structure.surroundings import Shells
 from gdyn.trajectory.targets import AXES, NothingSelectedError, select_first
 
 SMOOTHING_A = 0.08  # of the distribution whose minimum ends the first shell
+FEWEST = 10  # atoms that a peak is made of
 LEAST_PEAK = 0.3  # of the highest place of a distribution, to be its first peak
 RISE = 0.1  # of the mean density, from which on a distribution has risen again
 FLAT = 0.01  # of the mean density, up to which places are equally low
@@ -357,7 +358,10 @@ def first_shell(edges_A, counts, expected):
         samples = gaussian_filter1d(counts, width) * 2.0 * np.sqrt(np.pi) * width
         noise = g / np.sqrt(np.maximum(samples, 1.0))
     middle = edges_A[:-1] + 0.5 * step
-    peaks = np.flatnonzero((g[1:-1] >= g[:-2]) & (g[1:-1] > g[2:]) & (g[1:-1] > LEAST_PEAK * g.max(initial=0.0))) + 1
+    highest = g[samples >= FEWEST].max(initial=0.0)
+    inner = slice(1, -1)
+    peaks = (g[inner] >= g[:-2]) & (g[inner] > g[2:]) & (g[inner] > LEAST_PEAK * highest) & (samples[inner] >= FEWEST)
+    peaks = np.flatnonzero(peaks) + 1
     if not len(peaks):
         return FirstShell(np.nan, float(edges_A[-1]), False)
     lowest = np.minimum.accumulate(g[peaks[0] :])

@@ -19,7 +19,7 @@ import pandas as pd
 import torch
 
 from gdyn.errors import InputError
-from gdyn.files import write_json, write_table
+from gdyn.files import remove, write_json, write_table
 from gdyn.graphs.loader import Loader
 from gdyn.logs import LOG, progress
 from gdyn.networks import NETWORKS
@@ -170,7 +170,7 @@ def train_here(
         },
     )
     for left in (Path(resume), Path(resume).with_name("progress.json")):
-        left.unlink(missing_ok=True)
+        remove(left)
 
 
 class Trainer:

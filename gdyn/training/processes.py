@@ -20,6 +20,7 @@ import torch
 from torch import distributed
 
 from gdyn.errors import GdynError, InputError
+from gdyn.guard import guarded, how_it_ended
 from gdyn.logs import LOG
 
 
@@ -52,7 +53,8 @@ class World:
 def launch(function, n_processes, n_nodes, shared, arguments):
     """Call ``function(**arguments)`` in processes that torchrun starts; log what the first of them says.
 
-    On several nodes it is srun that starts one torchrun on each node of the Slurm job that this process is in.
+    On several nodes it is srun that starts one torchrun on each node of the Slurm job that this process is in. However
+    this process ends, they end with it (:mod:`gdyn.guard`).
 
     Parameters
     ----------
@@ -67,19 +69,16 @@ def launch(function, n_processes, n_nodes, shared, arguments):
     RuntimeError : a process ended badly; what it said is in the log.
     """
     Path(shared).mkdir(parents=True, exist_ok=True)
+    for left in Path(shared).glob(".gdyn-*"):  # by a launch that was killed
+        shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix=".gdyn-", dir=shared) as folder:
         call = Path(folder, "call.pickle")
         call.write_bytes(pickle.dumps((function, arguments)))
         command = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={n_processes // n_nodes}"]
         command = [*spread(n_nodes), *command, *(meeting(n_nodes) if n_nodes > 1 else ["--standalone"])]
-        process = subprocess.Popen(
-            [*command, "-m", "gdyn.training.processes", str(call)],
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
+        command += ["-m", "gdyn.training.processes", str(call)]
         refused = None
-        try:
+        with guarded(command, stderr=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"}) as process:
             for line in process.stderr:
                 try:
                     level, message = json.loads(line)
@@ -90,15 +89,10 @@ def launch(function, n_processes, n_nodes, shared, arguments):
                     refused = refused or message
                 else:
                     LOG.log(level, "%s", message)
-        finally:
-            if process.poll() is None:
-                process.terminate()
-            status = process.wait()
-            process.stderr.close()
     if refused:
         raise InputError(refused)
-    if status:
-        raise RuntimeError(f"the training processes ended with status {status}")
+    if process.returncode:
+        raise RuntimeError(f"what starts the training processes {how_it_ended(process.returncode)}")
 
 
 def spread(n_nodes):

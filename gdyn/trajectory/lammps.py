@@ -6,7 +6,6 @@ import importlib.metadata
 import os
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
 from itertools import takewhile
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from gdyn.errors import InputError
 from gdyn.files import whole_file
+from gdyn.guard import guarded, how_it_ended
 from gdyn.logs import LOG, Progress
 
 
@@ -60,6 +60,8 @@ def executable(command):
 def simulate(deck, dump, log, command, run, simulate, trajectory, data=None):
     """Run a LAMMPS deck and wait for it; the dump appears under its name only once it is whole.
 
+    However this process ends, LAMMPS ends with it (:mod:`gdyn.guard`).
+
     Parameters
     ----------
     deck : LAMMPS input script; it writes its dump to ``${dump_file}`` and prints thermo lines that
@@ -95,17 +97,10 @@ def simulate(deck, dump, log, command, run, simulate, trajectory, data=None):
         for name, value in variables.items():
             words += ["-var", name, str(value)]
         LOG.info("starting %s", shlex.join(words))
-        # In a session of its own, so that LAMMPS ends with us even where a wrapper has started it.
-        with subprocess.Popen(
-            words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
-        ) as process:
-            try:
-                errors = _watch(process.stdout, steps)
-            except BaseException:
-                os.killpg(process.pid, signal.SIGKILL)
-                raise
+        with guarded(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+            errors = _watch(process.stdout, steps)
         if process.returncode != 0 or errors:
-            why = errors[-1] if errors else f"it ended with status {process.returncode}"
+            why = errors[-1] if errors else f"it {how_it_ended(process.returncode)}"
             raise InputError(f"{deck}: LAMMPS stopped: {why}; its log is {log}")
         if not temporary.exists():
             raise InputError(f"{deck}: LAMMPS ended well but wrote no dump; the deck has to write to ${{dump_file}}")

@@ -165,3 +165,53 @@ def test_a_changing_volume_is_told(tmp_path):
     path = written(tmp_path, np.zeros((50, 1, 3)), cells=cells)
     paths = read_paths(states_of(np.zeros((50, 1), int), 2), [path], "all")
     assert "the volume changes" in paths.flags[0]
+
+
+def test_transference_depends_on_what_is_at_rest(tmp_path):
+    """Ions and a solvent that drift at known speeds: the solvent's frame and that of the mass, by hand."""
+    rng = np.random.default_rng(3)
+    n = 3000
+    # A random force moves everything; Li, Cl and solvent answer with mobilities of their own.
+    push = np.cumsum(rng.standard_normal((n, 1, 3)), axis=0)
+    mobility = {"Li": 2.0, "Cl": -1.5, "O": 0.5}
+    elements = ["Li"] * 2 + ["Cl"] * 2 + ["O", "H", "H"] * 2
+    each = np.array([mobility["O" if name in "OH" else name] for name in elements])
+    charge = np.array([1.0, 1, -1, -1, -0.8, 0.4, 0.4, -0.8, 0.4, 0.4])
+    molecule = np.array([0, 0, 0, 0, 1, 1, 1, 2, 2, 2])
+    path = written(tmp_path, push * each[:, None], elements, charge, molecule)
+    states = states_of(rng.integers(0, 2, (n, 2)), 2, lag_ps=1.0)
+    charges = {"molecules": {"value": [1.0, 1.0], "low": [1.0, 1.0], "high": [1.0, 1.0]}}
+    found = run(tmp_path, states, path, charges, lags_ps=[1, 2, 4, 8])
+    mass = np.array([{"Li": 6.94, "Cl": 35.45, "O": 15.999, "H": 1.008}[name] for name in elements])
+    barycentre = (mass * each).sum() / mass.sum()
+    all_charge = (charge * each).sum()
+    by_hand = {"barycentric": 2 * (2.0 - barycentre) / all_charge, "solvent": 2 * (2.0 - 0.5) / all_charge}
+    assert abs(by_hand["barycentric"] - by_hand["solvent"]) > 0.1
+    for name, expected in by_hand.items():
+        assert found["collective"]["transference"][name]["value"] == pytest.approx(expected, rel=1e-4)
+    assert found["transference"]["value"] == pytest.approx(by_hand["barycentric"], rel=1e-4)
+    of_solvent = run(tmp_path, states, path, charges, lags_ps=[1, 2, 4, 8], reference="element O H")
+    assert of_solvent["transference"]["value"] == pytest.approx(by_hand["solvent"], rel=1e-4)
+    for name, expected in by_hand.items():
+        assert of_solvent["collective"]["transference"][name]["value"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_without_a_solvent_there_is_no_frame_of_one(tmp_path):
+    rng = np.random.default_rng(4)
+    positions = np.cumsum(rng.standard_normal((200, 4, 3)), axis=0)
+    path = written(tmp_path, positions, ["Li", "Li", "Cl", "Cl"], np.array([1.0, 1, -1, -1]), np.zeros(4, int))
+    charges = {"molecules": {"value": [1.0, 1.0], "low": [1.0, 1.0], "high": [1.0, 1.0]}}
+    found = run(tmp_path, states_of(rng.integers(0, 2, (200, 2)), 2, lag_ps=1.0), path, charges)
+    assert found["collective"]["transference"]["solvent"] is None
+    assert found["collective"]["transference"]["barycentric"]["value"] is not None
+    assert any("no neutral molecules" in flag for flag in found["flags"])
+
+
+def test_what_cannot_be_negative_has_no_negative_interval(tmp_path):
+    rng = np.random.default_rng(5)
+    labels, positions = walkers(60, 2, rng)
+    path = written(tmp_path, np.concatenate([positions, np.zeros((60, 1, 3))], axis=1), ["Li", "Li", "S"])
+    found = run(tmp_path, states_of(labels, 2, lag_ps=1.0), path, reference="element S")
+    for key in ("diffusion_m2_per_s", "contribution_percent", "joint_probability"):
+        assert min(x for row in found[key]["low"] for x in row if x is not None) >= 0, key
+    assert max(x for row in found["contribution_percent"]["high"] for x in row if x is not None) <= 100

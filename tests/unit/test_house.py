@@ -1,15 +1,21 @@
 """The house keeps its shape: floors, thin adapters, pinned environments."""
 
 import ast
+import json
 import re
 import subprocess
+import sys
 import tomllib
+from contextlib import suppress
+from importlib import metadata
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 FLOORS = {
-    "errors": 0, "units": 0, "files": 0, "logs": 0, "provenance": 0, "config": 0,
+    "errors": 0, "units": 0, "files": 0, "guard": 0, "logs": 0, "provenance": 0, "config": 0,
     "trajectory": 1, "store": 1, "statistics": 1,
     "graphs": 2,
     "networks": 3, "builders": 3,
@@ -27,6 +33,23 @@ BESIDE = {
     ("cli", "status"): True,
 }
 HEAVY = {"torch", "MDAnalysis", "snakemake", "lammps"}
+CONDA_NAMES = {"freud": "freud-analysis", "pytorch": "torch", "python-isal": "isal"}  # to those of PyPI
+ENVIRONMENTS = ("analyse", "simulate", "train", "trajectory")
+# Imports what it is told, for each rule, as if none of some modules were there; says which rules cannot.
+IMPORT_WITHOUT = """
+import json, sys
+rules, absent = json.load(sys.stdin)
+class Absent:
+    def find_spec(name, path=None, target=None):
+        if name.partition(".")[0] in absent:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Absent)
+for rule, imports in rules.items():
+    try:
+        exec(imports)
+    except ImportError as error:
+        print(f"{rule}: {error}")
+"""
 
 
 def modules(root):
@@ -37,10 +60,14 @@ def modules(root):
 
 def imports(path):
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        yield from imported_by(node)
+
+
+def imported_by(node):
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def floor_of(path, root):
@@ -126,7 +153,6 @@ def requirements(root):
 
 def test_conda_environments_agree_with_pyproject(root):
     needed = requirements(root)
-    names = {"freud": "freud-analysis", "pytorch": "torch", "python-isal": "isal"}
     files = sorted((root / "envs").glob("*.yaml"))
     used = set(re.findall(r'"\.\./envs/(\w+)\.yaml"', "".join(rules(root).values())))
     assert used == {path.stem for path in files}
@@ -136,8 +162,122 @@ def test_conda_environments_agree_with_pyproject(root):
             if name == "python":
                 assert pin == [">=3.11,<3.14"], path
             elif name not in ("pip", "lammps"):  # pip has no pin; LAMMPS counts its versions otherwise there
-                name = names.get(name, name).lower()
+                name = CONDA_NAMES.get(name, name).lower()
                 assert needed[name].lower() == name + pin[0], path
+
+
+def rules_in(environment, root):
+    """The rules of a conda environment, and the program of each."""
+    found = {
+        name: ast.parse((root / "workflow_scripts" / f"{name}.py").read_text())
+        for name, body in rules(root).items()
+        if f'"../envs/{environment}.yaml"' in body
+    }
+    assert found
+    return found
+
+
+def listed_in(environment, root):
+    """The packages that a conda environment lists, by their names on PyPI."""
+    lines = yaml.safe_load((root / "envs" / f"{environment}.yaml").read_text())["dependencies"]
+    names = [line.split()[0] for line in lines]
+    return {canonicalize_name(CONDA_NAMES.get(name, name)) for name in names}
+
+
+def with_requirements(packages):
+    """Some packages and all that they require in turn, as far as they are installed here."""
+    found, new = set(), set(packages)
+    while new:
+        found.add(name := new.pop())
+        with suppress(metadata.PackageNotFoundError):
+            required = map(Requirement, metadata.requires(name) or [])
+            needed = [one for one in required if one.marker is None or one.marker.evaluate({"extra": ""})]
+            new |= {canonicalize_name(one.name) for one in needed} - found
+    return found
+
+
+def packages_of_modules():
+    """The packages, by their names on PyPI, of every module that is installed here."""
+    return {module: set(map(canonicalize_name, of)) for module, of in metadata.packages_distributions().items()}
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_a_conda_environment_has_what_its_rules_import(root, environment):
+    there = with_requirements(listed_in(environment, root)) | {"gdyn"}
+    absent = [module for module, packages in packages_of_modules().items() if not packages & there]
+    assert "snakemake" in absent
+    statements = {
+        name: "\n".join(ast.unparse(node) for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom))
+        for name, tree in rules_in(environment, root).items()
+    }
+    command = [sys.executable, "-c", IMPORT_WITHOUT]
+    told = json.dumps([statements, absent])
+    run = subprocess.run(command, input=told, cwd=root, capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout) == (0, ""), run.stdout + run.stderr
+
+
+def cannot_do_without(node):
+    """What is imported below a node, within functions too, but for what may fail to be imported."""
+    yield from imported_by(node)
+    parts = list(ast.iter_child_nodes(node))
+    if isinstance(node, ast.Try):
+        caught = [name.id for h in node.handlers if h.type for name in ast.walk(h.type) if isinstance(name, ast.Name)]
+        if {"ImportError", "ModuleNotFoundError"} & set(caught):
+            parts = [*node.handlers, *node.orelse, *node.finalbody]
+    for part in parts:
+        yield from cannot_do_without(part)
+
+
+def modules_of_gdyn(name, root):
+    """The files that are read when ``name``, a module of gdyn or something in it, is imported."""
+    parts = name.split(".")
+    for end in range(1, len(parts) + 1):
+        path = root.joinpath(*parts[:end])
+        yield from (file for file in (path / "__init__.py", path.with_suffix(".py")) if file.is_file())
+
+
+def modules_of_others(tree, root):
+    """The modules, neither of gdyn nor of Python, that a program may come to import, and by what file."""
+    found, read, new = {}, set(), [("the adapter", tree)]
+    while new:
+        where, tree = new.pop()
+        for name in cannot_do_without(tree):
+            top = name.split(".")[0]
+            if top == "gdyn":
+                files = set(modules_of_gdyn(name, root)) - read
+                read |= files
+                new += [(str(file.relative_to(root)), ast.parse(file.read_text())) for file in files]
+            elif top not in sys.stdlib_module_names:
+                found.setdefault(top, where)
+    return found
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_a_conda_environment_lists_all_that_its_rules_may_come_to_import(root, environment):
+    listed, packages = listed_in(environment, root), packages_of_modules()
+    for rule, tree in rules_in(environment, root).items():
+        for module, where in modules_of_others(tree, root).items():
+            assert packages[module] & listed, f"rule {rule}: {where} imports {module}, not in envs/{environment}.yaml"
+
+
+def test_imports_within_functions_are_followed_and_optional_ones_are_not(root):
+    found = {}
+    for environment in ENVIRONMENTS:
+        for tree in rules_in(environment, root).values():
+            found |= modules_of_others(tree, root)
+    assert {"MDAnalysis", "freud"} <= set(found)  # within functions alone
+    assert "tensorboardX" not in found
+
+
+def test_every_figure_is_drawn_in_the_common_style(root):
+    drawn = {
+        f"{path.stem}.{node.name}": [ast.unparse(decorator) for decorator in node.decorator_list]
+        for path in (root / "gdyn/figures").glob("*.py")
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.FunctionDef) and (node.name.startswith("draw_") or node.name == "save")
+    }
+    assert "style.save" in drawn
+    assert not [name for name, decorators in drawn.items() if "styled" not in decorators]
 
 
 def test_constraints_pin_every_direct_dependency_and_name_no_host(root):

@@ -23,15 +23,19 @@ with job(snakemake):
 """
 
 
-def start(tmp_path, body):
+def start(tmp_path, body, hangup=signal.SIG_DFL):
     lines = "".join(f"    {line}\n" for line in body.splitlines())
+
+    def as_from_a_shell():  # tests in the background of one, or under nohup, would hand down that these are ignored
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.signal(signal.SIGHUP, hangup)
+
     return subprocess.Popen(
         [sys.executable, "-c", JOB + lines, str(tmp_path)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # Tests that run in the background of a shell would hand down that Ctrl-C is ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=as_from_a_shell,
     )
 
 
@@ -64,7 +68,7 @@ def test_a_defect_leaves_its_traceback_in_the_log(tmp_path):
     assert "ZeroDivisionError" in log
 
 
-@pytest.mark.parametrize(("number", "expected"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "expected"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
 def test_nothing_half_written_stays_after_a_signal(tmp_path, number, expected):
     body = f"with whole_file('{tmp_path}/out.h5') as path:\n    path.write_text('half')\n    time.sleep(60)"
     process = start(tmp_path, body)
@@ -75,6 +79,22 @@ def test_nothing_half_written_stays_after_a_signal(tmp_path, number, expected):
     status, said = end(process)
     assert status == expected
     assert "Traceback" not in said
+    assert [path.name for path in tmp_path.iterdir()] == ["logs"]
+
+
+def test_under_nohup_a_lost_terminal_ends_nothing(tmp_path):
+    process = start(tmp_path, "import os, signal\nos.kill(os.getpid(), signal.SIGHUP)\nLOG.info('on')", signal.SIG_IGN)
+    assert end(process) == (0, "koopman toy: hello\nkoopman toy: on\n")
+
+
+def test_a_second_signal_does_not_cut_the_cleaning_short(tmp_path):
+    body = (
+        f"import os, signal\nwith whole_file('{tmp_path}/out.h5') as path:\n    path.write_text('half')\n"
+        "    try:\n        os.kill(os.getpid(), signal.SIGHUP)\n        time.sleep(60)\n"
+        "    finally:\n        os.kill(os.getpid(), signal.SIGTERM)\n        LOG.info('cleaned')"
+    )
+    status, said = end(start(tmp_path, body))
+    assert (status, said) == (129, "koopman toy: hello\nkoopman toy: cleaned\n")
     assert [path.name for path in tmp_path.iterdir()] == ["logs"]
 
 

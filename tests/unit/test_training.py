@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 from helpers import train_an_epoch
+from worlds import report
 
 from gdyn.config.models import Network, Splits, Targets, Training, Trial
 from gdyn.errors import InputError
@@ -390,11 +391,17 @@ def test_killed_at_any_moment_a_training_loses_at_most_an_epoch(two_state_shards
         if process.exitcode == 0:
             break
         assert done > before
-        left = {path.name for path in folder.iterdir()} - {"progress.json"}
-        assert not [name for name in left if name.endswith(("model.pt", ".h5", ".json"))]
+        left = [path.name for path in folder.iterdir() if path.name != "progress.json"]
+        halves = [name for name in left if name.startswith(".unfinished-")]
+        assert not [name for name in {*left} - {*halves} if name.endswith(("model.pt", ".h5", ".json"))]
+        # Each kill leaves at most a half of one file, and that only until the next process writes the same.
+        assert len(halves) <= 2
+        assert len({name.split("-", 2)[2] for name in halves}) == len(halves)
         kills += 1
     assert kills == 20
+    (folder / ".unfinished-4711-resume.pt").touch()
     broken = run(*arguments)
+    assert not list(folder.glob(".unfinished-*"))
     for name, value in weights(whole["model"]).items():
         assert torch.equal(value, weights(broken["model"])[name]), name
 
@@ -467,3 +474,97 @@ def test_several_nodes_need_slurm(tmp_path, monkeypatch):
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
     with pytest.raises(InputError, match=r"training\.nodes: 2 nodes are asked for, but this is not a job of Slurm"):
         launch(train_an_epoch, 2, 2, tmp_path, {})
+
+
+def made_of_distances(folder, near, rng):
+    """Shards like those of ``two_state_shards`` whose target has its nearest neighbor at given distances."""
+    paths = []
+    for part, distances_of in enumerate(np.array_split(near, 2)):
+        n = len(distances_of)
+        frames = part * n + np.arange(n)
+        distances = 4.0 + 0.1 * rng.standard_normal((n, 3, 2))
+        distances[:, 0, 0] = distances[:, 1, 0] = distances_of
+        neighbors = np.array([[1, 2], [0, 2], [0, 1]])
+        paths.append(folder / f"0-{part}.h5")
+        about = {
+            "trajectory": 0,
+            "trajectory_frames": len(near),
+            "frame_interval_ps": 1.0,
+            "source_checksum": "sha256:0",
+        }
+        with graph_store.write(paths[-1], ["Li", "S", "S"], [[0]], [[1]], [[True]], **about) as append:
+            fields = [(np.arange(3), np.array([1, 3, 3]), neighbors, found) for found in distances]
+            append(fields, frames, frames * 1.0, np.zeros(n), np.zeros(n))
+    return paths
+
+
+@pytest.mark.parametrize("world", ["nothing slow", "mirror images"])
+def test_that_nothing_slow_is_found_is_a_finding(tmp_path, world):
+    """Where nothing outlasts the lag, or two states have the same distances, a training ends, and says so."""
+    rng = np.random.default_rng(5)
+    near = 2.0 + 0.1 * rng.standard_normal(6000)
+    if world == "nothing slow":
+        near += 1.5 * rng.integers(0, 2, 6000)
+    shards = made_of_distances(tmp_path, near, rng)
+    paths = run(shards, tmp_path / "run", training=TRAINING.model_copy(update={"max_epochs": 6}))
+    numbers = read_json(paths["numbers"])
+    assert numbers["validation_vamp2"] < 0.02
+    (finding,) = [problem for problem in numbers["problems"] if "noise floor" in problem]
+    if numbers["validation_vamp2"] <= numbers["noise_floor"]:
+        assert finding.startswith("at a lag of 5 ps nothing slower than ")
+        assert "mirror images" in finding
+    else:
+        assert "hardly above" in finding
+
+
+def test_targets_that_are_all_the_same_end_in_a_finding(tmp_path):
+    """Outputs that do not vary at all: no process, no crash, and a report that says so."""
+    rng = np.random.default_rng(6)
+    shards = made_of_distances(tmp_path, np.full(600, 2.0), rng)
+    for path in shards:
+        shard = GraphShard.read(path)
+        about = {"trajectory": 0, "trajectory_frames": 600, "frame_interval_ps": 1.0, "source_checksum": ""}
+        with graph_store.write(path, ["Li", "S", "S"], [[0]], [[1]], [[True]], **about) as append:
+            same = np.full((len(shard.frame), 3, 2), 3.0)
+            neighbors = np.array([[1, 2], [0, 2], [0, 1]])
+            fields = [(np.arange(3), np.array([1, 3, 3]), neighbors, found) for found in same]
+            append(fields, shard.frame, shard.time_ps, shard.segment, shard.window)
+    paths = run(shards, tmp_path / "run", training=TRAINING.model_copy(update={"max_epochs": 3}))
+    problems = read_json(paths["numbers"])["problems"]
+    assert problems[0].startswith("at a lag of 5 ps nothing ")
+    states = States.read(paths["states"])
+    assert np.ptp(states.probabilities, axis=0).max() < 1e-6
+    summary = report(tmp_path, [states.probabilities], 5.0)
+    assert summary["ck"]["outcome"] == "cannot say"
+    assert any("all states are the same in every frame" in sentence for sentence in summary["warnings"])
+
+
+@pytest.mark.parametrize("n_states", [3, 5])
+def test_more_states_than_there_are_end_in_a_report(two_state_shards, tmp_path, n_states):
+    """From the training to the last page; what the superfluous states are is said."""
+    _, shards = two_state_shards
+    trial = TRIAL.model_copy(update={"n_states": n_states})
+    paths = run(shards, tmp_path / "run", trial=trial)
+    outputs = {name: tmp_path / f"{name}-states.h5" for name in ("train", "validation", "test")}
+    predict(shards, [paths["model"]], outputs, 1, "cpu", SPLITS, TARGETS, 1000)
+    summary = report(tmp_path, [States.read(outputs["test"]).probabilities], 5.0)
+    assert summary["n_states"] == n_states
+    assert summary["warnings"]
+    resolved = [process["resolved"] for process in summary["timescales_ps"]]
+    assert sum(resolved) <= 1
+    assert len([s for s in summary["warnings"] if "is not resolved" in s or "do not determine" in s]) >= 1
+
+
+def test_a_model_is_applied_in_the_arithmetic_of_its_training(two_state_shards, tmp_path, caplog):
+    _, shards = two_state_shards
+    paths = run(shards, tmp_path / "run", training=TRAINING.model_copy(update={"max_epochs": 2}))
+    content = checkpoint.load(paths["model"])
+    assert content["precision"] == "float32"
+    found = {}
+    for precision in ("float32", "bfloat16", "tf32"):
+        checkpoint.save(paths["model"], content | {"precision": precision})
+        outputs = {name: tmp_path / f"{name}-{precision}.h5" for name in ("train", "validation", "test")}
+        predict(shards, [paths["model"]], outputs, 1, "cpu", SPLITS, TARGETS, 1000)
+        found[precision] = States.read(outputs["test"]).probabilities
+    assert 1e-5 < np.abs(found["bfloat16"] - found["float32"]).max() < 0.1
+    np.testing.assert_array_equal(found["tf32"], found["float32"])

@@ -1,0 +1,65 @@
+"""Numbers as a person reads them: to the digits that their error leaves."""
+
+import math
+
+NOTHING = "not known"
+TWO_DIGITS = (
+    3.55  # of the first digits of an error, up to which two of them are given (as the Particle Data Group does)
+)
+
+
+def rounded(value, low=None, high=None, unit=""):
+    """A number with its 95 % interval, rounded to its error: ``37.2 ps (31.9 to 43.5)``.
+
+    Parameters
+    ----------
+    value, low, high : numbers; None or not a number where there is none. Without an interval, three digits are given.
+    unit : put behind the number.
+    """
+    if not _known(value):
+        return NOTHING
+    unit = f" {unit}" if unit else ""
+    if not (_known(low) and _known(high)):
+        return f"{value:.3g}{unit} (no interval)"
+    place = decimals(0.5 * (high - low), value)
+    largest = max(map(abs, (value, low, high)))
+    at = _scientific if largest >= 1e5 or 0 < largest < 1e-3 else _plain
+    return f"{at(value, place)}{unit} ({at(low, place)} to {at(high, place)})"
+
+
+def decimals(error, value=0.0):
+    """How many decimals an error leaves of a number; negative where digits before the point are lost too."""
+    error = abs(error)
+    if not error > 0:
+        return 2 - math.floor(math.log10(abs(value))) if value else 2
+    power = math.floor(math.log10(error))
+    first = error / 10.0**power
+    return 1 - power if first < TWO_DIGITS else -power
+
+
+def time(ps, low=None, high=None):
+    """A time with its interval in ps, or in ns where it is long."""
+    if not _known(ps):
+        return NOTHING
+    scale, unit = (1e-3, "ns") if ps >= 1e4 else (1.0, "ps")
+    return rounded(ps * scale, *(x * scale if _known(x) else None for x in (low, high)), unit)
+
+
+def process_time(process):
+    """The timescale of a process, which says so where it is not resolved."""
+    text = time(*(process[part] for part in ("value", "low", "high")))
+    return text if process["resolved"] else f"{text}, not resolved"
+
+
+def _plain(value, place):
+    return f"{round(value, place):.{max(0, min(place, 15))}f}"
+
+
+def _scientific(value, place):
+    value = round(value, place)
+    power = math.floor(math.log10(abs(value))) if value else 0
+    return f"{value:.{max(0, min(place + power, 15))}e}" if value else "0"
+
+
+def _known(value):
+    return value is not None and math.isfinite(value)
