@@ -1,4 +1,4 @@
-# make env, demo, test, lint, bench, docs: see README.md and CONTRIBUTING.md.
+# make env, demo, test, fuzz, lint, bench, docs: see README.md and CONTRIBUTING.md.
 
 PYTHON ?= python3
 CORES ?= all
@@ -6,7 +6,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 SNAKEMAKE := $(BIN)/snakemake --profile config/profiles/default --cores $(CORES)
 
-.PHONY: env demo test test-slurm lint format bench docs clean
+.PHONY: env demo test test-slurm fuzz lint format bench docs clean
 
 env: $(INSTALLED)
 
@@ -31,6 +31,11 @@ test: env
 # On a real Slurm of two nodes on this machine: needs root, and installs Debian's slurm-wlm and munge if they are missing.
 test-slurm: env
 	$(BIN)/python -m pytest -rs tests/slurm
+
+# Whatever states a model gives, there is a report: 2000 made-up ones (an hour on one core; FUZZ=N for another number).
+FUZZ ?= 2000
+fuzz: env
+	GDYN_FUZZ=$(FUZZ) $(BIN)/python -m pytest tests/physics/test_any_states.py
 
 lint: env
 	$(BIN)/ruff check .

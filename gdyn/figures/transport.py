@@ -30,8 +30,8 @@ def draw_transport(result, transitions, displacements):
     left.plot(
         times, displacements["msd_A2"].iloc[-1] * times / times[-1], color=REFERENCE, lw=0.8, ls="--", label="slope 1"
     )
-    left.set(xlabel="time (ps)", ylabel="mean square displacement (Å²)", xscale="log")
-    _logarithmic(left, displacements["msd_A2"])
+    left.set(xlabel="time (ps)", ylabel="mean square displacement (Å²)")
+    _logarithmic(left, times, displacements["msd_A2"])
     left.legend(loc="upper left")
 
     share = np.array(result["contribution_percent"]["value"], float)
@@ -40,8 +40,8 @@ def draw_transport(result, transitions, displacements):
         look = {"lw": 1.3, "ls": "-"} if i == j else {"lw": 0.8, "ls": "--", "marker": ".", "ms": 2}
         right.plot(part["time_ps"], part["D_m2_per_s"], color=colour(i - 1), label=f"{i} → {j}", **look)
     right.axvline(result["lag_ps"], color="#9aa0a6", lw=0.8, ls=":")
-    right.set(xlabel="time (ps)", ylabel="D (m²/s)", xscale="log")
-    _logarithmic(right, transitions["D_m2_per_s"])
+    right.set(xlabel="time (ps)", ylabel="D (m²/s)")
+    _logarithmic(right, times, transitions["D_m2_per_s"])
     if n <= 3:
         right.legend(loc="lower left", ncols=n, fontsize=6)
 
@@ -65,8 +65,10 @@ def draw_transport(result, transitions, displacements):
     return figure
 
 
-def _logarithmic(axes, values):
-    """A logarithmic axis, where anything has moved."""
+def _logarithmic(axes, times, values):
+    """Logarithmic axes: of the times, and of the values where anything has moved."""
+    if len(np.unique(times)) > 1:
+        axes.set_xscale("log")
     if (values > 0).any():
         axes.set_yscale("log")
     else:

@@ -3,6 +3,7 @@
 import math
 
 NOTHING = "not known"
+ROUNDING = 1e-9  # relative, below which an error is none
 TWO_DIGITS = (
     3.55  # of the first digits of an error, up to which two of them are given (as the Particle Data Group does)
 )
@@ -30,7 +31,7 @@ def rounded(value, low=None, high=None, unit=""):
 def decimals(error, value=0.0):
     """How many decimals an error leaves of a number; negative where digits before the point are lost too."""
     error = abs(error)
-    if not error > 0:
+    if not error > ROUNDING * abs(value):
         return 2 - math.floor(math.log10(abs(value))) if value else 2
     power = math.floor(math.log10(error))
     first = error / 10.0**power

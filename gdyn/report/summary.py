@@ -32,6 +32,7 @@ UNITS = {
     "pcca": "1",
     "vamp2": "1",
     "ck_max_deviation": "1, probability",
+    "ck": "in words",
     "seeds": "1, counted",
     "seeds.timescales_ps": "ps",
     "sites": "1",

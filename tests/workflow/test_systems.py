@@ -86,7 +86,13 @@ def test_states_are_exported_as_a_dump(systems):
     first = [line.split() for line in lines[9 : 9 + len(ids)]]
     assert [int(row[0]) for row in first] == ids.tolist()
     np.testing.assert_allclose([[float(x) for x in row[7:]] for row in first], probabilities[0], atol=1e-4)
-    assert [int(row[6]) for row in first] == probabilities[0].argmax(1).tolist()
+    # Counted from 1 as everywhere else; the columns of probabilities begin with p0.
+    assert [int(row[6]) for row in first] == (probabilities[0].argmax(1) + 1).tolist()
+
+
+def test_who_asks_for_the_report_gets_the_dump_that_the_system_asks_for(systems):
+    planned = systems.planned("--forcerun", "export_dump", "results/peo_litfsi/report.pdf")
+    assert planned.get("export_dump") == 1
 
 
 def test_another_scale_is_another_system(systems):

@@ -11,6 +11,8 @@ import pandas as pd
 import pytest
 from pypdf import PdfReader
 
+from gdyn.report.rounding import rounded
+
 TRIAL = "n_states~2_lag_ps~10_width~16_convolutions~2_learning_rate~0.005"
 
 
@@ -174,7 +176,8 @@ def test_numbers_behind_figures_are_those_of_the_summary(toy, summary):
 def test_report_has_the_numbers_and_all_figures(toy, summary):
     pages = PdfReader(toy.results / "toy/report.pdf").pages
     text = " ".join(page.extract_text() for page in pages)
-    assert f"{summary['populations'][0]:.4f}" in text
+    between = [summary["populations_interval"][part][0] for part in ("low", "high")]
+    assert rounded(summary["populations"][0], *between) in text
     for number in range(1, 12):
         assert f"Figure {number}." in text
     for page in PdfReader(toy.results / "toy/figures/timescales.pdf").pages:
