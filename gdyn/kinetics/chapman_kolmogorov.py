@@ -6,7 +6,8 @@ from scipy.stats import t as student
 
 from gdyn.errors import InputError
 from gdyn.files import write_json, write_table
-from gdyn.kinetics.analysis import blocks_of, degenerate
+from gdyn.kinetics.analysis import blocks_of
+from gdyn.kinetics.flags import degenerate
 from gdyn.kinetics.koopman import koopman_matrix
 from gdyn.kinetics.uncertainty import PROBABILITY, bounded, with_interval
 from gdyn.logs import LOG

@@ -89,6 +89,11 @@ class States:
         """The model's lag time in frames."""
         return round(self.lag_ps / self.frame_interval_ps)
 
+    @property
+    def length_ps(self):
+        """How long all frames last together."""
+        return len(self.time_ps) * self.frame_interval_ps
+
     def of_trajectory(self, number):
         """The frames of one trajectory, and the target sets that are present in any of them."""
         mine = self.trajectory == number

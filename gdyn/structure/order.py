@@ -9,7 +9,9 @@ from gdyn.kinetics.analysis import blocks_of
 from gdyn.kinetics.uncertainty import PROBABILITY, interval, jackknife_weight
 from gdyn.store import States
 from gdyn.store.walk import each_frame
-from gdyn.structure.analysis import Profile, block_of_samples, frames_of, select_in_all
+from gdyn.structure.analysis import block_of_samples, frames_of
+from gdyn.structure.groups import select_in_all
+from gdyn.structure.profile import Profile
 
 BINS = 100  # of the order parameter, from -1 to 1
 VALLEY = 0.8  # of the lower of two peaks

@@ -12,7 +12,9 @@ from gdyn.files import read_json
 from gdyn.kinetics.sites import SiteNetwork
 from gdyn.store import TrajectoryStore
 from gdyn.store.walk import each_frame, each_trajectory, moment
-from gdyn.structure.analysis import analyse_structure, first_shell, surroundings_of_all
+from gdyn.structure.analysis import analyse_structure
+from gdyn.structure.groups import surroundings_of_all
+from gdyn.structure.shell import first_shell
 from gdyn.transport.displacement import read_paths
 
 CUBE = 14.0 * np.eye(3)

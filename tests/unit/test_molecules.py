@@ -10,7 +10,7 @@ from gdyn.errors import InputError
 from gdyn.store import TrajectoryStore
 from gdyn.store import trajectory as trajectory_store
 from gdyn.store.trajectory import Atoms
-from gdyn.structure.analysis import surroundings_of_all
+from gdyn.structure.groups import surroundings_of_all
 from gdyn.structure.surroundings import Shells
 from gdyn.trajectory.inspect import dump_facts
 from gdyn.trajectory.targets import target_sets

@@ -1,0 +1,144 @@
+"""What of a Koopman model is not to be trusted, in sentences."""
+
+import numpy as np
+from scipy.sparse.csgraph import connected_components
+
+from gdyn.kinetics.events import FEW
+from gdyn.kinetics.koopman import sorted_eigenvalues
+from gdyn.kinetics.uncertainty import INDEPENDENT
+from gdyn.statistics import present_rows
+from gdyn.trajectory.lag import lagged_frames
+
+STRANGE = 0.01  # of the surroundings, above which their being unlike those of the training is told
+ROUNDING = 1e-9  # of probabilities
+BEYOND = 100.0  # lengths of the data, beyond which no time is believed
+SAME_MATRIX = 0.01  # of probabilities, up to which two matrices count as one, whatever their intervals
+CONSTANT = 1e-6  # standard deviation of the probability of a state that is the same everywhere
+EMPTY = 1e-3  # population below which a state holds nearly nothing
+ALIKE = 0.999  # correlation of two states that are one and the same
+
+
+def flag(states, matrix, slow, blocks, scores, found):
+    """What in the model is not to be trusted: for each number of the summary a list of sentences."""
+    keys = ("populations", "koopman", "timescales_ps", "vamp2", "lifetimes_ps", "intervals")
+    flags = {key: [] for key in keys} | {"populations": of_populations(states, found)}
+    if np.isfinite(matrix).all():
+        flags["koopman"] = of_matrix(matrix)
+    else:
+        flags["koopman"] = [
+            f"the test frames do not determine a Koopman matrix of {len(matrix)} states at {states.lag_ps:g} ps, nor "
+            f"anything that follows from it: {degenerate(states)}"
+        ]
+    lag_ps = found["lag_ps"]
+    for number, (process, seen) in enumerate(zip(slow, found["transitions"], strict=True), start=1):
+        value, events = process["value"], seen["forward"] + seen["backward"]
+        why = "the frames do not determine its timescale"
+        if not np.isnan(value) and value <= lag_ps:
+            why = f"its timescale ({value:.3g} ps) is below the lag time"
+        elif not np.isnan(value) and not events:
+            why = "no target was seen to go from one end of it to the other"
+        elif value > BEYOND * states.length_ps:
+            why = f"its timescale is over {BEYOND:g} times longer than the frames"
+        elif np.isfinite(value) and np.isnan(process["low"]):
+            why = "some of the blocks of frames behind its interval do not determine it"
+        elif np.isfinite(value):
+            why = "its timescale is not significantly longer than the lag time"
+        if not process["resolved"]:
+            flags["timescales_ps"].append(f"process {number} is not resolved: {why}")
+        elif min(seen["forward"], seen["backward"]) < FEW:
+            flags["timescales_ps"].append(
+                f"process {number} rests on {seen['forward']} observed transitions and {seen['backward']} back"
+            )
+    slowest = slow[0]["value"]
+    if blocks.method == "time" and np.isfinite(slowest) and blocks.length_ps < INDEPENDENT * slowest:
+        flags["intervals"].append(
+            f"the stretches of time behind the intervals are {blocks.length_ps:.0f} ps long, under {INDEPENDENT:g} "
+            f"times the slowest timescale ({slowest:.0f} ps): the intervals are too narrow"
+        )
+    elif np.isfinite(slowest) and blocks.length_ps < slowest:
+        flags["timescales_ps"].append(
+            f"the frames last {blocks.length_ps:.0f} ps, less than the slowest timescale ({slowest:.0f} ps): it rests "
+            f"on many targets, few of which change their state, and on a beginning in equilibrium"
+        )
+    flags["lifetimes_ps"] = of_stays(states, found)
+    for name, value in scores.items():
+        if not value["value"] >= 3 * value["noise_floor"]:
+            flags["vamp2"].append(f"the VAMP-2 score of the {name} frames is hardly above its noise floor")
+    return {key: sentences for key, sentences in flags.items() if sentences}
+
+
+def of_populations(states, found):
+    """What is to be said of the populations."""
+    flags = []
+    if states.outside > STRANGE:
+        flags.append(
+            f"{100 * states.outside:.1f} % of the surroundings in the test frames are unlike any that the model was "
+            f"trained on, by distances or elements of neighbors: its states say little there"
+        )
+    soft, hard = (np.asarray(found[key]["value"]) for key in ("populations", "populations_assigned"))
+    for state in np.flatnonzero(soft < EMPTY):
+        flags.append(f"state {state + 1} holds nearly nothing ({soft[state]:.2g} of all): ask for fewer states")
+    error = np.nan_to_num(np.asarray(found["populations"]["high"]) - soft)
+    for state in np.flatnonzero(np.abs(hard - soft) > np.maximum(error, SAME_MATRIX)):
+        flags.append(
+            f"the population of state {state + 1} is {soft[state]:.3g} by probabilities but {hard[state]:.3g} where "
+            f"every target is in its most probable state, as in an exported dump: the states are not pure"
+        )
+    return flags
+
+
+def of_matrix(matrix):
+    """What is to be said of a Koopman matrix."""
+    flags, lowest = [], matrix.min()
+    if lowest < -ROUNDING:
+        i, j = np.unravel_index(matrix.argmin(), matrix.shape)
+        flags.append(f"the Koopman matrix has a negative entry ({lowest:.2g}, from state {i + 1} to {j + 1})")
+    eigenvalues = sorted_eigenvalues(matrix)[1:]
+    if np.abs(eigenvalues.imag).max() > 1e-9:
+        flags.append("the Koopman matrix has complex eigenvalues, as no process in equilibrium has: they are noise")
+    if np.abs(eigenvalues[0]) >= 1.0:
+        flags.append(
+            f"the Koopman matrix has a second eigenvalue of modulus {np.abs(eigenvalues[0]):.4g}, not below 1: "
+            f"the test frames show no relaxation of that process"
+        )
+    pieces, of_state = connected_components(matrix > ROUNDING, directed=True, connection="strong")
+    if pieces > 1:
+        apart = " and ".join(
+            "{" + ", ".join(str(i + 1) for i in np.flatnonzero(of_state == piece)) + "}" for piece in range(pieces)
+        )
+        flags.append(f"the states {apart} do not exchange targets both ways in these frames")
+    return flags
+
+
+def degenerate(states):
+    """Why states do not determine a Koopman matrix, as far as that can be seen."""
+    rows = present_rows(states.probabilities).astype(np.float64)
+    if not len(lagged_frames(states.segment, states.lag_frames)) or not len(rows):
+        return f"there is no pair of frames {states.lag_ps:g} ps apart"
+    constant = np.flatnonzero(rows.std(0) < CONSTANT)
+    if len(constant) == rows.shape[1]:
+        return (
+            "all states are the same in every frame, so nothing slower than the lag time was found; the lag may be "
+            "longer than all that happens, the states may be mirror images (a network that sees distances cannot tell "
+            "these apart), or the data too few"
+        )
+    if len(constant):
+        return f"state {constant[0] + 1} is the same in every frame; ask for fewer states"
+    i, j = np.unravel_index(np.argmax(np.triu(np.abs(np.corrcoef(rows.T)), 1)), 2 * (rows.shape[1],))
+    if np.abs(np.corrcoef(rows.T))[i, j] > ALIKE and rows.shape[1] > 2:
+        return f"states {i + 1} and {j + 1} are one and the same; ask for fewer states"
+    return "the states are not independent of each other; ask for fewer states"
+
+
+def of_stays(states, found):
+    """What is to be said of the mean times in the states."""
+    flags, values = [], np.asarray(found["lifetimes_ps"]["value"])
+    if found["no_generator"]:
+        flags.append(
+            f"mean times in states and first passages are counted from arrivals in their cores, not taken from the "
+            f"generator of the reversible matrix: {found['no_generator']}"
+        )
+    for state in np.flatnonzero(~(values <= BEYOND * states.length_ps)):
+        known = "no target was seen to leave it" if np.isinf(values[state]) else "these frames do not tell it"
+        flags.append(f"the mean time in state {state + 1} is not resolved: {known}")
+    return flags

@@ -1,0 +1,137 @@
+"""Which atoms are counted around the targets, known of all trajectories before any is counted."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gdyn.store.walk import each_frame, each_trajectory
+from gdyn.structure.shell import about_all, first_shell
+from gdyn.structure.surroundings import Shells
+from gdyn.trajectory.targets import NothingSelectedError, select_first
+
+COORDINATING = "coordinating atoms"
+FRAMES_OF_EVIDENCE = 100
+SAME_SHELL_A = 0.5
+RARE = 0.02  # of the atoms in the fullest first shell, below which a few stray ones are none
+
+
+@dataclass
+class Surroundings:
+    """What of a trajectory is counted around its targets: fixed over its frames.
+
+    groups : (groups, atoms) bool, in the same order for all trajectories; the last one are the coordinating atoms.
+    atoms : (charge_e, molecule, coordinating), as :meth:`Shells.add` takes them.
+    centres : (atoms,) bool, from which the distances are, if they are of a target.
+    """
+
+    groups: np.ndarray
+    atoms: tuple
+    centres: np.ndarray
+
+
+@dataclass
+class AllSurroundings:
+    """Those of all trajectories of a system.
+
+    of : {number of a trajectory: its Surroundings}
+    names : of the groups; the last one are the coordinating atoms.
+    coordinating : what these are, in words.
+    charged, has_molecules : whether charges and molecules are known in every trajectory.
+    """
+
+    of: dict
+    names: list
+    coordinating: str
+    charged: bool
+    has_molecules: bool
+
+
+def surroundings_of_all(states, trajectories, frames, structure, edges_A):
+    """What is counted around the targets, from all trajectories before any is counted.
+
+    A group may be missing in some of the trajectories, such as an element that only one of them has, but not in all.
+
+    Raises
+    ------
+    InputError : a selection is wrong, or empty in every trajectory.
+    """
+    elements, selections = set(), {"structure.centres": structure.centres}
+    for stretch in each_trajectory(states, trajectories, frames):
+        elements |= set(stretch.store.atoms.element)
+    groups = structure.groups or {name: None for name in sorted(elements)}
+    selections |= {f"structure.groups.{name}": text for name, text in groups.items() if text is not None}
+    if structure.coordinating:
+        binding, words = None, f"'{structure.coordinating}'"
+        selections["structure.coordinating"] = structure.coordinating
+    else:
+        binding = coordinating_elements(states, trajectories, frames, sorted(elements), edges_A, structure)
+        words = " and ".join(binding)
+    known, found, charged, has_molecules = select_in_all(states, trajectories, frames, selections), {}, True, True
+    for stretch in each_trajectory(states, trajectories, frames):
+        atoms, mine = stretch.store.atoms, known[stretch.number]
+        of_groups = [mine.get(f"structure.groups.{name}", atoms.element == name) for name in groups]
+        coordinating = mine["structure.coordinating"] if binding is None else np.isin(atoms.element, binding)
+        molecule = atoms.molecule_index if atoms.has_molecules else np.full(len(atoms), -1)
+        charge = np.zeros(len(atoms)) if atoms.charge_e is None else atoms.charge_e
+        found[stretch.number] = Surroundings(
+            np.array([*of_groups, coordinating]),
+            (charge, molecule.astype(np.int64), coordinating),
+            mine["structure.centres"],
+        )
+        charged &= atoms.charge_e is not None
+        has_molecules &= atoms.has_molecules
+    return AllSurroundings(found, [*groups, COORDINATING], words, charged, has_molecules)
+
+
+def select_in_all(states, trajectories, frames, selections):
+    """Evaluate selections (by key of the configuration) in every trajectory: {number: {key: (atoms,) bool}}.
+
+    Raises
+    ------
+    InputError : one is wrong, or selects nothing in any of the trajectories.
+    """
+    found, empty = {}, {}
+    for stretch in each_trajectory(states, trajectories, frames):
+        mine = found[stretch.number] = {}
+        for key, selection in selections.items():
+            mine[key] = np.zeros(len(stretch.store.atoms), bool)
+            try:
+                mine[key][select_first(stretch.store, selection, key)] = True
+            except NothingSelectedError as error:
+                empty[key] = error
+    for key, error in empty.items():
+        if not any(mine[key].any() for mine in found.values()):
+            raise error
+    return found
+
+
+def coordinating_elements(states, trajectories, frames, elements, edges_A, structure):
+    """The elements whose atoms bind the targets, by evidence: those whose first peak around them is nearest and sharp.
+
+    On at most 100 frames. Another element counts too where its own first peak, as sharp, is no more than 0.5 A farther
+    out: two kinds of atoms that coordinate are at about the same distance, and what is bonded to one of them is not.
+
+    Returns
+    -------
+    list of names
+    """
+    shells = Shells.empty(edges_A, 1, 1, len(elements))
+    few = frames[:: max(1, -(-len(frames) // FRAMES_OF_EVIDENCE))]
+    centres_of = select_in_all(states, trajectories, frames, {"structure.centres": structure.centres})
+    for now in each_frame(states, trajectories, few):
+        atoms, sets = now.store.atoms, np.full(len(now.store.atoms), -1)
+        sets[now.targets] = now.sets
+        centres = now.targets[centres_of[now.number]["structure.centres"][now.targets]]
+        nothing = np.zeros(len(atoms)), np.full(len(atoms), -1), np.zeros(len(atoms), bool)
+        groups = np.array([atoms.element == name for name in elements])
+        one, block = np.ones((len(centres), 1)), np.zeros(len(centres), np.int64)
+        shells.add(now.positions, now.cell, now.store.periodic, centres, one, block, groups, nothing, sets)
+    whole = shells.part(slice(None))
+    peaks = {name: first_shell(edges_A, *about_all(whole, g)) for g, name in enumerate(elements)}
+    within = {name: whole.counts[0, g][edges_A[1:] <= peaks[name].end_A].sum() for g, name in enumerate(elements)}
+    sharp = [name for name in elements if peaks[name].clear and within[name] >= RARE * max(within.values())]
+    sharp = sharp or [name for name in elements if np.isfinite(peaks[name].peak_A)]
+    if not sharp:
+        return elements
+    nearest = min(sharp, key=lambda name: peaks[name].peak_A)
+    return [name for name in sharp if peaks[name].peak_A <= peaks[nearest].peak_A + SAME_SHELL_A]

@@ -1,0 +1,69 @@
+"""Where the first shell around the targets ends."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import gaussian_filter1d
+
+SMOOTHING_A = 0.08  # of the distribution whose minimum ends the first shell
+FEWEST = 10  # atoms that a peak is made of
+LEAST_PEAK = 0.3  # of the highest place of a distribution, to be its first peak
+RISE = 0.1  # of the mean density, from which on a distribution has risen again
+FLAT = 0.01  # of the mean density, up to which places are equally low
+CLEAR = 0.5  # of the peak, that a minimum may be high
+
+
+@dataclass
+class FirstShell:
+    """The first peak of a distribution and the minimum behind it, A; ``clear`` if it is one."""
+
+    peak_A: float
+    end_A: float
+    clear: bool
+
+
+def about_all(whole, group):
+    """Atoms of a group in each shell about all targets, and how many there would be if they were everywhere alike."""
+    counts = whole.counts[:, group].sum(0)
+    return counts, whole.density[:, group].sum() * 4 / 3 * np.pi * np.diff(whole.edges_A**3)
+
+
+def first_shell(edges_A, counts, expected):
+    """Where the first shell of a distribution ends: its lowest place between the first peak and what comes next.
+
+    What comes next is where the distribution has risen again, by 0.1 of the mean density and by three times its noise:
+    a ripple on a slope is no minimum. It is clear where it rises at all, and is no more than half as high as the peak.
+
+    Parameters
+    ----------
+    edges_A : (bins + 1,)
+    counts, expected : (bins,) of :func:`about_all`
+
+    Returns
+    -------
+    FirstShell : its peak is not a number where there is none; then, and where nothing comes next, the shell ends at the
+        lowest place that there is behind the peak.
+    """
+    step = edges_A[1] - edges_A[0]
+    width = SMOOTHING_A / step
+    with np.errstate(invalid="ignore", divide="ignore"):
+        g = gaussian_filter1d(np.nan_to_num(counts / expected), width)
+        samples = gaussian_filter1d(counts, width) * 2.0 * np.sqrt(np.pi) * width
+        noise = g / np.sqrt(np.maximum(samples, 1.0))
+    middle = edges_A[:-1] + 0.5 * step
+    highest = g[samples >= FEWEST].max(initial=0.0)
+    inner = slice(1, -1)
+    peaks = (g[inner] >= g[:-2]) & (g[inner] > g[2:]) & (g[inner] > LEAST_PEAK * highest) & (samples[inner] >= FEWEST)
+    peaks = np.flatnonzero(peaks) + 1
+    if not len(peaks):
+        return FirstShell(np.nan, float(edges_A[-1]), False)
+    lowest = np.minimum.accumulate(g[peaks[0] :])
+    # Another peak on the way, before anything like a minimum, belongs to the same shell.
+    rises = np.flatnonzero(g[peaks[0] :] - lowest > np.maximum(RISE, 3.0 * noise[peaks[0] :]))
+    until = peaks[0] + (rises[0] if len(rises) else len(lowest) - 1)
+    behind = slice(peaks[0], until + 1)
+    least = g[behind].min()
+    top = g[behind].max()
+    flat = np.flatnonzero(g[behind] <= least + FLAT * min(top, 1.0)) + peaks[0]
+    clear = bool(len(rises) and least <= CLEAR * top)
+    return FirstShell(float(middle[peaks[0]]), float(middle[flat].mean()), clear)
