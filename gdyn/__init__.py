@@ -12,7 +12,7 @@ The package is a set of floors; imports only go down:
 3           ``networks``
 2           ``graphs``
 1           ``trajectory``, ``store``
-0           ``config``, ``errors``, ``units``, ``files``, ``guard``, ``logs``, ``provenance``
+0           ``config``, ``errors``, ``units``, ``files``, ``guard``, ``logs``, ``provenance``, ``rounding``
 ==========  =====================================================================================
 
 Inside gdyn lengths are in A, times in ps, charges in e, temperatures in K and energies in eV.

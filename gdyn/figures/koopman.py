@@ -3,6 +3,7 @@
 import numpy as np
 
 from gdyn.figures.style import colour, label_panel, new_figure, styled
+from gdyn.rounding import brief_time
 
 PROCESSES = ("#4a4f55", "#8b9299", "#c2c7cc")
 
@@ -60,7 +61,8 @@ def draw_koopman(model):
         value = vectors["value"][process]
         error = np.abs(np.stack([vectors["low"][process], vectors["high"][process]]) - value)
         timescale = model["timescales_ps"][process]
-        label = f"{timescale['value']:.3g} ps" if timescale["resolved"] else "not resolved"
+        label = brief_time(*(timescale[part] for part in ("value", "low", "high")))
+        label = label if timescale["resolved"] else "not resolved"
         right.bar(x, value, width * 0.9, color=PROCESSES[process % len(PROCESSES)], label=label)
         right.errorbar(x, value, error, fmt="none", ecolor="#202124", lw=0.9, capsize=2)
     right.axhline(0, color="#202124", lw=0.7)

@@ -10,8 +10,8 @@ from pypdf import PageObject, PdfReader, PdfWriter, Transformation
 
 from gdyn.figures import style
 from gdyn.files import read_json, whole_file
-from gdyn.report.rounding import process_time, rounded, time
 from gdyn.report.summary import verdict
+from gdyn.rounding import process_time, rounded, time
 
 A4_INCH = (8.27, 11.69)
 MARGIN_INCH = 0.6

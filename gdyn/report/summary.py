@@ -5,10 +5,10 @@ from itertools import chain
 import numpy as np
 
 import gdyn
+from gdyn import rounding
 from gdyn.files import read_json, write_json
 from gdyn.logs import LOG
 from gdyn.provenance import settings_checksum
-from gdyn.report import rounding
 from gdyn.store import TrajectoryStore
 
 WEAK = 0.2  # of probabilities, that a Chapman-Kolmogorov test would not see

@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 FLOORS = {
-    "errors": 0, "units": 0, "files": 0, "guard": 0, "logs": 0, "provenance": 0, "config": 0,
+    "errors": 0, "units": 0, "files": 0, "guard": 0, "rounding": 0, "logs": 0, "provenance": 0, "config": 0,
     "trajectory": 1, "store": 1, "statistics": 1,
     "graphs": 2,
     "networks": 3, "builders": 3,

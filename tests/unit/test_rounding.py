@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from gdyn.kinetics.uncertainty import POSITIVE, PROBABILITY, bounded, interval
-from gdyn.report.rounding import process_time, rounded, time
+from gdyn.rounding import process_time, rounded, time
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from pypdf import PdfReader
 
-from gdyn.report.rounding import rounded
+from gdyn.rounding import rounded
 
 TRIAL = "n_states~2_lag_ps~10_width~16_convolutions~2_learning_rate~0.005"
 

@@ -3,7 +3,8 @@
 import math
 
 NOTHING = "not known"
-ROUNDING = 1e-9  # relative, below which an error is none
+NANOSECONDS_PS = 1e4  # from which on times are told in ns
+ROUNDING = 1e-12  # relative, below which an error is none
 TWO_DIGITS = (
     3.55  # of the first digits of an error, up to which two of them are given (as the Particle Data Group does)
 )
@@ -42,8 +43,13 @@ def time(ps, low=None, high=None):
     """A time with its interval in ps, or in ns where it is long."""
     if not _known(ps):
         return NOTHING
-    scale, unit = (1e-3, "ns") if ps >= 1e4 else (1.0, "ps")
+    scale, unit = (1e-3, "ns") if ps >= NANOSECONDS_PS else (1.0, "ps")
     return rounded(ps * scale, *(x * scale if _known(x) else None for x in (low, high)), unit)
+
+
+def brief_time(ps, low=None, high=None):
+    """The time alone, to the digits that its error leaves; three where that is not known."""
+    return time(ps, low, high).partition(" (")[0]
 
 
 def process_time(process):
