@@ -13,6 +13,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,6 +21,44 @@ from pathlib import Path
 GRACE_S = 5.0  # between asking to end and killing
 ASKED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 PR_SET_CHILD_SUBREAPER = 36  # of linux/prctl.h
+
+
+def end_with(program, every_s=1.0):
+    """Ask ourselves to end (SIGTERM) when a program that has started us, however far back, is no more.
+
+    So that a job whose Snakemake was killed does not go on beside that of the next one. Where there is no /proc, or no
+    such ancestor, nothing is done.
+
+    Parameters
+    ----------
+    program : its name, as Python runs it: a script of that name, or a module.
+    every_s : how often to look.
+    """
+    watched, ancestor = [], os.getppid()
+    while ancestor > 1 and (about := _process(ancestor)):
+        parent, begin = about
+        with suppress(OSError):
+            words = Path(f"/proc/{ancestor}/cmdline").read_bytes().decode(errors="replace").split("\0")
+            if Path(words[0]).name.startswith("python") and program in [Path(word).name for word in words[1:4]]:
+                watched.append((ancestor, begin))
+        ancestor = parent
+
+    def look():
+        while all((about := _process(number)) and about[1] == begin for number, begin in watched):
+            time.sleep(every_s)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    if watched:
+        threading.Thread(target=look, daemon=True).start()
+
+
+def _process(number):
+    """Of a process that lives: the number of its parent, and when it began, which numbers that are used again tell."""
+    try:
+        words = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if words[0] == "Z" else (int(words[1]), words[19])
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from gdyn.errors import GdynError
+from gdyn.guard import end_with
 
 LOG = logging.getLogger("gdyn")
 
@@ -50,6 +51,7 @@ def job(snakemake):
     signal.signal(signal.SIGTERM, _leave)
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
         signal.signal(signal.SIGHUP, _leave)
+    end_with("snakemake")
     try:
         yield
     except GdynError as error:

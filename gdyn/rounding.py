@@ -11,7 +11,7 @@ TWO_DIGITS = (
 
 
 def rounded(value, low=None, high=None, unit=""):
-    """A number with its 95 % interval, rounded to its error: ``37.2 ps (31.9 to 43.5)``.
+    """A number with its 95 % interval, rounded to its error: ``37 ps (32 to 44)``.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ def rounded(value, low=None, high=None, unit=""):
     unit = f" {unit}" if unit else ""
     if not (_known(low) and _known(high)):
         return f"{value:.3g}{unit} (no interval)"
-    place = decimals(0.5 * (high - low), value)
+    place = decimals(min(high - value, value - low) or 0.5 * (high - low), value)
     largest = max(map(abs, (value, low, high)))
     at = _scientific if largest >= 1e5 or 0 < largest < 1e-3 else _plain
     return f"{at(value, place)}{unit} ({at(low, place)} to {at(high, place)})"
@@ -59,13 +59,17 @@ def process_time(process):
 
 
 def _plain(value, place):
-    return f"{round(value, place):.{max(0, min(place, 15))}f}"
+    place = max(place, -_power(value))
+    return f"{round(value, place) + 0.0:.{max(0, min(place, 15))}f}"
 
 
 def _scientific(value, place):
-    value = round(value, place)
-    power = math.floor(math.log10(abs(value))) if value else 0
-    return f"{value:.{max(0, min(place + power, 15))}e}" if value else "0"
+    return f"{value:.{max(0, min(place + _power(value), 15))}e}" if value else "0"
+
+
+def _power(value):
+    """Of ten, of the first digit of a number: at least that digit is told. None of zero."""
+    return math.floor(math.log10(abs(value))) if value else 15
 
 
 def _known(value):

@@ -8,7 +8,7 @@ import pandas as pd
 
 from gdyn.config import Trial
 from gdyn.files import read_json, whole_file, write_json, write_table
-from gdyn.kinetics.analysis import blocks_of, flat_timescales
+from gdyn.kinetics.analysis import blocks_of, flat_timescales, process_timescales
 from gdyn.kinetics.chapman_kolmogorov import tested
 from gdyn.kinetics.koopman import slowest_timescale
 from gdyn.logs import LOG
@@ -25,7 +25,8 @@ def select(
     """Choose a model and copy it to its place.
 
     For each number of states and lag time the best model is the one of highest VAMP-2 score on the
-    whole validation set, over all other hyperparameters and seeds. Among these, the first that holds is taken, fewest
+    whole validation set, over all other hyperparameters and seeds, of those whose states determine a Koopman matrix if
+    there are any. Among these, the first that holds is taken, fewest
     states and then shortest lag first: it passes the Chapman-Kolmogorov test on the validation frames, and its
     timescales are flat beyond its lag. Where none does, the one that deviates least in the test. Models whose score is
     not above its noise floor are taken only where there are no others.
@@ -45,7 +46,7 @@ def select(
     for run in runs:
         run["trial"] = Trial(**run["trial"])
     best = {}
-    for run in sorted(runs, key=lambda run: -run["validation_vamp2"]):
+    for run in sorted(runs, key=lambda run: (not has_matrix(run), -run["validation_vamp2"])):
         best.setdefault((run["trial"].n_states, run["trial"].lag_ps), run)
     candidates = [judge(run, kinetics) for _, run in sorted(best.items())]
     wanted = [c for c in candidates if all(value in (None, c[key]) for key, value in selection.model_dump().items())]
@@ -80,12 +81,18 @@ def select(
     )
 
 
+def has_matrix(run):
+    """Whether the validation states of a model determine a Koopman matrix."""
+    return np.isfinite(slowest_timescale(States.read(run["states"])))
+
+
 def judge(run, kinetics):
     """Test the best model of a number of states and a lag time on its validation frames."""
     states = States.read(run["states"])
     blocks = blocks_of(states, kinetics)
     test = tested(states, kinetics.chapman_kolmogorov_steps, blocks)
     known = np.isfinite(test["max_deviation"]["value"])
+    resolved = any(process["resolved"] for process in process_timescales(states, states.lag_frames, blocks))
     flat = flat_timescales(states, blocks) if known else {"flat": False, "largest_change": None}
     return {
         "n_states": run["trial"].n_states,
@@ -99,7 +106,8 @@ def judge(run, kinetics):
         "ck_reason": test["reason"],
         "ck_max_deviation": test["max_deviation"]["value"] if known else None,
         **flat,
-        "holds": test["passed"] and flat["flat"] is not False,
+        "resolved": resolved,
+        "holds": test["passed"] and resolved and flat["flat"] is not False,
     }
 
 
@@ -216,6 +224,8 @@ def _verdict(candidate):
         return f"could not be tested on the validation frames ({candidate['ck_reason']})"
     if not candidate["ck_passed"]:
         return f"does not pass the Chapman-Kolmogorov test (largest deviation {candidate['ck_max_deviation']:.3f})"
+    if not candidate["resolved"]:
+        return "passes the Chapman-Kolmogorov test, but has no process that is resolved at its lag time"
     if candidate["flat"] is None:
         return "passes the Chapman-Kolmogorov test; at longer lags there are too few frames to see its timescales"
     if not candidate["flat"]:

@@ -454,6 +454,15 @@ class Structure(Section):
     representatives: Count = 3
     """How many typical surroundings of each state are written and drawn."""
 
+    @model_validator(mode="after")
+    def _shell_is_counted(self):
+        if self.first_shell_A and self.first_shell_A > self.max_A:
+            raise ValueError(
+                f"first_shell_A: {self.first_shell_A:g} A is beyond max_A ({self.max_A:g} A), up to which is counted; "
+                f"raise max_A"
+            )
+        return self
+
 
 class Transport(Section):
     """Which transitions carry diffusion and conduction."""

@@ -50,7 +50,7 @@ def draw_chapman_kolmogorov(test):
         axes.set_ylim(-0.05, 1.05)
     panels[0, 0].legend(loc="lower left")
     if test["outcome"] == "cannot say":
-        figure.suptitle("\n".join(wrap(f"no test: {test['reason']}", max(30, round(22 * size * n)))), fontsize=7)
+        figure.suptitle("\n".join(wrap(f"no test: {test['reason']}", max(30, round(14 * size * n)))), fontsize=7)
     figure.supxlabel("lag time (ps)", fontsize=8.5)
     figure.supylabel("probability", fontsize=8.5)
     return figure

@@ -95,7 +95,8 @@ def draw_profile(profile, section):
     total = profile.groupby("place_A")["share"].sum()
     for state, part in profile.groupby("state"):
         top.fill_between(part["place_A"], part["low"], part["high"], color=colour(state - 1), alpha=0.2, lw=0)
-        top.plot(part["place_A"], part["probability"], color=colour(state - 1), lw=1.2, label=f"state {state}")
+        look = {"marker": "."} if part["probability"].notna().mean() < 0.5 else {}  # a line needs two neighbors
+        top.plot(part["place_A"], part["probability"], color=colour(state - 1), lw=1.2, label=f"state {state}", **look)
         bottom.plot(part["place_A"], 100 * part["share"], color=colour(state - 1), lw=1.0)
     bottom.plot(total.index, 100 * total, color=REFERENCE, lw=0.8, ls="--", label="all")
     top.set(ylabel="probability of the state", ylim=(-0.03, 1.25))

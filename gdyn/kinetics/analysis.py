@@ -8,20 +8,22 @@ import pandas as pd
 from gdyn.errors import InputError
 from gdyn.files import write_json, write_table
 from gdyn.kinetics.events import transitions
-from gdyn.kinetics.flags import BEYOND, SAME_MATRIX, flag
+from gdyn.kinetics.flags import BEYOND, EMPTY, flag
 from gdyn.kinetics.koopman import (
     koopman_matrix,
     koopman_of,
     left_eigenvectors,
+    nearest_reversible,
     reversible_of,
     slowest_timescale,
     stationary_distribution,
     timescales,
     transition_matrix,
 )
-from gdyn.kinetics.rates import counted, counted_rates, first_passage_times, generator_of, mean_stays, misfit
+from gdyn.kinetics.rates import cores, counted, counted_rates, first_passage_times, generator_of, mean_stays, misfit
 from gdyn.kinetics.uncertainty import PROBABILITY, Blocks, Estimate, with_interval
 from gdyn.logs import LOG
+from gdyn.rounding import brief_time as time
 from gdyn.statistics import (
     Covariances,
     match_states,
@@ -34,6 +36,8 @@ from gdyn.statistics import (
 from gdyn.store import States
 from gdyn.units import multiple
 
+SAME_SHARE = 0.05  # of what leaves a state within the lag, by which two matrices may differ besides their intervals
+CERTAIN = 0.5  # of the frames of a state, in which a target has to be in its core for its visits to be counted
 LARGEST_CHANGE = np.log(1.1)  # of a timescale beyond the lag, that still counts as none
 VAMP2_CONVENTION = "means removed: at most n_states - 1; deeptime's score is larger by 1"
 
@@ -122,27 +126,20 @@ def of_reversible(covariances, states, blocks):
     ``counted_lifetimes_ps``, each with its interval, and ``rates_from``, which is ``generator`` or ``counted``, with
     ``no_generator``, why it is not the first.
     """
-    n, lag_ps = states.probabilities.shape[-1], states.lag_ps
-    joints = covariances.jackknife(Covariances.together).map_or_nan(reversible_of, (n, n))
+    n, lag_ps, frame_ps = states.probabilities.shape[-1], states.lag_ps, states.frame_interval_ps
+    together = covariances.jackknife(Covariances.together)
+    joints = together.map_or_nan(reversible_of, (n, n))
     matrices = joints.map(transition_matrix).interval(within=PROBABILITY)
-    counts = Estimate.of(counted, states, blocks).jackknife(lambda parts: np.sum(parts, axis=0))
-    by_counting = counts.map(lambda number: counted_rates(number, states.frame_interval_ps))
-    rates, reason = joints.map_or_nan(lambda joint: generator_of(joint, lag_ps), (n, n)), None
-    if not np.isfinite(matrices["value"]).all():
-        reason = "there is none, as some states are not told apart, or left for good"
-    elif np.isnan(rates.whole).all():
-        reason = "a process has decayed within the lag time, so that the matrix has no logarithm"
-    else:
-        wrong = np.abs(misfit(rates.whole, matrices["value"], lag_ps))
-        error = np.nan_to_num(np.maximum(matrices["high"] - matrices["value"], matrices["value"] - matrices["low"]))
-        i, j = np.unravel_index((wrong - np.maximum(error, SAME_MATRIX)).argmax(), wrong.shape)
-        if wrong[i, j] > max(error[i, j], SAME_MATRIX):
-            reason = (
-                f"its logarithm has negative rates, without which it is wrong by {wrong[i, j]:.2g} "
-                f"from state {i + 1} to {j + 1}"
-            )
+    counts, uncounted = counts_of(states, blocks)
+    by_counting = counts.map(lambda number: counted_rates(number, frame_ps))
+    of_cores = counts.map_or_nan(lambda number: generator_of(nearest_reversible(number), frame_ps), (n, n))
+    if not np.isfinite(of_cores.whole).any():
+        of_cores = by_counting
+    rates = joints.map_or_nan(lambda joint: generator_of(joint, lag_ps), (n, n))
+    raw = together.map_or_nan(koopman_of, (n, n)).interval()
+    reason = why_no_generator(rates, of_cores, matrices, raw, lag_ps)
     if reason:
-        rates = by_counting
+        rates = of_cores
     stays, passages = rates.map(mean_stays), rates.map(first_passage_times)
     return {
         "reversible": matrices,
@@ -154,7 +151,54 @@ def of_reversible(covariances, states, blocks):
         "counted_lifetimes_ps": by_counting.map(mean_stays).interval(logarithmic=True),
         "rates_from": "counted" if reason else "generator",
         "no_generator": reason,
+        "not_counted": uncounted,
     }  # fmt: skip
+
+
+def counts_of(states, blocks):
+    """Stays and moves between the cores of the states, from all blocks but one in turn, and why there are none, if so.
+
+    Where a state that holds anything is certain nowhere, the times spent in it would count as spent in others.
+    """
+    n = states.probabilities.shape[-1]
+    least = cores(states.probabilities)
+    counts = Estimate.of(lambda p, s: counted(p, s, least), states, blocks)
+    rows = present_rows(states.probabilities)
+    most = rows.argmax(1)
+    for state in np.flatnonzero(mean_population(states.probabilities) >= EMPTY):
+        certain = rows[most == state, state] > least[state]
+        if not len(certain) or certain.mean() < CERTAIN:
+            nothing = Estimate(np.full((n, n), np.nan), [None] * len(counts.samples), without_one=True)
+            return nothing, f"targets are seldom in state {state + 1} for certain"
+    return counts.jackknife(lambda parts: np.sum(parts, axis=0)), None
+
+
+def why_no_generator(rates, of_cores, matrices, raw, lag_ps):
+    """Why the rates of the reversible matrix are not to be used, or None.
+
+    Parameters
+    ----------
+    rates, of_cores : Estimates of the rates of the reversible matrix, and of those between cores.
+    matrices, raw : the reversible matrix and the Koopman matrix, each with its interval.
+    """
+    if not np.isfinite(matrices["value"]).all():
+        return "there is none, as some states are not told apart, or left for good"
+    if np.isnan(rates.whole).all():
+        return "a process has decayed within the lag time, so that the matrix has no logarithm"
+    wrong = np.abs(misfit(rates.whole, raw["value"], lag_ps))
+    allowed = np.nan_to_num(raw["high"] - raw["low"]) + SAME_SHARE * (1.0 - np.diag(raw["value"]))[:, None]
+    i, j = np.unravel_index((wrong - allowed).argmax(), wrong.shape)
+    if wrong[i, j] > allowed[i, j]:
+        return f"its rates do not give the Koopman matrix back (from state {i + 1} to {j + 1} by {wrong[i, j]:.2g})"
+    own, other = (found.map(mean_stays).interval(logarithmic=True) for found in (rates, of_cores))
+    with np.errstate(invalid="ignore"):
+        apart = (own["low"] > other["high"]) | (own["high"] < other["low"])
+    for state in np.flatnonzero(apart):
+        return (
+            f"it gives {time(own['value'][state])} in state {state + 1} where visits last "
+            f"{time(other['value'][state])}, as the states are not pure"
+        )
+    return None
 
 
 def with_zeros(times):
@@ -178,6 +222,9 @@ def pcca_form(states, populations, matrices):
     if rotation is None:
         return None
     rows = present_rows(states.probabilities)
+    means = rows.mean(0, dtype=np.float64) @ rotation
+    if means.min() < 0.0 or means.max() > 1.0:  # then the states do not span a simplex
+        return None
     rotation = rotation[:, match_states(rows, np.clip(rows @ rotation, 0.0, 1.0))[0]]
     return {
         "populations": populations.map(lambda p: p @ rotation).interval(within=PROBABILITY),
@@ -251,11 +298,14 @@ def flat_timescales(states, blocks):
 
     Returns
     -------
-    dict ``flat`` (None where no longer lag fits twice into a block) and ``largest_change``, a ratio of timescales.
+    dict ``flat`` (None where no process is slow, or no longer lag fits twice into a block) and ``largest_change``, a
+    ratio of timescales.
     """
     lag = states.lag_frames
     slow = [process["resolved"] for process in process_timescales(states, lag, blocks)]
     flat, largest = None, None
+    if not any(slow):
+        return {"flat": flat, "largest_change": largest}
     for longer in (2 * lag, 3 * lag):
         if 2 * longer >= blocks.frames:
             break

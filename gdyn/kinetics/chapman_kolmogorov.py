@@ -132,7 +132,10 @@ def run_test(states, result, table, kinetics):
     """Test the states in a file and write the verdict (JSON) and the curves (CSV)."""
     states = States.read(states)
     found = tested(states, kinetics.chapman_kolmogorov_steps, blocks_of(states, kinetics))
-    LOG.info("Chapman-Kolmogorov test: %s, largest deviation %.3f", found["outcome"], found["max_deviation"]["value"])
+    if found["outcome"] != "cannot say":
+        LOG.info(
+            "Chapman-Kolmogorov test %s, largest deviation %.3f", found["outcome"], found["max_deviation"]["value"]
+        )
     write_json(result, found)
     n_states = found["observed"]["value"].shape[-1]
     rows = [

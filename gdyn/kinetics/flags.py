@@ -49,7 +49,7 @@ def flag(states, matrix, slow, blocks, scores, found):
             flags["timescales_ps"].append(
                 f"process {number} rests on {seen['forward']} observed transitions and {seen['backward']} back"
             )
-    slowest = slow[0]["value"]
+    slowest = max((process["value"] for process in slow if process["resolved"]), default=np.nan)
     if blocks.method == "time" and np.isfinite(slowest) and blocks.length_ps < INDEPENDENT * slowest:
         flags["intervals"].append(
             f"the stretches of time behind the intervals are {blocks.length_ps:.0f} ps long, under {INDEPENDENT:g} "
@@ -78,7 +78,8 @@ def of_populations(states, found):
     soft, hard = (np.asarray(found[key]["value"]) for key in ("populations", "populations_assigned"))
     for state in np.flatnonzero(soft < EMPTY):
         flags.append(f"state {state + 1} holds nearly nothing ({soft[state]:.2g} of all): ask for fewer states")
-    error = np.nan_to_num(np.asarray(found["populations"]["high"]) - soft)
+    between = found["populations"]
+    error = np.nan_to_num(0.5 * (np.asarray(between["high"]) - np.asarray(between["low"])))
     for state in np.flatnonzero(np.abs(hard - soft) > np.maximum(error, SAME_MATRIX)):
         flags.append(
             f"the population of state {state + 1} is {soft[state]:.3g} by probabilities but {hard[state]:.3g} where "
@@ -132,13 +133,19 @@ def degenerate(states):
 
 def of_stays(states, found):
     """What is to be said of the mean times in the states."""
-    flags, values = [], np.asarray(found["lifetimes_ps"]["value"])
+    flags, values = [], np.asarray(found["lifetimes_ps"]["value"], float)
     if found["no_generator"]:
         flags.append(
-            f"mean times in states and first passages are counted from arrivals in their cores, not taken from the "
-            f"generator of the reversible matrix: {found['no_generator']}"
+            f"mean times in states and first passages are of counted visits, not of the generator of the reversible "
+            f"matrix: {found['no_generator']}"
         )
-    for state in np.flatnonzero(~(values <= BEYOND * states.length_ps)):
+    if found["not_counted"]:
+        flags.append(
+            f"visits to the states cannot be counted, so mean times are not checked by them, and too short where "
+            f"states are not pure: {found['not_counted']}"
+        )
+    low = np.asarray(found["lifetimes_ps"]["low"], float)
+    for state in np.flatnonzero(~(values <= BEYOND * states.length_ps) | np.isnan(low)):
         known = "no target was seen to leave it" if np.isinf(values[state]) else "these frames do not tell it"
         flags.append(f"the mean time in state {state + 1} is not resolved: {known}")
     return flags

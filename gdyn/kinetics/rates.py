@@ -8,8 +8,10 @@ import numpy as np
 from scipy.linalg import expm
 
 from gdyn.kinetics.events import stretches
+from gdyn.statistics import present_rows
 
-CORE = 0.8  # probability of a state from which on a target has arrived in it
+CORE = 0.8  # probability of a state from which on a target has arrived in it ...
+OF_HIGHEST = 0.9  # ... or this part of the highest that there is, where that is less
 
 
 def generator_of(joint, lag_ps):
@@ -58,8 +60,15 @@ def misfit(rates, matrix, lag_ps):
     return found
 
 
-def counted(probabilities, segment):
-    """Stays and moves of targets between the cores of the states, where they are more probable than 0.8.
+def cores(probabilities):
+    """From which probability on a target has arrived in each state: (states,), 0.5 to 0.8; infinite where none does."""
+    rows = present_rows(probabilities)
+    highest = rows.max(0, initial=0.0).astype(np.float64)
+    return np.where(highest > 0.5, np.clip(OF_HIGHEST * highest, 0.5, CORE), np.inf)
+
+
+def counted(probabilities, segment, least):
+    """Stays and moves of targets between the cores of the states, where these are nearly certain.
 
     From its first arrival on, a target belongs to the state whose core it was in last; crossing a border and turning
     back counts for nothing. Stays that are not over at the end of a segment count with the time they have lasted.
@@ -68,6 +77,7 @@ def counted(probabilities, segment):
     ----------
     probabilities : (frames, targets, states), NaN where a target is not present
     segment : (frames,)
+    least : (states,) of :func:`cores`
 
     Returns
     -------
@@ -79,7 +89,7 @@ def counted(probabilities, segment):
         part = probabilities[begin:end]
         absent = np.isnan(part[..., 0])
         # A target that is away has left no trace: what comes after it has come back begins anew.
-        core = np.where((part > CORE).any(-1), np.nan_to_num(part).argmax(-1), -1)
+        core = np.where((part > least).any(-1), np.nan_to_num(part).argmax(-1), -1)
         core[absent] = n
         frames = np.arange(len(core))[:, None]
         last = np.maximum.accumulate(np.where(core >= 0, frames, -1), axis=0)

@@ -176,7 +176,7 @@ def bounded(value, half, within):
             shift = half / width / (x * (1.0 - x))
             low, high = (least + width / (1.0 + (1.0 - x) / x * np.exp(sign * shift)) for sign in (1.0, -1.0))
             inside, at_bound = (x > 0) & (x < 1), (x == 0) | (x == 1)
-        cut = np.where(half > 0, half, np.nan if np.isfinite(greatest) else 0.0)
+        cut = np.where(half > 0, half, np.nan)
         low = np.where(inside, low, np.where(at_bound, np.maximum(value - cut, least), value - half))
         high = np.where(inside, high, np.where(at_bound, np.minimum(value + cut, greatest), value + half))
     return low, high

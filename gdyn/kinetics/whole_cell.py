@@ -8,7 +8,7 @@ import pandas as pd
 from gdyn.kinetics.analysis import as_processes, assign, blocks_of, lag_times, score
 from gdyn.kinetics.chapman_kolmogorov import tested
 from gdyn.kinetics.koopman import koopman_matrix, koopman_of, timescales
-from gdyn.kinetics.uncertainty import Estimate
+from gdyn.kinetics.uncertainty import PROBABILITY, Estimate
 from gdyn.logs import LOG
 from gdyn.statistics import Covariances
 from gdyn.units import multiple
@@ -150,7 +150,7 @@ def rebuilt(network, states, state_of_type, by_site, steps, blocks):
 
     observed = Estimate.of(
         lambda p, s: [_transitions(p, s, n * lag) for n in range(fitting + 1)], by_site, blocks
-    ).map(staying).interval()  # fmt: skip
+    ).map(staying).interval(within=PROBABILITY)  # fmt: skip
     found, alike = {}, 1
     for form, name in enumerate(FORMS):
         n_sites = len(network.type_of)
@@ -162,7 +162,7 @@ def rebuilt(network, states, state_of_type, by_site, steps, blocks):
         alike = int(np.isclose(times.whole, times.whole[0], rtol=SAME_TIMESCALE).sum())
         predicted = sites.map(
             lambda matrix: staying([np.linalg.matrix_power(matrix, n) for n in range(fitting + 1)])
-        ).interval()
+        ).interval(within=PROBABILITY)
         found[name] = {
             "timescales_ps": times.interval(logarithmic=True),
             "slowest_ps": mean_of_slowest(times, alike),

@@ -43,11 +43,13 @@ def simplex_rotation(probabilities, segment, lag_frames, n_states=None):
     slow = basis @ whiten @ rotation * np.maximum(eigenvalues, SMALLEST_WEIGHT)
 
     chi = present_rows(probabilities).astype(np.float64)
-    corners = _inner_simplex(chi @ slow)
+    # About the mean: where features hardly vary, their coordinates are large numbers of small differences.
+    centre = chi.mean(0)
+    corners = _inner_simplex((chi - centre) @ slow)
     corners = np.column_stack([np.ones(n_states), corners])
     if not np.linalg.cond(corners) < LARGEST_CONDITION:
         return None
-    return np.column_stack([np.ones(n_features), slow]) @ np.linalg.inv(corners)
+    return np.column_stack([np.ones(n_features), slow - centre @ slow]) @ np.linalg.inv(corners)
 
 
 def _inner_simplex(points):

@@ -10,7 +10,7 @@ from gdyn.logs import LOG
 from gdyn.store import States
 from gdyn.store.walk import each_frame
 from gdyn.structure.cross_section import cross_section
-from gdyn.structure.groups import COORDINATING, surroundings_of_all
+from gdyn.structure.groups import surroundings_of_all
 from gdyn.structure.profile import Profile
 from gdyn.structure.representatives import representatives, write_extxyz
 from gdyn.structure.shell import about_all, first_shell
@@ -57,6 +57,7 @@ def analyse_structure(
         along.add(positions[centres], cell, chosen, block)
     whole = shells.part(slice(None))
     shell = first_shell(edges, *about_all(whole, -1))
+    flags += around.doubts
     shell_A = structure.first_shell_A or shell.end_A
     if not structure.first_shell_A and not shell.clear:
         flags.append(
@@ -74,7 +75,7 @@ def analyse_structure(
     for state, weight in enumerate(whole.weight):
         if weight < FEW_SAMPLES:
             flags.append(f"the structure of state {state + 1} rests on {weight:.0f} samples")
-    shown = [name for name in names if name != COORDINATING]
+    shown = names[:-1]  # the last ones are the coordinating atoms
     write_json(
         result,
         {

@@ -12,6 +12,7 @@ from gdyn.trajectory.targets import NothingSelectedError, select_first
 COORDINATING = "coordinating atoms"
 FRAMES_OF_EVIDENCE = 100
 SAME_SHELL_A = 0.5
+CHARGED_SHELL_A = 1.0  # the same between atoms whose charges attract the targets
 RARE = 0.02  # of the atoms in the fullest first shell, below which a few stray ones are none
 
 
@@ -37,6 +38,7 @@ class AllSurroundings:
     names : of the groups; the last one are the coordinating atoms.
     coordinating : what these are, in words.
     charged, has_molecules : whether charges and molecules are known in every trajectory.
+    doubts : sentences about what coordinates.
     """
 
     of: dict
@@ -44,6 +46,7 @@ class AllSurroundings:
     coordinating: str
     charged: bool
     has_molecules: bool
+    doubts: list
 
 
 def surroundings_of_all(states, trajectories, frames, structure, edges_A):
@@ -64,13 +67,19 @@ def surroundings_of_all(states, trajectories, frames, structure, edges_A):
         binding, words = None, f"'{structure.coordinating}'"
         selections["structure.coordinating"] = structure.coordinating
     else:
-        binding = coordinating_elements(states, trajectories, frames, sorted(elements), edges_A, structure)
-        words = " and ".join(binding)
+        binding, words = {}, ""
     known, found, charged, has_molecules = select_in_all(states, trajectories, frames, selections), {}, True, True
+    doubts = []
     for stretch in each_trajectory(states, trajectories, frames):
         atoms, mine = stretch.store.atoms, known[stretch.number]
         of_groups = [mine.get(f"structure.groups.{name}", atoms.element == name) for name in groups]
-        coordinating = mine["structure.coordinating"] if binding is None else np.isin(atoms.element, binding)
+        if binding is None:
+            coordinating = mine["structure.coordinating"]
+        else:
+            by_evidence = coordinating_elements(stretch, states, trajectories, mine["structure.centres"], edges_A)
+            binding[stretch.number] = by_evidence[0]
+            coordinating = np.isin(atoms.element, by_evidence[0])
+            doubts += by_evidence[1]
         molecule = atoms.molecule_index if atoms.has_molecules else np.full(len(atoms), -1)
         charge = np.zeros(len(atoms)) if atoms.charge_e is None else atoms.charge_e
         found[stretch.number] = Surroundings(
@@ -80,7 +89,8 @@ def surroundings_of_all(states, trajectories, frames, structure, edges_A):
         )
         charged &= atoms.charge_e is not None
         has_molecules &= atoms.has_molecules
-    return AllSurroundings(found, [*groups, COORDINATING], words, charged, has_molecules)
+    words = words or " and ".join(sorted({name for names in binding.values() for name in names}))
+    return AllSurroundings(found, [*groups, COORDINATING], words, charged, has_molecules, sorted(set(doubts)))
 
 
 def select_in_all(states, trajectories, frames, selections):
@@ -105,33 +115,52 @@ def select_in_all(states, trajectories, frames, selections):
     return found
 
 
-def coordinating_elements(states, trajectories, frames, elements, edges_A, structure):
-    """The elements whose atoms bind the targets, by evidence: those whose first peak around them is nearest and sharp.
+def coordinating_elements(stretch, states, trajectories, centres, edges_A):
+    """The elements whose atoms bind the targets of one trajectory, by evidence, on at most 100 frames.
 
-    On at most 100 frames. Another element counts too where its own first peak, as sharp, is no more than 0.5 A farther
-    out: two kinds of atoms that coordinate are at about the same distance, and what is bonded to one of them is not.
+    Those whose first peak around the targets is nearest and sharp. Another element counts too where its own first
+    peak, as sharp, is no more than 0.5 A farther out: two kinds of atoms that coordinate are at about the same
+    distance, and what is bonded to one of them is not. Where charges are known, those of like charge with the targets
+    do not count, and others may be 1 A farther out.
+
+    Parameters
+    ----------
+    stretch : Stretch of the trajectory
+    centres : (atoms,) bool, from which the distances are, if they are of a target.
 
     Returns
     -------
-    list of names
+    names, doubts : lists of the elements, and of sentences.
     """
-    shells = Shells.empty(edges_A, 1, 1, len(elements))
-    few = frames[:: max(1, -(-len(frames) // FRAMES_OF_EVIDENCE))]
-    centres_of = select_in_all(states, trajectories, frames, {"structure.centres": structure.centres})
-    for now in each_frame(states, trajectories, few):
-        atoms, sets = now.store.atoms, np.full(len(now.store.atoms), -1)
+    atoms, frames = stretch.store.atoms, stretch.frames
+    elements = sorted(set(atoms.element))
+    shells, of_targets = Shells.empty(edges_A, 1, 1, len(elements)), np.zeros(len(atoms), bool)
+    groups = np.array([atoms.element == name for name in elements])
+    nothing = np.zeros(len(atoms)), np.full(len(atoms), -1), np.zeros(len(atoms), bool)
+    for now in each_frame(states, trajectories, frames[:: max(1, -(-len(frames) // FRAMES_OF_EVIDENCE))]):
+        sets = np.full(len(atoms), -1)
         sets[now.targets] = now.sets
-        centres = now.targets[centres_of[now.number]["structure.centres"][now.targets]]
-        nothing = np.zeros(len(atoms)), np.full(len(atoms), -1), np.zeros(len(atoms), bool)
-        groups = np.array([atoms.element == name for name in elements])
-        one, block = np.ones((len(centres), 1)), np.zeros(len(centres), np.int64)
-        shells.add(now.positions, now.cell, now.store.periodic, centres, one, block, groups, nothing, sets)
+        here = now.targets[centres[now.targets]]
+        of_targets[here] = True
+        one, block = np.ones((len(here), 1)), np.zeros(len(here), np.int64)
+        shells.add(now.positions, now.cell, now.store.periodic, here, one, block, groups, nothing, sets)
     whole = shells.part(slice(None))
     peaks = {name: first_shell(edges_A, *about_all(whole, g)) for g, name in enumerate(elements)}
     within = {name: whole.counts[0, g][edges_A[1:] <= peaks[name].end_A].sum() for g, name in enumerate(elements)}
-    sharp = [name for name in elements if peaks[name].clear and within[name] >= RARE * max(within.values())]
-    sharp = sharp or [name for name in elements if np.isfinite(peaks[name].peak_A)]
+    seen = [n for n in elements if np.isfinite(peaks[n].peak_A) and within[n] >= RARE * max(within.values())]
+    sharp = [name for name in seen if peaks[name].clear] or seen
+    reach_A = SAME_SHELL_A
+    if atoms.charge_e is not None and of_targets.any():
+        own = atoms.charge_e[of_targets].mean()
+        unlike = [name for name in sharp if own * atoms.charge_e[atoms.element == name].mean() < 0]
+        sharp, reach_A = (unlike, CHARGED_SHELL_A) if unlike else (sharp, reach_A)
     if not sharp:
-        return elements
-    nearest = min(sharp, key=lambda name: peaks[name].peak_A)
-    return [name for name in sharp if peaks[name].peak_A <= peaks[nearest].peak_A + SAME_SHELL_A]
+        return elements, []
+    nearest = min(peaks[name].peak_A for name in sharp)
+    doubts = [
+        f"{name} has a peak at {peaks[name].peak_A:.2f} A, nearer to the targets than the atoms that are taken to "
+        f"coordinate them, but without a minimum behind it: look at the distributions, and give structure.coordinating"
+        for name in seen
+        if not peaks[name].clear and peaks[name].peak_A < nearest - SAME_SHELL_A
+    ]
+    return [name for name in sharp if peaks[name].peak_A <= nearest + reach_A], doubts

@@ -6,10 +6,11 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 SMOOTHING_A = 0.08  # of the distribution whose minimum ends the first shell
-FEWEST = 10  # atoms that a peak is made of
-LEAST_PEAK = 0.3  # of the highest place of a distribution, to be its first peak
+FEWEST = 8  # atoms that a peak is made of
+LEAST_PEAK = 0.1  # of the highest place of a distribution, to be its first peak
 RISE = 0.1  # of the mean density, from which on a distribution has risen again
 FLAT = 0.01  # of the mean density, up to which places are equally low
+GONE = 0.02  # of the peak, that is left where there are none of these atoms any more
 CLEAR = 0.5  # of the peak, that a minimum may be high
 
 
@@ -32,7 +33,8 @@ def first_shell(edges_A, counts, expected):
     """Where the first shell of a distribution ends: its lowest place between the first peak and what comes next.
 
     What comes next is where the distribution has risen again, by 0.1 of the mean density and by three times its noise:
-    a ripple on a slope is no minimum. It is clear where it rises at all, and is no more than half as high as the peak.
+    a ripple on a slope is no minimum. It is clear where it rises at all, and is no more than half as high as the peak,
+    or where nothing is left behind the peak.
 
     Parameters
     ----------
@@ -65,5 +67,7 @@ def first_shell(edges_A, counts, expected):
     least = g[behind].min()
     top = g[behind].max()
     flat = np.flatnonzero(g[behind] <= least + FLAT * min(top, 1.0)) + peaks[0]
-    clear = bool(len(rises) and least <= CLEAR * top)
-    return FirstShell(float(middle[peaks[0]]), float(middle[flat].mean()), clear)
+    gone = least <= GONE * top  # nothing is behind it, so that nothing has to come next
+    clear = bool((len(rises) and least <= CLEAR * top) or gone)
+    end = middle[flat].mean() if len(rises) else middle[flat[0]]
+    return FirstShell(float(middle[peaks[0]]), float(end), clear)

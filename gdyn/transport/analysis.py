@@ -40,9 +40,12 @@ def analyse_transport(states, trajectories, structure_result, result, transition
     paths = read_paths(states, trajectories, transport.reference)
     lag, lag_ps = states.lag_frames, states.lag_ps
     flags = list(paths.flags)
-    charges = read_json(structure_result)["charges_e"].get(transport.charges)
+    by_kind = read_json(structure_result)["charges_e"]
+    charges = by_kind.get(transport.charges)
+    if charges is None and (charges := by_kind.get("atoms")) is not None:
+        flags.append("no molecules are known, so the charges of states are made of those of single atoms")
     known = charges is not None
-    if known and not all(np.isfinite(np.array(charges["value"], float))):
+    if known and not (np.isfinite(values := np.array(charges["value"], float)).all() and values.any()):
         known = False
         flags.append("the charge of a state is not known: contributions are to diffusion, every carrier counted alike")
     if charges is None:
@@ -149,6 +152,8 @@ def tracer(times_ps, squares, flags):
         slope = slope_of(np.log(times_ps[late]), np.log(squares.whole[late]))
     if np.isnan(slope):
         flags.append("nothing moves, or the frames are too few: there is no diffusion coefficient")
+    elif not found.whole > 0:
+        flags.append("the diffusion coefficient is not determined: its value is not above zero")
     elif not slope >= DIFFUSIVE:
         flags.append(
             f"the motion is not diffusive yet: the mean square displacement grows as t^{slope:.2f} between "
@@ -215,6 +220,7 @@ def collective(states, paths, blocks, lags, transport, flags):
             f"the collective conductivity is that of a cell of {carriers} ions of a kind: the effect of its finite "
             f"size is large, and not corrected for"
         )
+    flags += paths.charge_flags
     half = einstein["high"] - einstein["value"]
     if not half < LARGEST_ERROR * abs(einstein["value"]):
         flags.append("the collective conductivity has not converged: its interval is wider than half of its value")

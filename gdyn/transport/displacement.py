@@ -1,6 +1,6 @@
 """Displacements of the targets, of charged molecules and of all charge, without the drift of the system."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -40,6 +40,7 @@ class Paths:
     ions: dict
     volume_A3: float
     flags: list
+    charge_flags: list = field(default_factory=list)
 
 
 def read_paths(states, trajectories, reference):
@@ -111,6 +112,8 @@ def _follow(paths, part, states, reference, flags):
     weights_of = {"barycentric": mass / mass.sum()}
     if solvent.any():
         weights_of["solvent"] = np.where(solvent, mass, 0.0) / mass[solvent].sum()
+    if charge is not None:
+        paths.charge_flags = _about_charges(atoms, charge, paths.charge_flags)
     content = {net: len(weights) for net, weights in molecules.items()}
     step = max(1, BLOCK_BYTES // (12 * len(atoms)))
     if charge is None:
@@ -138,6 +141,19 @@ def _follow(paths, part, states, reference, flags):
                 )
     paths.targets[frames] = np.where(states.present[frames][..., None], paths.targets[frames], np.nan)
     return content
+
+
+def _about_charges(atoms, charge_e, known):
+    """What is to be said of the charges of a trajectory, besides what is said already."""
+    found = list(known)
+    if abs(charge_e.sum()) > NEUTRAL_E * np.sqrt(len(atoms)):
+        found.append(
+            f"the cell has a net charge of {charge_e.sum():.3g} e: its collective conductivity and transference "
+            f"numbers depend on what is taken to be at rest, and mean little"
+        )
+    if not atoms.has_molecules:
+        found.append("no molecules are known, so every charged atom counts as an ion in the Nernst-Einstein sum")
+    return list(dict.fromkeys(found))
 
 
 def _neutral(atoms, charge_e):

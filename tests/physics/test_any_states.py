@@ -178,3 +178,17 @@ def test_states_of_which_nothing_is_wrong_are_not_doubted(tmp_path):
     assert summary["rates_from"] == "generator"
     assert summary["timescales_ps"][0]["value"] == pytest.approx(-1 / np.log(0.91), rel=0.2)
     assert not [s for s in summary["warnings"] if "not resolved" in s or "Koopman" in s or "mean time" in s]
+
+
+@pytest.mark.parametrize("n_states", [2, 4])
+def test_where_nothing_moves_it_is_said(tmp_path, n_states):
+    """No timescale of any length, no test that was passed, no figure that fails."""
+    frozen = np.eye(n_states)[np.broadcast_to(np.arange(5) % 2, (230, 5))]
+    summary = report(tmp_path, [frozen], 2.0)
+    assert not any(process["resolved"] for process in summary["timescales_ps"])
+    assert all((process["value"] or 0.0) < 100 * 230 for process in summary["timescales_ps"])
+    assert summary["ck"]["outcome"] == "cannot say"
+    assert not summary["ck_passed"]
+    text = " ".join(page.extract_text() for page in PdfReader(tmp_path / "report.pdf").pages)
+    assert "passed, largest deviation" not in text
+    assert " to , " not in text

@@ -126,7 +126,7 @@ def test_counting_is_by_cores_and_stays_within_segments():
     probabilities = np.stack([p, 1 - p], axis=-1)[:, None]
     # 0 0 0 0 1 1 1 0 | 0 0 1 0: where neither is sure, the last one holds.
     segment = np.repeat([0, 1], [8, 4])
-    counts = counted(probabilities, segment)
+    counts = counted(probabilities, segment, np.full(2, 0.8))
     np.testing.assert_array_equal(counts, [[4, 2], [2, 2]])
     rates = counted_rates(counts, 2.0)
     np.testing.assert_allclose(mean_stays(rates), [2.0 * 6 / 2, 2.0 * 4 / 2])
@@ -135,7 +135,7 @@ def test_counting_is_by_cores_and_stays_within_segments():
 def test_a_target_that_was_away_begins_anew():
     probabilities = np.eye(2)[[0, 0, 0, 1, 1]][:, None]
     probabilities[2] = np.nan
-    np.testing.assert_array_equal(counted(probabilities, np.zeros(5)), [[1, 0], [0, 1]])
+    np.testing.assert_array_equal(counted(probabilities, np.zeros(5), np.full(2, 0.8)), [[1, 0], [0, 1]])
 
 
 def test_where_a_process_has_decayed_times_are_counted():

@@ -211,3 +211,51 @@ def test_crispness_bounds():
     labels = torch.eye(3, dtype=torch.float64)[torch.arange(30) % 3]
     assert float(crispness(labels)) == pytest.approx(3.0)
     assert float(crispness(torch.full((30, 3), 1 / 3))) == pytest.approx(1.0)
+
+
+def any_states(rng):
+    """States of any kind: sharp, soft, rare, constant to any degree, few."""
+    n_states, n = rng.integers(2, 6), rng.integers(1, 200)
+    base = rng.dirichlet(np.ones(n_states) * rng.choice([0.01, 0.1, 1, 10]))
+    spread = 10.0 ** rng.uniform(-20, 0) * rng.standard_normal((n, 1, n_states)) * rng.choice([0, 1], n_states)
+    chi = np.abs(base + spread)
+    chi /= chi.sum(-1, keepdims=True)
+    return chi.astype(rng.choice([np.float32, np.float64])), int(rng.integers(1, 4))
+
+
+def test_scores_keep_their_bounds_whatever_the_states_are():
+    """Without the means taken off first, a state that is constant to 1e-8 scored 14 where 1 is the most."""
+    rng = np.random.default_rng(0)
+    for _ in range(3000):
+        chi, lag = any_states(rng)
+        c = Covariances.of(chi, np.zeros(len(chi), int), lag)
+        x, y = (torch.as_tensor(part).requires_grad_(True) for part in (chi[:-lag, 0], chi[lag:, 0]))
+        score = vamp2_torch(x, y)
+        score.backward()
+        most = chi.shape[-1] - 1
+        assert 0.0 <= vamp2(c) <= most
+        assert 0.0 <= float(score.detach()) <= most
+        assert 0.0 <= float(vamp.vamp2(moments_of(c))) <= most
+        assert torch.isfinite(x.grad).all()
+        assert vamp2(c) == pytest.approx(float(score.detach()), abs=1e-3)
+
+
+def test_a_rare_state_that_hardly_varies():
+    """0.5 % of the time, with variations of 1e-8 about it, in float32 as networks give them."""
+    rng = np.random.default_rng(1)
+    p = (0.005 + 1e-8 * rng.standard_normal((4000, 1))).astype(np.float32)
+    chi = np.stack([1.0 - p, p], axis=-1)
+    assert vamp2(Covariances.of(chi, np.zeros(4000, int), 10)) < 0.05
+    x, y = (torch.as_tensor(part) for part in (chi[:-10, 0], chi[10:, 0]))
+    assert float(vamp2_torch(x, y)) < 0.05
+
+
+def test_covariances_of_parts_are_those_of_the_whole():
+    rng = np.random.default_rng(2)
+    chi = rng.dirichlet(np.ones(3), (90, 2))
+    segment = np.repeat([0, 1, 2], 30)
+    parts = [Covariances.of(chi[a : a + 30], segment[a : a + 30], 4) for a in (0, 30, 60)]
+    whole, together = Covariances.of(chi, segment, 4), Covariances.together(parts)
+    for name in ("c00", "c01", "c11", "mean0", "mean1", "centred"):
+        np.testing.assert_allclose(getattr(together, name), getattr(whole, name), atol=1e-15)
+    assert together.samples == whole.samples

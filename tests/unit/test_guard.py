@@ -182,3 +182,22 @@ def test_a_program_that_does_not_listen_is_killed():
     assert run.__exit__(RuntimeError, RuntimeError("enough"), None) is False
     assert process.returncode == -signal.SIGKILL
     assert time.monotonic() - begin < GRACE_S + 3
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="ancestors are found in /proc")
+def test_a_job_ends_with_the_snakemake_that_has_started_it(tmp_path):
+    """Killed alone, without its jobs: they must not go on beside those of the next one."""
+    fake(tmp_path)
+    (tmp_path / "job.py").write_text(HERE + JOB.format(folder=str(tmp_path)) + SIMULATE)
+    (tmp_path / "snakemake").write_text(
+        f"import subprocess\nsubprocess.run(['sh', '-c', '{sys.executable} {tmp_path}/job.py; true'])\n"
+    )
+    parent = subprocess.Popen([sys.executable, str(tmp_path / "snakemake")], start_new_session=True)
+    assert wait_until(lambda: list(tmp_path.glob("*.pids")), 20)
+    (told,) = tmp_path.glob("*.pids")
+    started = told.read_text().split()
+    assert all(map(running, started))
+    os.kill(parent.pid, signal.SIGKILL)
+    parent.wait()
+    assert wait_until(lambda: not any(map(running, started)), 15)
+    assert not list(tmp_path.glob(".unfinished-*"))
