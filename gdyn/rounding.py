@@ -4,6 +4,7 @@ import math
 
 NOTHING = "not known"
 NANOSECONDS_PS = 1e4  # from which on times are told in ns
+SMALLEST = 1e-300  # that Python can divide by
 ROUNDING = 1e-12  # relative, below which an error is none
 TWO_DIGITS = (
     3.55  # of the first digits of an error, up to which two of them are given (as the Particle Data Group does)
@@ -32,7 +33,7 @@ def rounded(value, low=None, high=None, unit=""):
 def decimals(error, value=0.0):
     """How many decimals an error leaves of a number; negative where digits before the point are lost too."""
     error = abs(error)
-    if not error > ROUNDING * abs(value):
+    if not error > max(ROUNDING * abs(value), SMALLEST):
         return 2 - math.floor(math.log10(abs(value))) if value else 2
     power = math.floor(math.log10(error))
     first = error / 10.0**power

@@ -56,7 +56,7 @@ def analyse_structure(
         shells.add(positions, cell, now.store.periodic, centres, chosen, block, here.groups, here.atoms, sets)
         along.add(positions[centres], cell, chosen, block)
     whole = shells.part(slice(None))
-    shell = first_shell(edges, *about_all(whole, -1))
+    shell = first_shell(edges, *about_all(whole, -1), around.farthest_A)
     flags += around.doubts
     shell_A = structure.first_shell_A or shell.end_A
     if not structure.first_shell_A and not shell.clear:

@@ -37,6 +37,7 @@ class AllSurroundings:
     of : {number of a trajectory: its Surroundings}
     names : of the groups; the last one are the coordinating atoms.
     coordinating : what these are, in words.
+    farthest_A : the farthest of their first peaks, where they were found by evidence.
     charged, has_molecules : whether charges and molecules are known in every trajectory.
     doubts : sentences about what coordinates.
     """
@@ -44,6 +45,7 @@ class AllSurroundings:
     of: dict
     names: list
     coordinating: str
+    farthest_A: float
     charged: bool
     has_molecules: bool
     doubts: list
@@ -69,7 +71,7 @@ def surroundings_of_all(states, trajectories, frames, structure, edges_A):
     else:
         binding, words = {}, ""
     known, found, charged, has_molecules = select_in_all(states, trajectories, frames, selections), {}, True, True
-    doubts = []
+    doubts, farthest_A = [], 0.0
     for stretch in each_trajectory(states, trajectories, frames):
         atoms, mine = stretch.store.atoms, known[stretch.number]
         of_groups = [mine.get(f"structure.groups.{name}", atoms.element == name) for name in groups]
@@ -77,9 +79,9 @@ def surroundings_of_all(states, trajectories, frames, structure, edges_A):
             coordinating = mine["structure.coordinating"]
         else:
             by_evidence = coordinating_elements(stretch, states, trajectories, mine["structure.centres"], edges_A)
-            binding[stretch.number] = by_evidence[0]
-            coordinating = np.isin(atoms.element, by_evidence[0])
-            doubts += by_evidence[1]
+            binding[stretch.number], peak_A, own_doubts = by_evidence
+            coordinating = np.isin(atoms.element, binding[stretch.number])
+            farthest_A, doubts = max(farthest_A, peak_A), doubts + own_doubts
         molecule = atoms.molecule_index if atoms.has_molecules else np.full(len(atoms), -1)
         charge = np.zeros(len(atoms)) if atoms.charge_e is None else atoms.charge_e
         found[stretch.number] = Surroundings(
@@ -90,7 +92,9 @@ def surroundings_of_all(states, trajectories, frames, structure, edges_A):
         charged &= atoms.charge_e is not None
         has_molecules &= atoms.has_molecules
     words = words or " and ".join(sorted({name for names in binding.values() for name in names}))
-    return AllSurroundings(found, [*groups, COORDINATING], words, charged, has_molecules, sorted(set(doubts)))
+    return AllSurroundings(
+        found, [*groups, COORDINATING], words, farthest_A, charged, has_molecules, sorted(set(doubts))
+    )
 
 
 def select_in_all(states, trajectories, frames, selections):
@@ -130,7 +134,7 @@ def coordinating_elements(stretch, states, trajectories, centres, edges_A):
 
     Returns
     -------
-    names, doubts : lists of the elements, and of sentences.
+    names, farthest_A, doubts : a list of the elements, the farthest of their first peaks, and a list of sentences.
     """
     atoms, frames = stretch.store.atoms, stretch.frames
     elements = sorted(set(atoms.element))
@@ -155,7 +159,7 @@ def coordinating_elements(stretch, states, trajectories, centres, edges_A):
         unlike = [name for name in sharp if own * atoms.charge_e[atoms.element == name].mean() < 0]
         sharp, reach_A = (unlike, CHARGED_SHELL_A) if unlike else (sharp, reach_A)
     if not sharp:
-        return elements, []
+        return elements, 0.0, []
     nearest = min(peaks[name].peak_A for name in sharp)
     doubts = [
         f"{name} has a peak at {peaks[name].peak_A:.2f} A, nearer to the targets than the atoms that are taken to "
@@ -163,4 +167,5 @@ def coordinating_elements(stretch, states, trajectories, centres, edges_A):
         for name in seen
         if not peaks[name].clear and peaks[name].peak_A < nearest - SAME_SHELL_A
     ]
-    return [name for name in sharp if peaks[name].peak_A <= nearest + reach_A], doubts
+    names = [name for name in sharp if peaks[name].peak_A <= nearest + reach_A]
+    return names, max(peaks[name].peak_A for name in names), doubts

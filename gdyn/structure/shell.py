@@ -29,7 +29,7 @@ def about_all(whole, group):
     return counts, whole.density[:, group].sum() * 4 / 3 * np.pi * np.diff(whole.edges_A**3)
 
 
-def first_shell(edges_A, counts, expected):
+def first_shell(edges_A, counts, expected, with_A=0.0):
     """Where the first shell of a distribution ends: its lowest place between the first peak and what comes next.
 
     What comes next is where the distribution has risen again, by 0.1 of the mean density and by three times its noise:
@@ -40,6 +40,7 @@ def first_shell(edges_A, counts, expected):
     ----------
     edges_A : (bins + 1,)
     counts, expected : (bins,) of :func:`about_all`
+    with_A : a distance that the first shell reaches in any case, that of the farthest of several kinds of atoms in it.
 
     Returns
     -------
@@ -59,14 +60,15 @@ def first_shell(edges_A, counts, expected):
     peaks = np.flatnonzero(peaks) + 1
     if not len(peaks):
         return FirstShell(np.nan, float(edges_A[-1]), False)
-    lowest = np.minimum.accumulate(g[peaks[0] :])
+    start = max(peaks[0], min(int(np.searchsorted(middle, with_A)), len(g) - 1))
+    lowest = np.minimum.accumulate(g[start:])
     # Another peak on the way, before anything like a minimum, belongs to the same shell.
-    rises = np.flatnonzero(g[peaks[0] :] - lowest > np.maximum(RISE, 3.0 * noise[peaks[0] :]))
-    until = peaks[0] + (rises[0] if len(rises) else len(lowest) - 1)
-    behind = slice(peaks[0], until + 1)
+    rises = np.flatnonzero(g[start:] - lowest > np.maximum(RISE, 3.0 * noise[start:]))
+    until = start + (rises[0] if len(rises) else len(lowest) - 1)
+    behind = slice(start, until + 1)
     least = g[behind].min()
-    top = g[behind].max()
-    flat = np.flatnonzero(g[behind] <= least + FLAT * min(top, 1.0)) + peaks[0]
+    top = g[peaks[0] : until + 1].max()
+    flat = np.flatnonzero(g[behind] <= least + FLAT * min(top, 1.0)) + start
     gone = least <= GONE * top  # nothing is behind it, so that nothing has to come next
     clear = bool((len(rises) and least <= CLEAR * top) or gone)
     end = middle[flat].mean() if len(rises) else middle[flat[0]]

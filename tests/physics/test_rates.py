@@ -184,3 +184,48 @@ def test_analyse_gives_times_of_the_rates_and_says_which(tmp_path):
         assert (exact < np.array(found["lifetimes_ps"]["high"])).all()
         stays.append(found["lifetimes_ps"]["value"])
     np.testing.assert_allclose(stays[1:], [stays[0]] * 2, rtol=0.1)
+
+
+def soft_world(mix, rates, lag_ps, n_frames=20_000, frame_ps=0.05, seed=3):
+    """States that are a linear mixture of hard ones."""
+    labels = markov_chain(expm(frame_ps * np.asarray(rates)), n_frames, np.random.default_rng(seed), 10)
+    states = states_of(labels, len(mix), lag_ps=lag_ps, frame_interval_ps=frame_ps)
+    return replace(states, probabilities=np.array(mix, np.float32)[labels])
+
+
+def times_of(states):
+    blocks = Blocks.by_time(states, 5)
+    covariances = Estimate.of(lambda p, s: Covariances.of(p, s, states.lag_frames), states, blocks)
+    return of_reversible(covariances, states, blocks)
+
+
+@pytest.mark.parametrize("lag_ps", [0.05, 0.5, 1.5])
+def test_nearly_pure_states_have_the_times_of_visits(lag_ps):
+    """A purity of 0.99 makes a generator's mean time in the larger state too short by a factor of two."""
+    rates = np.array([[-0.02, 0.02], [1.0, -1.0]])
+    found = times_of(soft_world([[0.99, 0.01], [0.01, 0.99]], rates, lag_ps))
+    assert found["rates_from"] == "counted"
+    assert "as the states are not pure" in found["no_generator"]
+    assert found["lifetimes_ps"]["low"][0] < 50 < found["lifetimes_ps"]["high"][0]
+    assert found["lifetimes_ps"]["low"][1] < 1 < found["lifetimes_ps"]["high"][1]
+
+
+@pytest.mark.parametrize("lag_ps", [0.05, 0.5, 1.5])
+def test_mixed_states_in_a_row_do_not_depend_on_the_lag(lag_ps):
+    rates = np.array([[-0.05, 0.05, 0.0], [0.4, -0.8, 0.4], [0.0, 0.1, -0.1]])
+    mix = [[0.92, 0.05, 0.03], [0.03, 0.94, 0.03], [0.01, 0.01, 0.98]]
+    found = times_of(soft_world(mix, rates, lag_ps, n_frames=30_000))
+    exact = -1 / np.diag(rates)
+    assert (found["lifetimes_ps"]["low"] < 1.1 * exact).all()
+    assert (0.9 * exact < found["lifetimes_ps"]["high"]).all()
+
+
+def test_states_that_are_never_certain_are_not_counted():
+    """Where one of them never is, the time in it would be that of the others."""
+    rates = np.array([[-0.7, 0.35, 0.35], [0.35, -0.7, 0.35], [0.35, 0.35, -0.7]])
+    found = times_of(soft_world([[0.95, 0.03, 0.02], [0.02, 0.95, 0.03], [0.3, 0.25, 0.45]], rates, 0.5))
+    assert "seldom in state 3 for certain" in found["not_counted"]
+    assert np.isnan(found["counted_lifetimes_ps"]["value"]).all()
+    modest = times_of(soft_world([[0.95, 0.03, 0.02], [0.02, 0.95, 0.03], [0.15, 0.1, 0.75]], rates, 0.5))
+    assert modest["not_counted"] is None
+    np.testing.assert_allclose(modest["lifetimes_ps"]["value"], 1 / 0.7, rtol=0.1)

@@ -251,3 +251,68 @@ def test_sites_of_a_cell_with_other_neighbors_are_refused(tmp_path):
         compare_with_sites(tmp_path / "test.h5", [], stores, *outputs, sites=sites, kinetics=system_of(2, 2.0).kinetics)
     with TrajectoryStore.open(stores[0]) as opened:
         assert len(opened) == 40
+
+
+def tetrahedra(target, distance, n, rng, width=0.08):
+    ways = np.array([[1.0, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]) / np.sqrt(3)
+    return target + ways * distance + width * rng.standard_normal((n, 4, 3))
+
+
+def test_an_element_that_is_nowhere_else_coordinates(tmp_path):
+    """S at 2.3 A only, with nothing behind it, and C all over: nothing has to rise again behind what is gone."""
+    rng = np.random.default_rng(10)
+    n, target = 150, np.array([7.0, 7.0, 7.0])
+    everywhere = rng.random((n, 40, 3)) * 14.0
+    away = np.linalg.norm(everywhere - target, axis=-1, keepdims=True)
+    everywhere = np.where(away < 3.2, target + (everywhere - target) * 5.0 / np.maximum(away, 0.1), everywhere)
+    near = tetrahedra(target, 2.3, n, rng)
+    positions = np.concatenate([np.broadcast_to(target, (n, 1, 3)), near, everywhere], axis=1)
+    path = store(tmp_path / "0.h5", positions, ["Li", *["S"] * 4, *["C"] * 40], cell=CUBE)
+    result, _ = structure_of(tmp_path, [np.ones((n, 1, 2)) / 2], [path])
+    assert result["coordinating"] == "S"
+    assert 2.4 < result["first_shell_A"] < 3.5
+    assert result["first_shell_clear"]
+
+
+def test_atoms_of_like_charge_do_not_coordinate_and_a_farther_anion_does(tmp_path):
+    """O at 2.0 A, its H at 2.45 A, and Br at 2.8 A around half of the Li: charges say which of them bind."""
+    rng = np.random.default_rng(11)
+    n, target = 150, np.array([7.0, 7.0, 7.0])
+    o, h = tetrahedra(target, 2.0, n, rng), tetrahedra(target, 2.45, n, rng)
+    br = target + np.array([0.0, 0.0, 2.8]) + 0.05 * rng.standard_normal((n, 1, 3))
+    br[: n // 2] += 3.9
+    positions = np.concatenate([np.broadcast_to(target, (n, 1, 3)), o, h, br, rng.random((n, 8, 3)) * 3], axis=1)
+    charge = np.array([1.0, *[-0.4] * 4, *[0.4] * 4, -1.0, *[0.0] * 8])
+    molecule = np.array([1, *range(2, 6), *range(2, 6), 6, *range(7, 15)])
+    elements = ["Li", *["O"] * 4, *["H"] * 4, "Br", *["C"] * 8]
+    path = store(tmp_path / "0.h5", positions, elements, charge, molecule, CUBE)
+    with_br = np.eye(2)[(np.arange(n) >= n // 2).astype(int)][:, None]
+    result, _ = structure_of(tmp_path, [with_br], [path])
+    assert result["coordinating"] == "Br and O"
+    np.testing.assert_allclose(result["charges_e"]["molecules"]["value"], [1.0, 0.0], atol=0.05)
+
+
+def test_what_coordinates_is_found_in_each_trajectory(tmp_path):
+    rng = np.random.default_rng(12)
+    target, n = np.array([7.0, 7.0, 7.0]), 100
+    stores = []
+    for number, (name, distance) in enumerate((("O", 2.0), ("S", 2.8))):
+        far = rng.random((n, 30, 3)) * 14.0
+        away = np.linalg.norm(far - target, axis=-1, keepdims=True)
+        far = np.where(away < 4.2, target + (far - target) * 5.5 / np.maximum(away, 0.1), far)
+        positions = np.concatenate(
+            [np.broadcast_to(target, (n, 1, 3)), tetrahedra(target, distance, n, rng), far], axis=1
+        )
+        stores.append(store(tmp_path / f"{number}.h5", positions, ["Li", *[name] * 34], cell=CUBE))
+    result, _ = structure_of(tmp_path, [np.ones((n, 1, 2)) / 2] * 2, stores)
+    assert result["coordinating"] == "O and S"
+
+
+def test_a_group_may_have_any_name(tmp_path):
+    rng = np.random.default_rng(13)
+    targets = np.array([[4.0, 4, 4]])
+    path = store(tmp_path / "0.h5", around(targets, [2.0, 3.0, 3.0], rng, 60), ["Li", "O", "S", "S"], cell=CUBE)
+    groups = {"coordinating atoms": "element S", "O": "element O"}
+    result, _ = structure_of(tmp_path, [np.ones((60, 1, 2)) / 2], [path], groups=groups, first_shell_A=5.0)
+    assert result["coordination"]["O"]["value"] == pytest.approx([1, 1])
+    assert result["coordination"]["coordinating atoms"]["value"] == pytest.approx([2, 2])

@@ -98,3 +98,19 @@ def test_overlap_is_not_flattered_by_a_state_that_holds_everything():
     _, overlap = match_states(np.eye(2)[labels], np.eye(2)[np.zeros(1000, int)])
     assert overlap.max() > 0.9
     assert overlap.min() == 0.0
+
+
+def test_corners_are_found_where_states_hardly_vary():
+    """Features that span 1e-6 carry the same memberships as they do at full size."""
+    from helpers import markov_chain
+
+    from gdyn.statistics import simplex_rotation
+
+    labels = markov_chain([[0.95, 0.05], [0.1, 0.9]], 4000, np.random.default_rng(9), 2)
+    hard = np.eye(2)[labels]
+    little = np.array([0.5620751, 0.4379249]) + 1e-6 * np.array([1.0, -1.0]) * (hard[..., :1] - 0.5)
+    rotation = simplex_rotation(little, np.zeros(4000), 2)
+    memberships = np.clip(little @ rotation, 0, 1)
+    same = memberships.argmax(-1) == labels
+    assert max(same.mean(), 1 - same.mean()) > 0.999
+    assert memberships.max(-1).mean() > 0.99

@@ -215,3 +215,26 @@ def test_what_cannot_be_negative_has_no_negative_interval(tmp_path):
     for key in ("diffusion_m2_per_s", "contribution_percent", "joint_probability"):
         assert min(x for row in found[key]["low"] for x in row if x is not None) >= 0, key
     assert max(x for row in found["contribution_percent"]["high"] for x in row if x is not None) <= 100
+
+
+def test_a_net_charge_and_unknown_molecules_are_told(tmp_path):
+    rng = np.random.default_rng(6)
+    positions = np.cumsum(rng.standard_normal((200, 4, 3)), axis=0)
+    path = written(tmp_path, positions, ["Li", "Li", "Cl", "S"], np.array([1.0, 1, -1, 0]))
+    charges = {"atoms": {"value": [1.0, 0.5], "low": [1.0, 0.5], "high": [1.0, 0.5]}}
+    found = run(tmp_path, states_of(rng.integers(0, 2, (200, 2)), 2, lag_ps=1.0), path, charges)
+    assert found["charges_e"]["value"] == [1.0, 0.5]
+    for words in ("net charge of 1 e", "every charged atom counts as an ion", "made of those of single atoms"):
+        assert any(words in flag for flag in found["flags"]), words
+    assert not any("no charges in the dump" in flag for flag in found["flags"])
+
+
+def test_charges_that_are_all_zero_are_none(tmp_path):
+    rng = np.random.default_rng(7)
+    positions = np.cumsum(rng.standard_normal((200, 3, 3)), axis=0)
+    path = written(tmp_path, positions, ["Li", "Li", "S"], np.zeros(3), np.array([1, 2, 3]))
+    charges = {"molecules": {"value": [0.0, 0.0], "low": [0.0, 0.0], "high": [0.0, 0.0]}}
+    found = run(tmp_path, states_of(rng.integers(0, 2, (200, 2)), 2, lag_ps=1.0), path, charges)
+    assert found["charges_e"] is None
+    assert np.sum(found["contribution_percent"]["value"]) == pytest.approx(100)
+    assert any("every carrier counted alike" in flag for flag in found["flags"])

@@ -82,3 +82,18 @@ def test_bounded_intervals_of_shares_cover(truth):
     blocks = rng.binomial(400, truth, (10, 4000)) / 400.0
     low, high = interval(blocks.mean(0), blocks, within=PROBABILITY)
     assert np.mean((low <= truth) & (truth <= high)) == pytest.approx(0.95, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        ((5.0, 0.2, 120.0), "5 (0.2 to 120)"),
+        ((0.004, 0.0005, 0.03), "0.0040 (0.0005 to 0.0300)"),
+        ((2745.0, 54.5, 1.38e4), "2700 (50 to 13800)"),
+        ((-0.04, -0.9, 0.8), "-0.04 (-0.9 to 0.8)"),
+        ((0.0, -1e-310, 1e-310), "0.00 (0 to 0)"),
+    ],
+)
+def test_no_number_is_printed_as_none(number, text):
+    """Intervals on a logarithm are far wider on one side."""
+    assert rounded(*number) == text

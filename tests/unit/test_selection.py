@@ -145,3 +145,23 @@ def test_states_of_all_seeds_together(tmp_path, chains):
     ]
     np.testing.assert_allclose(seeds["together"]["populations"], np.bincount(labels.ravel()) / labels.size, atol=1e-4)
     np.testing.assert_allclose([row["overlap_together"] for row in seeds["each"]], 1.0, atol=1e-4)
+
+
+def test_a_seed_whose_states_are_no_states_does_not_win(tmp_path, chains):
+    """A collapsed seed may have the highest score, which is blind to how far states vary."""
+    labels, _ = chains
+    paths = [make(tmp_path, labels, 3, 0.8, seed=1), make(tmp_path, labels, 3, 0.9, seed=2)]
+    states = states_of(labels, 3, lag_ps=2.0, split="validation")
+    states.probabilities = (np.array([0.56, 0.24, 0.2]) + 1e-7 * (states.probabilities - 1 / 3)).astype(np.float32)
+    states.write(paths[1] / "validation.h5")
+    choice = choose(tmp_path, paths)
+    assert choice["seed"] == 1
+    assert choice["candidates"][0]["holds"]
+
+
+def test_a_model_without_a_resolved_process_does_not_hold(tmp_path):
+    noise = np.random.default_rng(4).integers(0, 2, (4000, 4))
+    choice = choose(tmp_path, [make(tmp_path, noise, 2, 0.9)])
+    (candidate,) = choice["candidates"]
+    assert not candidate["holds"]
+    assert "has no process that is resolved at its lag time" in choice["reason"] or not candidate["ck_passed"]
