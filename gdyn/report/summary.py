@@ -305,7 +305,8 @@ def _of_transport(transport):
 def _further_flags(test, choice):
     flags, seeds = {}, choice["seeds"]
     if test["outcome"] == "cannot say":
-        flags["ck"] = [f"the Chapman-Kolmogorov test cannot say whether the states are Markovian: {test['reason']}"]
+        reason = test["reason"].replace("the Chapman-Kolmogorov test needs", "it needs")
+        flags["ck"] = [f"the Chapman-Kolmogorov test cannot say whether the states are Markovian: {reason}"]
     elif not test["passed"]:
         flags["ck_max_deviation"] = [
             f"the Chapman-Kolmogorov test is not passed (largest deviation {test['max_deviation']['value']:.3f}): "

@@ -476,10 +476,11 @@ class Trainer:
 
     def problems(self, score, floor, populations):
         """What a reader of the results should know, in sentences."""
-        found = [] if score > floor else [self.nothing_found(score, floor)]
-        found += [
+        found = [
             f"the stage '{name}' was still improving at its end; raise training.max_epochs" for name in self.unconverged
         ]
+        if score <= floor:
+            found = [self.nothing_found(score, floor)]
         if floor < score <= 3.0 * floor:
             found.append("the validation score is hardly above its noise floor; do not trust these states")
         empty = int((populations < SMALLEST_POPULATION).sum())

@@ -91,7 +91,7 @@ def test_bounded_intervals_of_shares_cover(truth):
         ((0.004, 0.0005, 0.03), "0.0040 (0.0005 to 0.0300)"),
         ((2745.0, 54.5, 1.38e4), "2700 (50 to 13800)"),
         ((-0.04, -0.9, 0.8), "-0.04 (-0.9 to 0.8)"),
-        ((0.0, -1e-310, 1e-310), "0.00 (0 to 0)"),
+        ((0.0, -1e-310, 1e-310), "0 (-1e-310 to 1e-310)"),
     ],
 )
 def test_no_number_is_printed_as_none(number, text):
