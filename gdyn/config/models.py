@@ -551,8 +551,8 @@ class System(Section):
     structure: Structure = Structure()
     transport: Transport | None = None
     export: Literal["lammps"] | None = None
-    """Whether the test states are also written as a LAMMPS dump, `states/test.lammpstrj`, to be coloured in OVITO: `state`
-    is the most probable state, counted from 1, and `p0` the probability of state 1."""
+    """Whether the test states are also written as a LAMMPS dump, `states/test.lammpstrj`, to be coloured in OVITO:
+    `state` is the most probable state, counted from 1, and `p0` the probability of state 1."""
     sites: Sites | None = None
     baseline: Baseline | None = None
 
