@@ -11,7 +11,7 @@ from gdyn.files import read_json, write_json, write_table
 from gdyn.kinetics.analysis import analyse
 from gdyn.kinetics.by_trajectory import analyse_trajectories
 from gdyn.kinetics.chapman_kolmogorov import run_test
-from gdyn.report.pages import compose
+from gdyn.report.pages import _front_pages, compose
 from gdyn.report.summary import summarise
 from gdyn.selection import select
 from gdyn.store import States, trajectory
@@ -67,11 +67,12 @@ def states_of_parts(parts, lag_ps, split="test"):
 
 
 def report(folder, parts, lag_ps, paths=None, stores=None, figures=True, **sections):
-    """Run everything from the states to the report; return the summary.
+    """Run everything from the states to the report; return the summary. Its text is in report.txt too.
 
     parts : probabilities of each trajectory.
     paths : positions of its targets (frames, targets, 3); by default they stay.
     stores : paths of trajectory stores to use instead.
+    figures : whether they are drawn, and report.pdf is made of them and of the text.
     """
     n_targets, n_states = parts[0].shape[1:]
     system = system_of(n_states, lag_ps, **sections)
@@ -142,6 +143,9 @@ def report(folder, parts, lag_ps, paths=None, stores=None, figures=True, **secti
             draw_transports(**transport, outputs={"transport": folder / "transport.pdf"})
             names.append("transport")
         drawn = [folder / f"{name}.pdf" for name in names]
-    (folder / "caption.rst").write_text("A caption.")
-    compose(folder / "summary.json", drawn, [folder / "caption.rst"] * len(drawn), folder / "report.pdf")
-    return read_json(folder / "summary.json")
+    summary = read_json(folder / "summary.json")
+    (folder / "report.txt").write_text("\n".join(text for page in _front_pages(summary) for _, _, text, _ in page))
+    if figures:
+        (folder / "caption.rst").write_text("A caption.")
+        compose(folder / "summary.json", drawn, [folder / "caption.rst"] * len(drawn), folder / "report.pdf")
+    return summary

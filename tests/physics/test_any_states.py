@@ -139,7 +139,9 @@ def test_whatever_the_states_are_there_is_a_report(world):
         folder = Path(folder)
         moving = [np.cumsum(0.1 * np.random.default_rng(0).standard_normal((*p.shape[:2], 3)), axis=0) for p in parts]
         summary = report(folder, parts, lag_ps, moving, figures=drawn)
-        pages = " ".join(page.extract_text() for page in PdfReader(folder / "report.pdf").pages)
+        pages = (folder / "report.txt").read_text()
+        if drawn:
+            pages += " ".join(page.extract_text() for page in PdfReader(folder / "report.pdf").pages)
     assert not {"nan", "inf", "None"} & set(pages.replace("(", " ").replace(")", " ").split())
     for key in PROBABILITIES:
         inside(summary, key, 0.0, 1.0)
