@@ -49,6 +49,12 @@ def flag(states, matrix, slow, blocks, scores, found):
             flags["timescales_ps"].append(
                 f"process {number} rests on {seen['forward']} observed transitions and {seen['backward']} back"
             )
+    resolved = sum(process["resolved"] for process in slow)
+    if 0 < resolved < len(slow):
+        flags["timescales_ps"].append(
+            f"{resolved} of {len(slow)} processes are resolved at this lag time: {resolved + 1} states would do, or a "
+            f"shorter lag may resolve more"
+        )
     slowest = max((process["value"] for process in slow if process["resolved"]), default=np.nan)
     if blocks.method == "time" and np.isfinite(slowest) and blocks.length_ps < INDEPENDENT * slowest:
         flags["intervals"].append(
@@ -134,12 +140,17 @@ def degenerate(states):
 def of_stays(states, found):
     """What is to be said of the mean times in the states."""
     flags, values = [], np.asarray(found["lifetimes_ps"]["value"], float)
-    if found["no_generator"]:
+    if found["no_generator"] and found["not_counted"]:
+        flags.append(
+            f"there are no mean times in states: the reversible matrix has no generator to be used "
+            f"({found['no_generator']}), and visits cannot be counted ({found['not_counted']})"
+        )
+    elif found["no_generator"]:
         flags.append(
             f"mean times in states and first passages are of counted visits, not of the generator of the reversible "
             f"matrix: {found['no_generator']}"
         )
-    if found["not_counted"]:
+    elif found["not_counted"]:
         flags.append(
             f"visits to the states cannot be counted, so mean times are not checked by them, and too short where "
             f"states are not pure: {found['not_counted']}"
