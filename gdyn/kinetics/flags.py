@@ -86,10 +86,12 @@ def of_populations(states, found):
         flags.append(f"state {state + 1} holds nearly nothing ({soft[state]:.2g} of all): ask for fewer states")
     between = found["populations"]
     error = np.nan_to_num(0.5 * (np.asarray(between["high"]) - np.asarray(between["low"])))
-    for state in np.flatnonzero(np.abs(hard - soft) > np.maximum(error, SAME_MATRIX)):
+    differing = np.flatnonzero(np.abs(hard - soft) > np.maximum(error, SAME_MATRIX))
+    if len(differing):
+        each = ", ".join(f"{state + 1}: {soft[state]:.3g} and {hard[state]:.3g}" for state in differing)
         flags.append(
-            f"the population of state {state + 1} is {soft[state]:.3g} by probabilities but {hard[state]:.3g} where "
-            f"every target is in its most probable state, as in an exported dump: the states are not pure"
+            f"the states are not pure: their populations by probabilities and where every target is in its most "
+            f"probable state, as in an exported dump, differ ({each})"
         )
     return flags
 
