@@ -172,7 +172,7 @@ def same_timescale(one, other):
     """Whether two timescales differ by no more than 10 %, or neither is determined."""
     if not np.isfinite([one, other]).all():
         return bool(np.isfinite(one) == np.isfinite(other))
-    return bool(abs(one / other - 1.0) <= SAME_TIMESCALE)
+    return bool(abs(one - other) <= SAME_TIMESCALE * other)
 
 
 def pcca_of_all(reference, outputs):

@@ -188,7 +188,7 @@ def mean_of_slowest(times, number):
 def overlap(a, b):
     """Whether two positive numbers differ by no more than their 95 % intervals, added in squares on the logarithm."""
     numbers = [x[part] for x in (a, b) for part in ("value", "high")]
-    if not np.isfinite(numbers).all():
+    if not (np.isfinite(numbers).all() and min(numbers) > 0):
         return False
     half = np.hypot(np.log(a["high"] / a["value"]), np.log(b["high"] / b["value"]))
     return bool(abs(np.log(a["value"] / b["value"])) <= half)

@@ -165,3 +165,18 @@ def test_a_model_without_a_resolved_process_does_not_hold(tmp_path):
     (candidate,) = choice["candidates"]
     assert not candidate["holds"]
     assert "has no process that is resolved at its lag time" in choice["reason"] or not candidate["ck_passed"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (10.0, 10.5, True),
+        (10.0, 12.0, False),
+        (0.0, 0.0, True),
+        (1.0, 0.0, False),
+        (np.nan, np.inf, True),
+        (np.nan, 1.0, False),
+    ],
+)
+def test_timescales_of_seeds_are_compared_whatever_they_are(one, other, same):
+    assert selection.same_timescale(one, other) is same
