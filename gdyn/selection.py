@@ -45,9 +45,11 @@ def select(
     ]
     for run in runs:
         run["trial"] = Trial(**run["trial"])
-    best = {}
-    for run in sorted(runs, key=lambda run: (not has_matrix(run), -run["validation_vamp2"])):
-        best.setdefault((run["trial"].n_states, run["trial"].lag_ps), run)
+    rivals_of = {}
+    for run in sorted(runs, key=lambda run: -run["validation_vamp2"]):
+        rivals_of.setdefault((run["trial"].n_states, run["trial"].lag_ps), []).append(run)
+    # States are read until there are some that determine a matrix: nearly always those of the first.
+    best = {key: next(filter(has_matrix, rivals), rivals[0]) for key, rivals in rivals_of.items()}
     candidates = [judge(run, kinetics) for _, run in sorted(best.items())]
     wanted = [c for c in candidates if all(value in (None, c[key]) for key, value in selection.model_dump().items())]
     known = [c for c in wanted if c["validation_vamp2"] > c["noise_floor"]] or wanted

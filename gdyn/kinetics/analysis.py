@@ -216,9 +216,7 @@ def pcca_form(states, populations, matrices):
     """
     if not np.isfinite(matrices.whole).all():
         return None
-    rotation = None
-    if np.isfinite(matrices.whole).all():
-        rotation = simplex_rotation(states.probabilities, states.segment, states.lag_frames)
+    rotation = simplex_rotation(states.probabilities, states.segment, states.lag_frames)
     if rotation is None:
         return None
     rows = present_rows(states.probabilities)

@@ -133,8 +133,9 @@ def degenerate(states):
         )
     if len(constant):
         return f"state {constant[0] + 1} is the same in every frame; ask for fewer states"
-    i, j = np.unravel_index(np.argmax(np.triu(np.abs(np.corrcoef(rows.T)), 1)), 2 * (rows.shape[1],))
-    if np.abs(np.corrcoef(rows.T))[i, j] > ALIKE and rows.shape[1] > 2:
+    alike = np.triu(np.abs(np.corrcoef(rows.T)), 1)
+    i, j = np.unravel_index(alike.argmax(), alike.shape)
+    if alike[i, j] > ALIKE and len(alike) > 2:
         return f"states {i + 1} and {j + 1} are one and the same; ask for fewer states"
     return "the states are not independent of each other; ask for fewer states"
 
