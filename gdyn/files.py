@@ -5,10 +5,13 @@ import json
 import os
 import re
 import secrets
+import shutil
 from contextlib import contextmanager
 from pathlib import Path
 
 from gdyn.errors import ConfigError, SupersededError
+
+FULL_MB = 20.0  # left on a disk, below which it is taken to be full
 
 
 @contextmanager
@@ -38,6 +41,14 @@ def whole_file(path):
             ) from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def full_disk(folder):
+    """Words about a disk on which there is no room; None if there is."""
+    free_MB = shutil.disk_usage(folder).free / 1e6
+    if free_MB < FULL_MB:
+        return f"there are {free_MB:.1f} MB left on the disk of {folder}; make room, and start it again"
+    return None
 
 
 def remove(path):

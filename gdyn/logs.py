@@ -1,5 +1,6 @@
 """What a job says: a log file, one sentence for a user's mistake, and progress one can watch."""
 
+import errno
 import logging
 import signal
 import sys
@@ -60,6 +61,11 @@ def job(snakemake):
     except KeyboardInterrupt:
         LOG.error("interrupted")
         sys.exit(130)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        LOG.error("%s: %s; make room, and start it again", error.filename or "a file", error.strerror)
+        sys.exit(1)
     except Exception:
         to_terminal.setLevel(logging.CRITICAL)
         LOG.exception("gdyn met something it did not expect; this is a defect, please report it")

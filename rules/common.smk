@@ -11,6 +11,7 @@ import gdyn
 from gdyn.config import load_config, load_system
 from gdyn.errors import ConfigError
 from gdyn.files import expand as expand_files
+from gdyn.simulation.deck import read_deck
 
 # A workflow of thousands of jobs is millions of objects that live to the end. Looking for garbage among them less often
 # saves a tenth of the time that Snakemake needs to plan.
@@ -34,12 +35,13 @@ def system(name):
     return checked(load_system, name, CONFIG)
 
 
-SYSTEMS = [name for name in CONFIG.systems if system(name)]
+SYSTEMS = [name for name in CONFIG.names if system(name)]
 
 
 wildcard_constraints:
     system="[^/]+",
     trajectory="[0-9]+",
+    part="[0-9]+",
     shard="[0-9]+",
     trial="[^/]+",
     seed="[0-9]+",
@@ -52,7 +54,7 @@ def section(*names):
     """
     known = cache(
         lambda name: system(name).model_dump(
-            mode="json", include=set(names), exclude={"trajectory": {"files", "labels"}}
+            mode="json", include=set(names), exclude={"trajectory": {"files", "labels", "planned_ps"}}
         )
     )
     return lambda wildcards: known(wildcards.system)
@@ -85,8 +87,13 @@ def trajectories(system):
     return range(system.n_trajectories)
 
 
+def parts(system):
+    """The numbers of the parts of a simulated run."""
+    return range(system.n_parts(known_deck(system).goes_on))
+
+
 def shards(system):
-    return range(system.graphs.shards)
+    return range(system.graphs.shards * (len(parts(system)) if system.simulate else 1))
 
 
 def trials(system):
@@ -97,14 +104,85 @@ def seeds(system):
     return system.seeds
 
 
+def deck_of(system):
+    return Path(CONFIG.system_dir, system.simulate.deck)
+
+
+@cache
+def read_once(path):
+    return checked(read_deck, path)
+
+
+def known_deck(system):
+    """What the LAMMPS deck of a simulated system is like."""
+    return read_once(deck_of(system))
+
+
 def deck(wildcards):
-    """The LAMMPS deck of a simulated system."""
-    return Path(CONFIG.system_dir, system(wildcards.system).simulate.deck)
+    """Input: the LAMMPS deck of a simulated system; what it says, not when it was written, is among the params."""
+    return ancient(deck_of(system(wildcards.system)))
 
 
 def beginning(wildcards):
     """Params: what a simulation begins with."""
     return system(wildcards.system).simulate.model_dump(mode="json", include={"structure", "seed"})
+
+
+def preparation(wildcards):
+    """Params: all that the preparation of a run follows from."""
+    known = stretch(wildcards, 0)
+    return {name: known[name] for name in ("deck", "timestep", "seed", "variables")}
+
+
+def stretch(wildcards, part=None):
+    """Params: all that a part of a run follows from."""
+    known, deck = system(wildcards.system), known_deck(system(wildcards.system))
+    number = int(wildcards.part) if part is None else part
+    return known.stretch(int(wildcards.trajectory), number, deck.goes_on) | {"deck": deck.digest}
+
+
+def before(wildcards):
+    """Input: what a part of a run goes on from: the preparation, or the part before; nothing if the deck cannot."""
+    if not known_deck(system(wildcards.system)).goes_on:
+        return []
+    place = f"results/{wildcards.system}/simulation/{wildcards.trajectory}"
+    return f"{place}-{int(wildcards.part) - 1}.json" if int(wildcards.part) else f"{place}.prepared.restart"
+
+
+def part_before(wildcards):
+    """Input: the store of the part before, if there is one."""
+    place = f"results/{wildcards.system}/trajectory/parts/{wildcards.trajectory}"
+    return f"{place}-{int(wildcards.part) - 1}.h5" if int(wildcards.part) else []
+
+
+def cores_of_run(wildcards):
+    """Threads: the cores of a run of LAMMPS."""
+    return ranks(wildcards) * cores_of_rank(wildcards)
+
+
+def ranks(wildcards):
+    """Resource: MPI processes of a run of LAMMPS."""
+    return system(wildcards.system).simulate.ranks
+
+
+def cores_of_rank(wildcards):
+    """Resource: cores of each of them."""
+    return system(wildcards.system).simulate.threads
+
+
+def gpus_of_run(wildcards):
+    """Resource: GPUs of a run of LAMMPS."""
+    return system(wildcards.system).simulate.gpus
+
+
+def memory_of_run(wildcards, attempt):
+    """Resource: MB of a run of LAMMPS; more with every attempt."""
+    return attempt * (700 + 300 * ranks(wildcards))
+
+
+def mpi_of_run(wildcards):
+    """Resource: whether the job starts the processes of a run itself, by srun, as jobs of MPI do."""
+    return "srun" if ranks(wildcards) > 1 else ""
 
 
 def built(wildcards):
@@ -118,7 +196,22 @@ def frames(wildcards):
     files = system(wildcards.system).trajectory.files
     if files:
         return checked(expand_files, files[int(wildcards.trajectory)])
-    return [f"results/{wildcards.system}/simulation/{wildcards.trajectory}.lammpstrj"]
+    return parts_of_trajectory(wildcards)
+
+
+def parts_of_trajectory(wildcards, last=None):
+    """The stores of the parts of a simulated trajectory, all or up to one of them."""
+    numbers = parts(system(wildcards.system)) if last is None else range(last + 1)
+    place = f"results/{wildcards.system}/trajectory/parts/{wildcards.trajectory}"
+    return [f"{place}-{part}.h5" for part in numbers]
+
+
+def stores_of_shard(wildcards):
+    """Input: the trajectory that a shard is of, or the parts of a simulated one up to that of the shard."""
+    known = system(wildcards.system)
+    if not known.simulate:
+        return [f"results/{wildcards.system}/trajectory/{wildcards.trajectory}.h5"]
+    return parts_of_trajectory(wildcards, int(wildcards.shard) // known.graphs.shards)
 
 
 def topology(wildcards):

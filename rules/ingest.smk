@@ -1,3 +1,29 @@
+rule ingest_part:
+    input:
+        record="results/{system}/simulation/{trajectory}-{part}.json",
+        before=part_before,
+        topology=topology,
+    output:
+        store="results/{system}/trajectory/parts/{trajectory}-{part}.h5",
+    log:
+        "results/{system}/logs/ingest/{trajectory}-{part}.log",
+    benchmark:
+        "results/{system}/benchmarks/ingest/{trajectory}-{part}.tsv"
+    conda:
+        "../envs/trajectory.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(2000),
+        runtime=runtime(240),
+    params:
+        version=gdyn.__version__,
+        settings=section("trajectory"),
+    message:
+        "{wildcards.system}: reading trajectory {wildcards.trajectory}, part {wildcards.part}"
+    script:
+        "../workflow_scripts/ingest_part.py"
+
+
 rule ingest:
     input:
         files=frames,
@@ -25,7 +51,7 @@ rule ingest:
 
 rule graphs:
     input:
-        store="results/{system}/trajectory/{trajectory}.h5",
+        stores=stores_of_shard,
     output:
         shard="results/{system}/graphs/{trajectory}-{shard}.h5",
     log:

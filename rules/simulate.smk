@@ -20,26 +20,60 @@ rule build:
         "../workflow_scripts/build.py"
 
 
-rule simulate:
+rule prepare:
     input:
         deck=deck,
         data=built,
     output:
-        dump="results/{system}/simulation/{trajectory}.lammpstrj",
+        restart="results/{system}/simulation/{trajectory}.prepared.restart",
     log:
-        job="results/{system}/logs/simulate/{trajectory}.log",
-        lammps="results/{system}/logs/simulate/{trajectory}.lammps.log",
+        "results/{system}/logs/prepare/{trajectory}.log",
     benchmark:
-        "results/{system}/benchmarks/simulate/{trajectory}.tsv"
+        "results/{system}/benchmarks/prepare/{trajectory}.tsv"
     conda:
         "../envs/simulate.yaml"
-    threads: 1
+    threads: cores_of_run
     resources:
-        mem_mb=memory(1000),
+        mem_mb=memory_of_run,
         runtime=1440,
+        gpu=gpus_of_run,
+        tasks=ranks,
+        cpus_per_task=cores_of_rank,
+        mpi=mpi_of_run,
     params:
-        settings=section("simulate", "trajectory"),
+        stretch=preparation,
     message:
-        "{wildcards.system}: LAMMPS run {wildcards.trajectory}"
+        "{wildcards.system}: LAMMPS prepares run {wildcards.trajectory}"
+    script:
+        "../workflow_scripts/prepare.py"
+
+
+rule simulate:
+    input:
+        deck=deck,
+        data=built,
+        before=before,
+    output:
+        record="results/{system}/simulation/{trajectory}-{part}.json",
+    log:
+        "results/{system}/logs/simulate/{trajectory}-{part}.log",
+    benchmark:
+        "results/{system}/benchmarks/simulate/{trajectory}-{part}.tsv"
+    conda:
+        "../envs/simulate.yaml"
+    threads: cores_of_run
+    resources:
+        mem_mb=memory_of_run,
+        runtime=1440,
+        gpu=gpus_of_run,
+        tasks=ranks,
+        cpus_per_task=cores_of_rank,
+        mpi=mpi_of_run,
+    params:
+        # Not declared as an output: a part is written behind those before, and one that is killed goes on there.
+        dump="results/{system}/simulation/{trajectory}.lammpstrj",
+        stretch=stretch,
+    message:
+        "{wildcards.system}: LAMMPS run {wildcards.trajectory}, part {wildcards.part}"
     script:
         "../workflow_scripts/simulate.py"

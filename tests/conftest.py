@@ -8,7 +8,7 @@ from helpers import markov_chain
 
 from gdyn.store import graphs as graph_store
 
-SHARD = {"trajectory": 0, "trajectory_frames": 6000, "frame_interval_ps": 1.0, "source_checksum": "sha256:0"}
+SHARD = {"trajectory": 0, "frame_interval_ps": 1.0, "source_checksum": "sha256:0"}
 ROOT = Path(__file__).resolve().parents[1]
 
 

@@ -4,10 +4,10 @@ from gdyn.logs import job
 
 with job(snakemake):
     build_shard(
-        store=snakemake.input.store,
+        stores=snakemake.input.stores,
         shard=snakemake.output.shard,
         trajectory=int(snakemake.wildcards.trajectory),
-        part=int(snakemake.wildcards.shard),
+        number=int(snakemake.wildcards.shard),
         hops=snakemake.params.hops,
         **sections(snakemake.params.settings),
     )

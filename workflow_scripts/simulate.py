@@ -1,14 +1,17 @@
-from gdyn.config import load_config, sections
+from gdyn.config import load_config, load_system
 from gdyn.logs import job
-from gdyn.trajectory.lammps import simulate
+from gdyn.simulation.runs import simulate
 
 with job(snakemake):
     simulate(
         deck=snakemake.input.deck,
         data=snakemake.input.get("data") or None,
-        dump=snakemake.output.dump,
-        log=snakemake.log.lammps,
+        before=snakemake.input.get("before") or None,
+        record=snakemake.output.record,
+        dump=snakemake.params.dump,
+        log=snakemake.log[0],
         command=load_config(snakemake.config).lammps,
-        run=int(snakemake.wildcards.trajectory),
-        **sections(snakemake.params.settings),
+        settings=load_system(snakemake.wildcards.system, load_config(snakemake.config)).simulate,
+        cores=snakemake.threads,
+        stretch=snakemake.params.stretch,
     )

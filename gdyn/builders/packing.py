@@ -25,7 +25,7 @@ def pack(molecules, edge_A, seed):
     ------
     InputError : packmol is not there, or finds no room.
     """
-    from gdyn.trajectory.lammps import executable
+    from gdyn.simulation.lammps import executable
 
     with tempfile.TemporaryDirectory(prefix="gdyn-") as folder:
         lines = [f"tolerance {TOLERANCE_A}", "filetype xyz", "output packed.xyz", f"seed {seed}"]

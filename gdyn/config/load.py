@@ -9,7 +9,7 @@ from typing import Annotated, Union, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from gdyn.config.models import Config, System
+from gdyn.config.models import NOW, Config, System
 from gdyn.errors import ConfigError
 
 FILL_IN = "FILL_IN"  # what `gdyn new` writes where no file says a value
@@ -37,13 +37,16 @@ def load_system(name, config):
 
     Parameters
     ----------
-    name : str, the file name without ``.yaml``.
+    name : str, the file name without ``.yaml``; with ``@now`` behind it, its simulations are taken as they are now.
     config : Config, for ``system_dir`` and ``defaults``.
 
     Raises
     ------
     ConfigError : the file is missing or is not YAML, or one sentence for each problem in it.
     """
+    if name.endswith(NOW):
+        name = name.removesuffix(NOW)
+        return _so_far(name, load_system(name, config))
     path = Path(config.system_dir) / f"{name}.yaml"
     if not path.is_file():
         known = sorted(p.stem for p in path.parent.glob("*.yaml"))
@@ -66,6 +69,33 @@ def load_system(name, config):
     if isinstance(values.get("apply"), str):
         values = _applying(name, values, config, path)
     return _validate(System, values, str(path))
+
+
+def _so_far(name, system):
+    """A system whose trajectories are what its simulations have written up to now.
+
+    Raises
+    ------
+    ConfigError : it has no simulations, or none has written anything.
+    """
+    if not system.simulate:
+        raise ConfigError(
+            f"{name}: until: only what is simulated here is looked at while it runs; dumps of your own are read as far "
+            f"as they go: leave until=now out"
+        )
+    folder = Path("results", name, "simulation")
+    found = {}
+    for run in range(system.simulate.runs):
+        # A deck that does not go on writes under another name until it has come to its end.
+        candidates = [folder / f"{run}.lammpstrj", *folder.glob(f".unfinished-*-{run}.lammpstrj")]
+        written = [path for path in candidates if path.exists() and path.stat().st_size]
+        if written:
+            found[run] = str(max(written, key=lambda path: path.stat().st_mtime))
+    if not found:
+        raise ConfigError(f"{name}: until: no run has written a frame yet under {folder}; look again later")
+    labels = [system.labels[run] for run in found]
+    trajectory = {"files": list(found.values()), "labels": labels, "planned_ps": system.simulate.length_ps}
+    return system.model_copy(update={"simulate": None, "trajectory": system.trajectory.model_copy(update=trajectory)})
 
 
 def _applying(name, values, config, path):

@@ -45,6 +45,8 @@ def _named(value, info: ValidationInfo):
     )
 
 
+NOW = "@now"  # behind the name of a system that is analysed as far as it has been simulated
+
 T = TypeVar("T")
 # A list, for which a single value may stand too; the generator of the schema knows it by its mark.
 OneOrMore = Annotated[list[T], BeforeValidator(_as_list), Field(min_length=1, json_schema_extra={"or_one": True})]
@@ -114,7 +116,9 @@ class Simulate(Section):
 
     The deck gets these LAMMPS variables: `seed`, `timestep` (in the deck's unit style), `steps` (of
     production), `dump_every` (steps), `dump_file` and `deck_dir`, with a `structure` also `data_file`
-    and `elements`, besides those under `variables`.
+    and `elements`, besides those under `variables`. A deck that uses `go_on`, `restart_from`, `restart_every`,
+    `restart_files` and `dump_from` as docs/tutorial.md shows is prepared once, and goes on wherever it was ended;
+    any other one is run in one piece.
     """
 
     structure: Built | None = None
@@ -125,7 +129,22 @@ class Simulate(Section):
     runs: Count = 1
     """How many independent trajectories to make."""
     length_ps: Positive
-    """Length of the production part of every run, ps."""
+    """Length of the production of every run, ps. A deck that goes on is run on when this is raised."""
+    part_ps: Positive | None = None
+    """Length of a part, ps: each is one job of LAMMPS, which takes up where the one before has ended, and each has its
+    own files of graphs, so that a longer run adds to what is there. Choose it so that a part fits into the time limit
+    of a job. By default 2000 frames."""
+    restart_ps: Positive | None = None
+    """Time from one restart file to the next, ps, which is the most that is lost when LAMMPS is killed; by default a
+    twentieth of a part, in whole thousands of steps, at which LAMMPS sorts its atoms."""
+    ranks: Count = 1
+    """MPI processes of a run of LAMMPS."""
+    threads: Count = 1
+    """Threads of each of them, for styles of the suffixes omp, intel and kk."""
+    suffix: Literal["omp", "opt", "gpu", "kk", "intel"] | None = None
+    """Which accelerated styles LAMMPS takes where it has them, as with its option `-suffix`."""
+    gpus: Annotated[Integer, Field(ge=0)] = 0
+    """GPUs of a node for the suffixes gpu and kk."""
     seed: Count = 1
     """Seed of the first run; the next runs count up from it."""
     variables: dict[str, Value | list[Value]] = {}
@@ -141,6 +160,18 @@ class Simulate(Section):
     def variables_of(self, run):
         """The variables of one run."""
         return {name: value[run] if isinstance(value, list) else value for name, value in self.variables.items()}
+
+    @model_validator(mode="after")
+    def _has_styles_for_it(self):
+        if self.threads > 1 and self.suffix not in ("omp", "intel", "kk"):
+            raise ValueError(
+                f"threads: {self.threads} threads need styles that use them; set suffix: omp, or take more ranks"
+            )
+        if self.gpus and self.suffix not in ("gpu", "kk"):
+            raise ValueError(f"gpus: {self.gpus} GPUs need styles that use them; set suffix: gpu or kk")
+        if self.suffix == "gpu" and not self.gpus:
+            raise ValueError("suffix: gpu needs a GPU; set gpus: 1")
+        return self
 
 
 class Trajectory(Section):
@@ -160,6 +191,9 @@ class Trajectory(Section):
     """Time step of that run, in the time unit of its unit style."""
     frame_interval_ps: Positive
     """Time between two frames, ps. A multiple of the dump's own interval takes every second, third ... frame."""
+    planned_ps: Positive | None = None
+    """Length that the trajectories will have, ps, where they are still being written: the report says how much of it
+    there is."""
     labels: list[str] | None = None
     """What the report calls the trajectories, where they differ: `[900 K, 1000 K]`."""
     species: dict[Annotated[str, Field(pattern=r"^\S+$")], Positive] = {}
@@ -216,7 +250,8 @@ class Graphs(Section):
     neighbors: Count
     """Number of nearest neighbors of each atom, periodic images counted."""
     shards: Count = 2
-    """Into how many files the graphs of one trajectory are divided; each is one job."""
+    """Into how many files the graphs of one trajectory are divided, or of each part of one that is simulated here; each
+    is one job."""
 
 
 class Splits(Section):
@@ -565,6 +600,33 @@ class System(Section):
         """What the trajectories are called."""
         return self.trajectory.labels or [f"trajectory {number}" for number in range(self.n_trajectories)]
 
+    def n_parts(self, goes_on):
+        """Of how many parts each simulated run is: of one, if its deck cannot go on."""
+        return -(-self._frames // self._part_frames) if goes_on else 1
+
+    def stretch(self, run, part, goes_on):
+        """What one part of a simulated run is, in plain values: all that its frames follow from, but for the deck."""
+        every, timestep_ps = self.trajectory.steps_per_frame, self.trajectory.timestep_ps
+        frames = [part * self._part_frames, min((part + 1) * self._part_frames, self._frames)]
+        restart_every = self.simulate.restart_ps and max(1, round(self.simulate.restart_ps / timestep_ps))
+        return {
+            "steps": [every * frame for frame in frames] if goes_on else [0, every * self._frames],
+            "dump_every": every,
+            "restart_every": restart_every or max(1000, every * self._part_frames // 20 // 1000 * 1000),
+            "timestep": self.trajectory.timestep,
+            "seed": self.simulate.seed + run,
+            "variables": self.simulate.variables_of(run),
+        }
+
+    @property
+    def _frames(self):
+        """Frame intervals of a simulated run, and of a part of it."""
+        return round(self.simulate.length_ps / self.trajectory.frame_interval_ps)
+
+    @property
+    def _part_frames(self):
+        return round(self.simulate.part_ps / self.trajectory.frame_interval_ps) if self.simulate.part_ps else 2000
+
     @property
     def hops(self):
         """How many neighbors away the deepest network of the search sees."""
@@ -616,6 +678,14 @@ class System(Section):
                     multiple(lag, interval, key, "the frame interval")
             if self.simulate:
                 multiple(self.simulate.length_ps, interval, "simulate.length_ps", "the frame interval")
+                late = max(self.targets.dynamic_ps or [0.0])
+                if late > self.simulate.length_ps:
+                    raise ConfigError(
+                        f"targets.dynamic_ps: {late:g} ps is beyond the end of the runs, which are "
+                        f"{self.simulate.length_ps:g} ps long (simulate.length_ps); remove that time"
+                    )
+                if self.simulate.part_ps:
+                    multiple(self.simulate.part_ps, interval, "simulate.part_ps", "the frame interval")
         except ConfigError as error:
             raise ValueError(str(error)) from None
         if self.baseline and self.apply:
@@ -658,9 +728,19 @@ class Config(Section):
     """Folder of the system files, relative to the working directory."""
     scale: str | None = None
     """Of the systems that have `scales`, the one to run instead of their own `scale`: `--config scale=test`."""
+    until: Literal["now"] | None = None
+    """`--config until=now` analyses simulations as far as they have been written, while they go on or have stopped: as
+    systems of their own, whose results are in `results/<system>@now/`."""
     lammps: str = "lmp"
-    """Command that starts LAMMPS, e.g. `srun lmp_mpi`; only used by systems that simulate."""
+    """Command that starts LAMMPS, e.g. `lmp_mpi`; only used by systems that simulate. Where `simulate.ranks` are
+    several, `srun` (in a job of Slurm) or `mpiexec` is put before it, unless `{ranks}` (and `{threads}`) in it say
+    where their number goes: `mpirun -np {ranks} --bind-to none lmp_mpi`."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where networks are trained and applied; auto takes a GPU where there is one."""
     defaults: dict = {}
     """Settings for all systems: the same keys as in a system file, which overrides them."""
+
+    @property
+    def names(self):
+        """What the systems are called in the workflow."""
+        return [f"{name}{NOW}" if self.until else name for name in self.systems]

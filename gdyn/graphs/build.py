@@ -12,15 +12,15 @@ from gdyn.trajectory.targets import choose_targets
 BLOCK_BYTES = 32 * 2**20
 
 
-def build_shard(store, shard, trajectory, part, hops, graphs, targets):
+def build_shard(stores, shard, trajectory, number, hops, graphs, targets):
     """Write the graphs of one stretch of a trajectory.
 
     Parameters
     ----------
-    store : path of the trajectory store.
+    stores : paths of the trajectory store, or of those of its parts up to the one that the stretch is in.
     shard : path of the graph shard to write.
     trajectory : number of the trajectory in the system.
-    part : number of the stretch, from 0 to ``graphs.shards - 1``.
+    number : of the shard; each part has ``graphs.shards`` of them.
     hops : how many convolutions the deepest network has.
     graphs, targets : those sections of a system.
 
@@ -29,9 +29,10 @@ def build_shard(store, shard, trajectory, part, hops, graphs, targets):
     InputError : the targets cannot be chosen, the trajectory is shorter than its shards are many, or
         there are fewer neighbors than asked for.
     """
-    with TrajectoryStore.open(store) as source:
-        n_frames = len(source)
-        begin, end = (n_frames * k // graphs.shards for k in (part, part + 1))
+    with TrajectoryStore.open(stores[-1]) as part:
+        first_frame, n_frames = part.first_frame, len(part)
+    with TrajectoryStore.open(*stores) as source:
+        begin, end = (first_frame + n_frames * (number % graphs.shards + k) // graphs.shards for k in (0, 1))
         if begin == end:
             raise InputError(
                 f"{source.source}: {n_frames} frames cannot be divided into {graphs.shards} shards; lower graphs.shards"
@@ -55,7 +56,6 @@ def build_shard(store, shard, trajectory, part, hops, graphs, targets):
             target_ids=np.where(chosen.sets < 0, -1, source.atoms.id[chosen.sets]),
             present=chosen.present,
             trajectory=trajectory,
-            trajectory_frames=n_frames,
             frame_interval_ps=source.frame_interval_ps,
             hops=hops,
             n_neighbors=graphs.neighbors,

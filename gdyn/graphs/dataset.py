@@ -10,7 +10,7 @@ import torch
 from gdyn.errors import InputError
 from gdyn.graphs.gather import GraphBatch, as_signed, gather, gather_on_device, starts_of
 from gdyn.store import GraphShard
-from gdyn.store.graphs import trajectory_of
+from gdyn.store.graphs import lengths_of
 from gdyn.trajectory.lag import split_frames
 from gdyn.trajectory.targets import target_atoms
 
@@ -117,14 +117,13 @@ class GraphDataset(LaggedFrames):
         """
         fractions = splits.as_dict()[name]
         shards = sorted(map(str, shards))
-        chosen = None
-        if splits.by == "trajectory":
-            n_trajectories = 1 + max(map(trajectory_of, shards))
-            chosen = range(n_trajectories)[split_frames(n_trajectories, fractions)]
+        lengths = lengths_of(shards)
+        n_trajectories = 1 + max(lengths)
+        chosen = range(n_trajectories)[split_frames(n_trajectories, fractions)] if splits.by == "trajectory" else None
 
-        def choose(trajectory, frame, n_frames):
+        def choose(trajectory, frame):
             if splits.by == "time":
-                split = split_frames(n_frames, fractions)
+                split = split_frames(lengths[trajectory], fractions)
                 return slice(*np.searchsorted(frame, [split.start, split.stop]))
             return slice(0, len(frame) if chosen is None or trajectory in chosen else 0)
 
@@ -244,42 +243,79 @@ def _targets(parts, fractions):
     ``target_nodes`` (sets present in each window, k) are the places of their atoms among the first nodes
     of a frame, window after window.
     """
-    firsts = {part.trajectory: part for part in reversed(parts)}
-    ids = [firsts[trajectory].target_ids for trajectory in sorted(firsts)]
+    shards = {}
+    for part in parts:
+        shards.setdefault(part.trajectory, []).append(part)
+    found = {trajectory: _all_sets(shards[trajectory]) for trajectory in sorted(shards)}
+    ids = [sets[1] for sets in found.values()]
     shared = all(np.array_equal(other, ids[0]) for other in ids)
-    k = max(found.shape[1] for found in ids)
-    begin, offset = {}, 0
-    for trajectory, found in zip(sorted(firsts), ids, strict=True):
-        begin[trajectory] = 0 if shared else offset
-        offset += len(found)
-    n_sets = len(ids[0]) if shared else offset
+    k = max(some.shape[1] for some in ids)
+    sizes = [0 if shared else len(some) for some in ids]
+    begin = dict(zip(found, np.cumsum(sizes) - sizes, strict=True))
+    n_sets = len(ids[0]) if shared else sum(sizes)
     target_ids = np.full((n_sets, k), -1, np.int64)
     kept = np.zeros(n_sets, bool)
-    first_window, windows, nodes = {}, [], []
-    for trajectory, part in sorted(firsts.items()):
-        columns = slice(begin[trajectory], begin[trajectory] + len(part.target_ids))
-        target_ids[columns, : part.target_ids.shape[1]] = part.target_ids
-        mine = np.ones(len(part.target_ids), bool)
+    for trajectory, (_, of, _) in found.items():
+        columns = slice(begin[trajectory], begin[trajectory] + len(of))
+        target_ids[columns, : of.shape[1]] = of
+        order = np.random.default_rng(SHUFFLE_SEED).permutation(len(of))
+        kept[columns] = fractions is None
         if fractions is not None:
-            order = np.random.default_rng(SHUFFLE_SEED).permutation(len(mine))
-            mine = np.isin(np.arange(len(mine)), order[split_frames(len(mine), fractions)])
-        kept[columns] = mine
-        first_window[trajectory] = len(windows)
-        for present in part.present:
-            atoms = target_atoms(part.target_atoms[present])
-            sets = part.target_atoms[present & mine]
-            places = np.full((len(sets), k), -1, np.int64)
-            places[:, : sets.shape[1]] = np.where(sets < 0, -1, np.searchsorted(atoms, sets))
-            nodes.append(places)
-            row = np.zeros(n_sets, bool)
-            row[columns] = present & mine
-            windows.append(row)
+            kept[columns][order[split_frames(len(of), fractions)]] = True
+    number, windows, nodes, window = {}, [], [], []
+    for part in parts:
+        atoms, of, rows = found[part.trajectory]
+        columns = slice(begin[part.trajectory], begin[part.trajectory] + len(of))
+        places = np.zeros(len(part.present), np.int64)
+        for one in np.unique(part.window):
+            there = np.zeros(len(of), bool)
+            there[rows[id(part)][part.present[one]]] = True
+            key = (part.trajectory, there.tobytes())
+            if key not in number:
+                number[key] = len(windows)
+                row = np.zeros(n_sets, bool)
+                row[columns] = there & kept[columns]
+                windows.append(row)
+                sets = atoms[there & kept[columns]]
+                place = np.full((len(sets), k), -1, np.int64)
+                place[:, : sets.shape[1]] = np.where(sets < 0, -1, np.searchsorted(target_atoms(atoms[there]), sets))
+                nodes.append(place)
+            places[one] = number[key]
+        window.append(places[part.window])
     return {
         "target_ids": target_ids[kept],
         "target_nodes": np.concatenate(nodes),
         "present": np.array(windows)[:, kept],
-        "window": np.concatenate([part.window + first_window[part.trajectory] for part in parts]),
+        "window": np.concatenate(window),
     }
+
+
+def _all_sets(shards):
+    """The target sets of one trajectory in all of its shards, which know those of their own frames and before.
+
+    Returns
+    -------
+    (target sets, k) indices of their atoms, as many LAMMPS ids, and, by the ``id`` of each shard, which of them are its
+    own.
+    """
+    most = max(shards, key=lambda shard: len(shard.target_atoms))
+    atoms, ids = most.target_atoms, most.target_ids
+    if not all(np.array_equal(shard.target_atoms, atoms) for shard in shards):
+        known = {}
+        for shard in shards:
+            known |= {
+                tuple(of[of >= 0].tolist()): some[of >= 0]
+                for of, some in zip(shard.target_atoms, shard.target_ids, strict=True)
+            }
+        atoms, ids = (np.full((len(known), max(map(len, known))), -1, np.int64) for _ in range(2))
+        for i, (of, some) in enumerate(sorted(known.items(), key=lambda item: item[0])):
+            atoms[i, : len(of)], ids[i, : len(of)] = of, some
+    number = {tuple(of[of >= 0].tolist()): i for i, of in enumerate(atoms)}
+    rows = {
+        id(shard): np.array([number[tuple(of[of >= 0].tolist())] for of in shard.target_atoms], np.int64)
+        for shard in shards
+    }
+    return atoms, ids, rows
 
 
 @numba.njit(cache=True)

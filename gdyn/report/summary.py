@@ -17,6 +17,7 @@ WEAK = 0.2  # of probabilities, that a Chapman-Kolmogorov test would not see
 UNITS = {
     "n_states": "1, set",
     "lag_ps": "ps, set",
+    "planned_ps": "ps, set, and counted",
     "populations": "1",
     "populations_assigned": "1",
     "purity": "1",
@@ -134,10 +135,11 @@ def summarise(
             found = read_json(path)
             numbers[name] = form(found)
             flags |= {name: found["flags"]} if found["flags"] else {}
-    provenance, notes = [], []
+    provenance, notes, reached_ps = [], [], []
     for path in trajectories:
         with TrajectoryStore.open(path) as store:
             notes += store.notes
+            reached_ps.append(float(store.time_ps[-1] - store.time_ps[0]))
             provenance.append(
                 {
                     "source": store.source,
@@ -148,6 +150,10 @@ def summarise(
                 }
             )
     flags |= {"provenance": notes} if notes else {}
+    planned_ps = system.trajectory.planned_ps
+    if planned_ps:
+        numbers["planned_ps"] = {"length_ps": planned_ps, "reached_ps": reached_ps}
+        flags = {"planned_ps": [_not_yet(planned_ps, reached_ps, system.labels)]} | flags
     numbers |= {
         "intervals": koopman["intervals"],
         "flags": flags,
@@ -171,6 +177,14 @@ def summarise(
     for sentence in numbers["warnings"]:
         LOG.warning("%s", sentence)
     write_json(summary, numbers)
+
+
+def _not_yet(planned_ps, reached_ps, labels):
+    far = "; ".join(f"{label}: {reached:g}" for label, reached in zip(labels, reached_ps, strict=True))
+    return (
+        f"these are results of trajectories that are still being written: of {planned_ps:g} ps each there were, in ps, "
+        f"{far}; they change with what comes"
+    )
 
 
 def _twin(name, found):

@@ -27,9 +27,8 @@ Format ``gdyn-graphs``, version 2.
 =====================  ==========================  =============================================
 
 Attributes of the file: ``format``, ``version``, ``gdyn_version``, ``trajectory`` (its number in the
-system), ``trajectory_frames`` (its length), ``frame_interval_ps``, ``hops``, ``n_neighbors``,
-``selection``, ``source_checksum`` (of the trajectory's files) and ``checksum`` (SHA-256 of ``counts``,
-``nodes``, ``neighbors`` and ``distance_mA``).
+system), ``frame_interval_ps``, ``hops``, ``n_neighbors``, ``selection``, ``source_checksum`` (of the trajectory's
+files, as far as the shard goes) and ``checksum`` (SHA-256 of ``counts``, ``nodes``, ``neighbors`` and ``distance_mA``).
 
 Distances are whole numbers because the network looks its radial functions up in a table with one
 row per 0.001 A: exact for what is stored, half the size of float32, and off by at most 0.0005 A.
@@ -69,7 +68,6 @@ class GraphShard:
     target_ids: np.ndarray
     present: np.ndarray
     trajectory: int
-    trajectory_frames: int
     frame_interval_ps: float
     source_checksum: str
     checksum: str = ""
@@ -81,8 +79,8 @@ class GraphShard:
         Parameters
         ----------
         path : the shard.
-        choose : function of the trajectory's number, of the frame numbers (frames,) and of the
-            trajectory's length that returns a slice of the frames, or None for all.
+        choose : function of the trajectory's number and of the frame numbers (frames,) that returns a slice of the
+            frames, or None for all.
 
         Raises
         ------
@@ -93,7 +91,7 @@ class GraphShard:
             numbers = file["frame"][:]
             frames = slice(0, len(numbers))
             if choose is not None:
-                frames = choose(int(attrs["trajectory"]), numbers, int(attrs["trajectory_frames"]))
+                frames = choose(int(attrs["trajectory"]), numbers)
             counts = file["counts"][:]
             nodes, rows = (_slice(counts[:, place], frames) for place in (-1, -2))
             descriptor = hdf5.Descriptor(path)
@@ -111,7 +109,6 @@ class GraphShard:
                 target_ids=file["targets/id"][:],
                 present=file["targets/present"][:],
                 trajectory=int(attrs["trajectory"]),
-                trajectory_frames=int(attrs["trajectory_frames"]),
                 frame_interval_ps=float(attrs["frame_interval_ps"]),
                 source_checksum=attrs["source_checksum"],
                 checksum=attrs["checksum"],
@@ -124,10 +121,14 @@ class GraphShard:
         return replace(shard, **{name: getattr(shard, name).read() for name in ("nodes", "neighbors", "distance_mA")})
 
 
-def trajectory_of(path):
-    """The number of the trajectory that a shard is of."""
-    with hdf5.read(path, FORMAT, VERSION) as file:
-        return int(file.attrs["trajectory"])
+def lengths_of(paths):
+    """Numbers of frames of the trajectories that shards are of, by the trajectories' numbers."""
+    lengths = {}
+    for path in paths:
+        with hdf5.read(path, FORMAT, VERSION) as file:
+            trajectory, end = int(file.attrs["trajectory"]), int(file["frame"][-1]) + 1
+            lengths[trajectory] = max(end, lengths.get(trajectory, 0))
+    return lengths
 
 
 def _slice(lengths, frames):

@@ -28,17 +28,30 @@ together from steps to the nearest image, each of at most ``largest_step`` of a 
 where such a step was too long to be sure, so that displacements mean nothing.
 
 Atoms keep one order, by id, in every frame.
+
+A trajectory that is simulated here is stored part by part, each in a file of its own with the attribute
+``first_frame`` (int, its place in the whole). A file that puts them together (:func:`join`) holds positions and all
+else that has frames as virtual datasets of these files, which lie beside it under the names ``parts`` (list of text),
+with their ``part_checksums``. Where one of them is missing, HDF5 itself reads NaN for its positions;
+:meth:`TrajectoryStore.open` says so.
 """
 
-from contextlib import contextmanager
+import hashlib
+import os
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
 
+import h5py
 import numpy as np
 
+from gdyn.errors import InputError
 from gdyn.store import hdf5
 
 FORMAT = "gdyn-trajectory"
 VERSION = 2
+OF_FRAMES = ("position", "cell", "step", "time_ps", "segment")
 
 
 @dataclass
@@ -85,18 +98,22 @@ class TrajectoryStore:
     source: str
     checksum: str
     notes: list
+    largest_step: float
+    first_frame: int
+    is_part: bool
     _file: object = field(repr=False)
 
     @classmethod
     @contextmanager
-    def open(cls, path):
-        """Yield the store at ``path``.
+    def open(cls, path, *more):
+        """Yield the store at ``path``, or that of several parts of a trajectory together.
 
         Raises
         ------
-        InputError : not a whole trajectory store of this version.
+        InputError : not a whole trajectory store of this version, or the parts do not follow each other.
         """
-        with hdf5.read(path, FORMAT, VERSION) as file:
+        with _in_memory([path, *more]) if more else hdf5.read(path, FORMAT, VERSION) as file:
+            _check_parts(file, path)
             atoms = {name: column[:] for name, column in file["atoms"].items()}
             atoms["element"] = file["atoms/element"].asstr()[:]
             yield cls(
@@ -110,6 +127,9 @@ class TrajectoryStore:
                 source=file.attrs["source"],
                 checksum=file.attrs["checksum"],
                 notes=file.attrs["notes"].splitlines(),
+                largest_step=float(file.attrs["largest_step"]),
+                first_frame=int(file.attrs.get("first_frame", 0)),
+                is_part="first_frame" in file.attrs,
                 _file=file,
             )
 
@@ -164,3 +184,88 @@ def write(path, atoms, frame_interval_ps, source):
         if atoms.mass_u is not None:
             file["atoms/mass_u"] = np.asarray(atoms.mass_u, np.float64)
         yield TrajectoryWriter(file)
+
+
+def join(parts, path):
+    """Write a store that puts the parts of one trajectory together, without copying them; paths, in their order.
+
+    Raises
+    ------
+    InputError : they do not follow each other.
+    """
+    with hdf5.create(path, FORMAT, VERSION) as file:
+        _put_together(file, parts, [os.path.relpath(part, Path(path).parent) for part in parts])
+        del file.attrs["first_frame"]  # it is the whole trajectory
+
+
+@contextmanager
+def _in_memory(parts):
+    """Yield a file that puts parts together, in memory."""
+    with h5py.File("parts", "w", driver="core", backing_store=False) as file:
+        _put_together(file, parts, [os.path.abspath(part) for part in parts])
+        yield file
+
+
+def _put_together(file, parts, names):
+    with ExitStack() as stack:
+        found = [stack.enter_context(hdf5.read(part, FORMAT, VERSION)) for part in parts]
+        lengths = [len(part["step"]) for part in found]
+        begins = np.concatenate([[0], np.cumsum(lengths)]).tolist()
+        for (before, part), path, begin in zip(pairwise([found[0], *found]), parts, begins, strict=False):
+            same = np.array_equal(part["atoms/id"][:], before["atoms/id"][:])
+            if int(part.attrs.get("first_frame", 0)) != begin or not same:
+                raise InputError(
+                    f"{path}: is not the part of the trajectory that follows {begin} frames; delete it and let the "
+                    f"workflow remake it"
+                )
+        for name in OF_FRAMES:
+            first = found[0][name]
+            layout = h5py.VirtualLayout((begins[-1], *first.shape[1:]), first.dtype)
+            for part, source, (begin, end) in zip(found, names, pairwise(begins), strict=True):
+                layout[begin:end] = h5py.VirtualSource(source, name, part[name].shape)
+            file.create_virtual_dataset(name, layout, fillvalue=np.nan if first.dtype.kind == "f" else -1)
+        file.copy(found[0]["atoms"], "atoms")
+        attributes = [dict(part.attrs) for part in found]
+        checksums = [of["checksum"] for of in attributes]
+        unwrapped = [of["unwrapped"] for of in attributes]
+        file.attrs.update(attributes[0])
+        file.attrs.update(
+            unwrapped="no" if "no" in unwrapped else unwrapped[0],
+            largest_step=max(of["largest_step"] for of in attributes),
+            notes="\n".join(dict.fromkeys(line for of in attributes for line in of["notes"].splitlines())),
+            checksum=combined(checksums),
+            parts=names,
+            part_checksums=checksums,
+        )
+
+
+def is_store(path):
+    """Whether a file is a trajectory store, of any version."""
+    try:
+        with h5py.File(path, "r") as file:
+            return file.attrs.get("format") == FORMAT
+    except OSError:
+        return False
+
+
+def combined(checksums):
+    """One checksum of several files in their order: their own, if it is one."""
+    if len(checksums) == 1:
+        return checksums[0]
+    return f"sha256:{hashlib.sha256(' '.join(checksums).encode()).hexdigest()}"
+
+
+def _check_parts(file, path):
+    """Refuse a file whose parts are not those that it was put together from."""
+    for name, checksum in zip(file.attrs.get("parts", ()), file.attrs.get("part_checksums", ()), strict=True):
+        part = Path(path).parent / name
+        try:
+            with hdf5.read(part, FORMAT, VERSION) as found:
+                same = found.attrs["checksum"] == checksum
+        except InputError as error:
+            raise InputError(f"{path}: a part of it is missing or damaged: {error}") from None
+        if not same:
+            raise InputError(
+                f"{path}: {part} is no longer the part that it was put together from; delete both and let the workflow "
+                f"remake them"
+            )

@@ -91,6 +91,7 @@ class Dump:
     path : the file.
     wanted : names of number columns to read besides ``id``.
     checksum : whether to compute the checksum of the file on the way.
+    between : first and last byte (not included) of a stretch of a plain file to which to keep, as if it were all.
 
     Attributes
     ----------
@@ -106,9 +107,9 @@ class Dump:
         file is damaged, or its atoms change. One sentence with file, frame and line.
     """
 
-    def __init__(self, path, wanted=(), checksum=False):
+    def __init__(self, path, wanted=(), checksum=False, between=None):
         self.path = str(path)
-        self._checksum = checksum
+        self._checksum, self._between = checksum, between
         self.columns = None
         self._open()
         try:
@@ -146,24 +147,26 @@ class Dump:
         self.first = self._next_frame(header)
         if self.first is None:
             raise InputError(f"{path}: there is not one whole frame in it; is the run still writing its first one?")
+        self._first_end = self._window.offset
         self.sorted_ids = bool(np.array_equal(self._first_order, np.arange(self.n_atoms)))
         self._repeat_first = True
 
-    def _open(self, offset=0, number=0):
-        self._stream = Stream(self.path, self._checksum)
-        if offset:
-            self._stream.seek(offset)
+    def _open(self, offset=None, number=0):
+        self._stream = Stream(self.path, self._checksum, self._between)
+        begin = self._stream.begin if offset is None else offset
+        if begin:
+            self._stream.seek(begin)
         self._window = Window(self._stream)
-        self._window.offset = offset
+        self._window.offset = begin
         self._number = number
-        self._line = 1 if offset == 0 else None
+        self._line = 1 if begin == 0 else None
         self._header_text, self._header_box = None, None
         self._repeat_first = False
         self.n_cut_off = 0
 
     def __getstate__(self):
         """A copy in another process opens the file anew, and begins at its first frame."""
-        return {"path": self.path, "wanted": self.wanted, "checksum": self._checksum}
+        return {"path": self.path, "wanted": self.wanted, "checksum": self._checksum, "between": self._between}
 
     def __setstate__(self, state):
         self.__init__(**state)
@@ -198,6 +201,11 @@ class Dump:
     def raw_size(self):
         return self._stream.raw_size
 
+    @property
+    def position(self):
+        """Byte of the content behind the frame that was read last."""
+        return self._first_end if self._repeat_first else self._window.offset
+
     def checksum(self):
         """SHA-256 of the file; to be asked for after the last frame."""
         return self._stream.checksum()
@@ -219,9 +227,10 @@ class Dump:
         """Where each whole frame begins, in bytes of the content; for compressed files None."""
         if self._stream.compressed:
             return None
-        offsets = _index(self._stream.fileno(), self._stream.raw_size, self._first_size, self._marker)
+        begin, end = self._stream.begin, self._stream.begin + self._stream.raw_size
+        offsets = _index(self._stream.fileno(), begin, end, self._first_size, self._marker)
         try:
-            with Dump(self.path) as last:
+            with Dump(self.path, between=self._between) as last:
                 last.close()
                 last._open(offsets[-1], len(offsets) - 1)
                 if last._next_frame() is None:
@@ -244,7 +253,7 @@ class Dump:
         """Number of whole frames; a compressed file has to be read to its end for it."""
         if self.offsets is not None:
             return len(self.offsets)
-        with Dump(self.path) as again:
+        with Dump(self.path, between=self._between) as again:
             return sum(1 for _ in again)
 
     def frame(self, number):
@@ -590,24 +599,21 @@ def positions(dump, frame, coordinates, images):
     return found + frame.table[:, shift : shift + 3] @ frame.box.cell if images else found
 
 
-def _index(descriptor, size, first_size, marker):
-    """Where frames begin in a plain file: guess from the size of the frame before, and verify."""
-    offsets, length = [0], first_size
+def _index(descriptor, begin, end, first_size, marker):
+    """Where frames begin in a stretch of a plain file: guess from the size of the frame before, and verify."""
+    offsets, length = [begin], first_size
     while True:
         guess = offsets[-1] + length
         found = -1
         reach = 64
         while found < 0 and reach <= max(64, length // 4):
-            begin = max(offsets[-1] + 1, guess - reach)
-            text = os.pread(descriptor, 2 * reach, begin - 1)
+            near = max(offsets[-1] + 1, guess - reach)
+            text = os.pread(descriptor, 2 * reach, near - 1)
             found = text.find(marker)
             reach *= 8
-        if found >= 0:
-            found += begin
-        else:
-            found = _scan(descriptor, size, offsets[-1] + 1, marker)
-            if found < 0:
-                return offsets
+        found = found + near if found >= 0 else _scan(descriptor, end, offsets[-1] + 1, marker)
+        if not 0 <= found < end:
+            return offsets
         length = found - offsets[-1]
         offsets.append(found)
 

@@ -1,13 +1,14 @@
 """From files of frames to the trajectory store, in gdyn's units."""
 
-import hashlib
 from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 
 from gdyn.errors import InputError
+from gdyn.files import read_json
 from gdyn.logs import LOG, Progress
+from gdyn.store import TrajectoryStore
 from gdyn.store import trajectory as trajectory_store
 from gdyn.trajectory.identity import identify, read_topology
 from gdyn.trajectory.sources import open_source
@@ -22,7 +23,8 @@ def ingest(files, store, trajectory):
 
     Parameters
     ----------
-    files : paths of its parts, in order: LAMMPS dumps, or files in any format of MDAnalysis.
+    files : paths of its parts, in order: LAMMPS dumps, or files in any format of MDAnalysis; or stores that
+        :func:`ingest_part` has written, which are put together.
     store : path of the trajectory store to write.
     trajectory : that section of a system.
 
@@ -30,19 +32,51 @@ def ingest(files, store, trajectory):
     ------
     InputError : a file cannot be read, does not agree with the settings, or its atoms change.
     """
+    if all(trajectory_store.is_store(path) for path in files):
+        trajectory_store.join(files, store)
+    else:
+        name = str(files[0]) if len(files) == 1 else f"{files[0]} to {files[-1]} ({len(files)} files)"
+        _read(files, name, store, trajectory)
+
+
+def ingest_part(record, before, store, trajectory):
+    """Read one part of a simulated trajectory; its place in the whole is that behind the part before.
+
+    Parameters
+    ----------
+    record : what :func:`gdyn.simulation.runs.simulate` has written: which bytes of the dump beside it to read.
+    before : the store of the part before, or None.
+    store, trajectory : as for :func:`ingest`.
+
+    Raises
+    ------
+    InputError : as of :func:`ingest`.
+    """
+    part = read_json(record)
+    dump = Path(record).with_name(part["dump"])
+    if not dump.exists():
+        raise InputError(f"{dump}: is not there any more; put it back, or remove {record} and simulate it again")
+    _read([dump], str(dump), store, trajectory, part, before)
+
+
+def _read(files, name, store, trajectory, part=None, before=None):
+    """Read files into a store, or a part of a run, as its record has it, into one that goes on behind another."""
+    between = (part["first_byte"], part["end_byte"]) if part and part["end_byte"] else None
     topology = read_topology(trajectory.topology) if trajectory.topology else None
-    with closing(open_source(files[0], trajectory, topology)) as first:
+    with closing(open_source(files[0], trajectory, topology, between)) as first:
         atoms = identify(first.columns, trajectory, topology, first.path)
-    name = str(files[0]) if len(files) == 1 else f"{files[0]} to {files[-1]} ({len(files)} files)"
     LOG.info("reading %s: %d atoms", name, len(atoms))
     with trajectory_store.write(store, atoms, trajectory.frame_interval_ps, name) as writer:
         reading = _Reading(atoms, trajectory, writer)
+        if before:
+            with TrajectoryStore.open(before) as earlier:
+                reading.go_on(earlier)
         checksums, done_MB = [], 0.0
         sizes_MB = [Path(path).stat().st_size / 1e6 if Path(path).exists() else 0.0 for path in files]
         total_MB = sum(sizes_MB)
         with Progress("reading, MB") as bar:
             for path, size_MB in zip(files, sizes_MB, strict=True):
-                with closing(open_source(path, trajectory, topology)) as source:
+                with closing(open_source(path, trajectory, topology, between)) as source:
                     for frame in reading.frames(source):
                         bar.at(done_MB + source.fraction_read * size_MB, total_MB)
                         reading.add(source, frame)
@@ -55,7 +89,8 @@ def ingest(files, store, trajectory):
             unwrapped=reading.unwrapped_how,
             largest_step=reading.unwrapper.largest,
             periodic=reading.periodic,
-            checksum=checksums[0] if len(checksums) == 1 else _combined(checksums),
+            checksum=trajectory_store.combined(checksums),
+            **({} if part is None else {"first_frame": reading.first_frame}),
         )
 
 
@@ -68,10 +103,20 @@ class _Reading:
         self.unwrapper = Unwrapper()
         self.periodic = self.unwrapped = None
         self.statics = None
-        self.n_frames = self.n_cut_off = 0
+        self.n_frames = self.n_cut_off = self.first_frame = 0
         self.block = []
         self.block_frames = max(1, BLOCK_BYTES // (12 * len(atoms)))
         self.told = set()
+
+    def go_on(self, store):
+        """Take up behind the last frame of the store of the part before."""
+        if not np.array_equal(store.atoms.id, self.atoms.id):
+            raise InputError(f"{store.source}: its atoms are not the same in all of its parts; begin the run anew")
+        last = len(store) - 1
+        self.first_frame = store.first_frame + len(store)
+        self.unwrapped = store.unwrapped == "yes"
+        self.timeline.go_on(int(store.step[last]), float(store.time_ps[last]), int(store.segment[last]))
+        self.unwrapper.go_on(store.positions(last).astype(np.float64), store.cells(last), store.largest_step)
 
     def frames(self, source):
         """The frames of a source, after a look at whether it is one of the same trajectory."""
@@ -122,7 +167,7 @@ class _Reading:
         notes = self.timeline.finish(name)
         if self.n_cut_off:
             notes.append(f"{name}: frames that are cut off, left out: {self.n_cut_off}")
-        if self.unwrapped_how == "no":
+        if self.unwrapper.where and self.unwrapped_how == "no":
             number, atom = self.unwrapper.where
             notes.append(
                 f"{name}: between two frames atom id {self.atoms.id[atom]} (frame {number} of the store) moves by "
@@ -165,7 +210,3 @@ class _Reading:
         flushed = self.n_frames - len(self.block)
         stored = self.block[before - flushed][0] if before >= flushed else self.writer.position(before)
         return same_positions(stored, frame.position, frame.cell)
-
-
-def _combined(checksums):
-    return f"sha256:{hashlib.sha256(' '.join(checksums).encode()).hexdigest()}"

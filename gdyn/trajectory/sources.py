@@ -57,7 +57,7 @@ def is_dump(path):
     return head.startswith((b"ITEM:", b"ITEM"[: len(head)]))
 
 
-def open_source(path, trajectory, topology):
+def open_source(path, trajectory, topology, between=None):
     """Open a file of frames.
 
     Parameters
@@ -65,11 +65,14 @@ def open_source(path, trajectory, topology):
     path : a LAMMPS dump, or a file in any format of MDAnalysis, known by its suffix.
     trajectory : that section of a system.
     topology : Topology or None; formats that do not name their atoms need it.
+    between : of a plain dump, the bytes to which to keep; see :class:`gdyn.trajectory.dump.Dump`.
 
     Raises
     ------
     InputError : the file cannot be read.
     """
+    if between:
+        return DumpSource(path, trajectory, between)
     if is_dump(path) or _suffix(path) in ("", "lammpstrj", "lammpsdump", "dump", "lammpstraj"):
         return DumpSource(path, trajectory)
     return MDAnalysisSource(path, trajectory, topology)
@@ -84,10 +87,10 @@ class DumpSource:
     unwrapped : whether the positions are.
     """
 
-    def __init__(self, path, trajectory):
+    def __init__(self, path, trajectory, between=None):
         self.path = str(path)
         self._style = UNIT_STYLES[trajectory.units]
-        with Dump(path) as dump:
+        with Dump(path, between=between) as dump:
             names = dump.columns
             units = dump.units
         if units is not None and units != trajectory.units:
@@ -103,7 +106,7 @@ class DumpSource:
         self._coordinates, self._images = choose_coordinates(names, path)
         self._static = [name for name in STATIC if name in names]
         wanted = [*self._coordinates.names, *(IMAGES if self._images else ()), *self._static]
-        self._dump = Dump(path, wanted, checksum=True)
+        self._dump = Dump(path, wanted, checksum=True, between=between)
         self.unwrapped = self._coordinates.unwrapped or self._images
         self.n_atoms = self._dump.n_atoms
         self.columns = {"id": self._dump.ids, **self._statics(self._dump.first)}

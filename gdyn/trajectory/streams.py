@@ -3,6 +3,7 @@
 import bz2
 import hashlib
 import os
+import sys
 import zlib
 from pathlib import Path
 
@@ -28,24 +29,28 @@ class Stream:
     ----------
     path : the file.
     checksum : whether to compute the SHA-256 of the file while it is read.
+    between : first byte, and byte before which to end, of a stretch of a plain file; by default all of it.
 
     Attributes
     ----------
+    begin : that first byte.
     compressed : bool
     cut_off : None, or why the end of the file is missing or damaged; what came before it has been given out.
-    raw_position, raw_size : bytes of the file itself.
+    raw_position, raw_size : bytes of the file itself, or of the stretch.
 
     Raises
     ------
     InputError : the file cannot be opened.
     """
 
-    def __init__(self, path, checksum=False):
+    def __init__(self, path, checksum=False, between=None):
         self.path = path
         self._file = open_file(path)
-        self.raw_size = os.fstat(self._file.fileno()).st_size
+        size = os.fstat(self._file.fileno()).st_size
+        self.begin, self._end = between or (0, sys.maxsize)
+        self.raw_size = max(0, min(self._end, size) - self.begin)
         first = self._file.read(4)
-        self._file.seek(0)
+        self._file.seek(self.begin)
         self._codec = next((codec for magic, codec in _MAGIC.items() if first.startswith(magic)), None)
         self.compressed = self._codec is not None
         self._hash = hashlib.sha256() if checksum else None
@@ -54,12 +59,12 @@ class Stream:
 
     @property
     def raw_position(self):
-        return self._file.tell()
+        return self._file.tell() - self.begin
 
     def readinto(self, target):
         """Fill ``target`` (a writable memoryview) from its beginning; return the number of bytes, 0 at the end."""
         if not self.compressed:
-            count = self._file.readinto(target)
+            count = self._file.readinto(target[: max(0, self._end - self._file.tell())])
             self._digest(target[:count])
             return count
         while not len(self._decoded):
@@ -98,7 +103,7 @@ class Stream:
 
     def checksum(self):
         """SHA-256 of the whole file, as ``sha256:...``; reads what has not been read yet."""
-        while raw := self._file.read(2**20):
+        while raw := self._file.read(min(2**20, max(0, self._end - self._file.tell()))):
             self._hash.update(raw)
         return f"sha256:{self._hash.hexdigest()}"
 

@@ -54,7 +54,8 @@ def choose_targets(store, settings):
 
     Raises
     ------
-    InputError : the selection is wrong or selects nothing, or a time is beyond the end.
+    InputError : the selection is wrong or selects nothing, or a time is beyond the end; of the first parts of a
+        trajectory alone, such times do not matter yet.
     """
 
     def select(frame):
@@ -66,14 +67,17 @@ def choose_targets(store, settings):
     elapsed = store.time_ps - store.time_ps[0]
     times = sorted(set(settings.dynamic_ps))
     first = np.searchsorted(elapsed, np.array(times) - 1e-6 * store.frame_interval_ps)
-    if first[-1] == len(elapsed):
+    if store.is_part:
+        first = first[first < len(elapsed)]
+        times = times[: len(first)]
+    elif first[-1] == len(elapsed):
         raise InputError(
             f"targets.dynamic_ps: {times[-1]:g} ps is beyond the end of {store.source}, which is {elapsed[-1]:g} ps "
             f"long; remove that time"
         )
     found = [select(frame) for frame in first]
     rows = sorted({tuple(row[row >= 0].tolist()) for sets in found for row in sets})
-    sets = np.full((len(rows), max(map(len, rows))), -1, np.int32)
+    sets = np.full((len(rows), max(map(len, rows), default=1)), -1, np.int32)
     number = {}
     for i, row in enumerate(rows):
         sets[i, : len(row)] = row

@@ -40,6 +40,12 @@ class Timeline:
     _times: tuple | None = None
     _told: set = field(default_factory=set)
 
+    def go_on(self, step, time_ps, segment):
+        """Take up behind a frame, as if all had been placed up to it."""
+        self.segment, self.time_ps = segment, time_ps
+        self._first = self._kept = self._latest = step
+        self._kept_frames = 1
+
     def place(self, step, same, where):
         """Say what to do with the next frame.
 

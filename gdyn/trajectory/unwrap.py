@@ -21,6 +21,18 @@ class Unwrapper:
         self.largest, self.where = 0.0, None
         self._before = self._cell = self._images = None
 
+    def go_on(self, position, cell, largest):
+        """Take up where another one has ended.
+
+        Parameters
+        ----------
+        position : (atoms, 3), A, the unwrapped positions of its last frame.
+        cell : (3, 3), A, of that frame.
+        largest : its longest step.
+        """
+        self._before, self._cell, self._images = position, cell, np.zeros(position.shape)
+        self.largest = largest
+
     def follow(self, position, cell, periodic, new_segment, number):
         """Return the unwrapped positions of the next frame: (atoms, 3) float64, A.
 

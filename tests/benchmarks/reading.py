@@ -139,7 +139,7 @@ def shard(folder):
     build, read = [], []
     for _ in range(3):
         begin = time.process_time()
-        build_shard(folder / "store.h5", path, 0, 0, **GRAPHS)
+        build_shard([folder / "store.h5"], path, 0, 0, **GRAPHS)
         build.append(time.process_time() - begin)
     with TrajectoryStore.open(folder / "store.h5") as store:
         n = len(store)
@@ -166,7 +166,7 @@ def alone(task, folder):
     if task == "ingest":
         ingest([folder / "a.lammpstrj"], folder / "store.h5", SETTINGS)
     else:
-        build_shard(folder / "store.h5", folder / "shard.h5", 0, 0, **GRAPHS)
+        build_shard([folder / "store.h5"], folder / "shard.h5", 0, 0, **GRAPHS)
     # Not ru_maxrss, which begins with the size of the process that started this one.
     peak = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())
     print(time.process_time() - begin, int(peak[1]) / 1024)

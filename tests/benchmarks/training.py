@@ -111,7 +111,7 @@ def write_shard(case, n_frames, folder):
         receptive_field(*frames_of(case, i), case["neighbors"], np.arange(n_targets), case["convolutions"])
         for i in range(8)
     ]
-    about = {"trajectory": 0, "trajectory_frames": n_frames, "frame_interval_ps": 1.0, "source_checksum": ""}
+    about = {"trajectory": 0, "frame_interval_ps": 1.0, "source_checksum": ""}
     atoms = np.arange(n_targets)[:, None]
     elements = [f"X{i % SPECIES}" for i in range(case["atoms"])]
     with graph_store.write(path, elements, atoms, atoms + 1, np.ones((1, n_targets)), **about) as append:

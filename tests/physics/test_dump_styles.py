@@ -14,10 +14,10 @@ from MDAnalysis.coordinates.LAMMPS import DumpReader as StockReader
 from MDAnalysis.lib.mdamath import triclinic_vectors
 
 from gdyn.config.models import Trajectory
+from gdyn.simulation.lammps import executable
 from gdyn.store import TrajectoryStore
 from gdyn.trajectory.dump import IMAGES, Dump, choose_coordinates, positions
 from gdyn.trajectory.ingest import ingest
-from gdyn.trajectory.lammps import executable
 from gdyn.trajectory.mdanalysis import LAMMPSDumpReader
 
 COLUMNS = {

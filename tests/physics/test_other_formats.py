@@ -10,9 +10,9 @@ import pytest
 
 from gdyn.config.models import Trajectory
 from gdyn.errors import InputError
+from gdyn.simulation.lammps import executable
 from gdyn.store import TrajectoryStore
 from gdyn.trajectory.ingest import ingest
-from gdyn.trajectory.lammps import executable
 
 DECK = """
 units metal

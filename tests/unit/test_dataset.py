@@ -40,7 +40,7 @@ def trajectory(folder, number, n_atoms, n_frames=12, seed=0, segments=(0,), shar
     }
     paths = [folder / f"{number}-{part}.h5" for part in range(shards)]
     for part, path in enumerate(paths):
-        build_shard(folder / f"t{number}.h5", path, number, part, hops=2, **settings)
+        build_shard([folder / f"t{number}.h5"], path, number, part, hops=2, **settings)
     return positions, paths
 
 

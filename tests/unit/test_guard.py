@@ -18,10 +18,11 @@ folder = {folder!r}
 with job(SimpleNamespace(log=[folder + "/job.log"], rule="simulate", wildcards=["toy"])):
 """
 SIMULATE = """
-    from gdyn.config.models import Simulate, Trajectory
-    from gdyn.trajectory.lammps import simulate
-    simulate(folder + "/in.x", folder + "/a.dump", folder + "/log", folder + "/lmp", 0,
-             Simulate(deck="x", length_ps=1), Trajectory(units="metal", timestep=0.001, frame_interval_ps=1))
+    from gdyn.config.models import Simulate
+    from gdyn.simulation.runs import simulate
+    stretch = {"steps": [0, 9], "dump_every": 1, "timestep": 1, "seed": 1, "variables": {}}
+    simulate(folder + "/in.x", folder + "/a.json", None, folder + "/a.dump", folder + "/log", folder + "/lmp",
+             Simulate(deck="x", length_ps=1), 1, stretch)
 """
 TRAIN = """
     import subprocess

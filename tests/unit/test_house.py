@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 
 FLOORS = {
     "errors": 0, "units": 0, "files": 0, "guard": 0, "rounding": 0, "logs": 0, "provenance": 0, "config": 0,
-    "trajectory": 1, "store": 1, "statistics": 1,
+    "trajectory": 1, "store": 1, "statistics": 1, "simulation": 1,
     "graphs": 2,
     "networks": 3, "builders": 3,
     "training": 4, "kinetics": 4, "structure": 4, "transport": 4,
@@ -27,6 +27,7 @@ BESIDE = {
     ("store", "trajectory"): False,
     ("trajectory", "store"): True,
     ("statistics", "trajectory"): True,
+    ("simulation", "trajectory"): True,
     ("structure", "kinetics"): True,
     ("transport", "kinetics"): True,
     ("report", "figures"): True,

@@ -112,12 +112,12 @@ def test_lammps_ends_with_its_job(tmp_path):
         "print begun file ${begun}\nrun 2000000000\n"
     )
     body = (
-        "from gdyn.config.models import Simulate, Trajectory\n"
-        "from gdyn.trajectory.lammps import simulate\n"
-        f"begun = {{'begun': '{tmp_path}/begun'}}\n"
-        f"simulate('{tmp_path}/in.forever', '{tmp_path}/a.dump', '{tmp_path}/log', 'lmp', 0,\n"
-        "         Simulate(deck='x', length_ps=1, variables=begun),\n"
-        "         Trajectory(units='metal', timestep=0.001, frame_interval_ps=1))"
+        "from gdyn.config.models import Simulate\n"
+        "from gdyn.simulation.runs import simulate\n"
+        f"variables = {{'begun': '{tmp_path}/begun'}}\n"
+        "stretch = {'steps': [0, 9], 'dump_every': 1, 'timestep': 1, 'seed': 1, 'variables': variables}\n"
+        f"simulate('{tmp_path}/in.forever', '{tmp_path}/a.json', None, '{tmp_path}/a.dump', '{tmp_path}/log', 'lmp',\n"
+        "         Simulate(deck='x', length_ps=1), 1, stretch)"
     )
     process = start(tmp_path, body)
     deadline = time.monotonic() + 60

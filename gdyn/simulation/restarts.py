@@ -1,0 +1,69 @@
+"""LAMMPS restart files: which are whole, and which are kept."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+MAGIC = b"LammpS RestartT\0"  # with which LAMMPS begins a restart file, and ends it
+
+
+@dataclass(frozen=True)
+class Restarts:
+    """The restart files of one stretch of a run: ``<dump>.restart.<identity>.<step>``.
+
+    dump : path of the dump that they lie beside.
+    identity : of all that the stretch follows from, so that files of another run are never taken for one of this.
+    """
+
+    dump: Path
+    identity: str
+
+    @property
+    def pattern(self):
+        """For LAMMPS, which puts the step in place of the star."""
+        return f"{self._stem}{self.identity}.*"
+
+    def at(self, step):
+        """The file of a step."""
+        return Path(f"{self._stem}{self.identity}.{step}")
+
+    def steps(self):
+        """Steps of the files that are whole, the latest first."""
+        return sorted((step for step, path in self._files(self.identity) if whole(path)), reverse=True)
+
+    def tidy(self, keep=2):
+        """Remove all but the latest whole files; return the step of one that is not whole although there is a later."""
+        found = sorted(self._files(self.identity), reverse=True)
+        sound = [(step, path) for step, path in found if whole(path)]
+        for _, path in sound[keep:]:
+            path.unlink(missing_ok=True)
+        broken = [step for step, path in found[1:] if not whole(path) and path.exists()]
+        return broken[0] if broken else None
+
+    def remove(self, begin, end, but=None):
+        """Remove all files but one, of whatever identity, of the steps after ``begin`` up to ``end``."""
+        for step, path in self._files("[0-9a-f]+"):
+            if begin < step <= end and path != but:
+                path.unlink(missing_ok=True)
+
+    @property
+    def _stem(self):
+        return f"{self.dump.with_suffix('')}.restart."
+
+    def _files(self, identity):
+        form = re.compile(rf"{re.escape(Path(self._stem).name)}{identity}\.(\d+)")
+        for path in list(self.dump.parent.glob("*.restart.*")):
+            if found := form.fullmatch(path.name):
+                yield int(found[1]), path
+
+
+def whole(path):
+    """Whether a restart file is there from its beginning to its end."""
+    try:
+        with open(path, "rb") as file:
+            begins = file.read(len(MAGIC)) == MAGIC
+            size = file.seek(0, 2)
+            file.seek(max(0, size - len(MAGIC)))
+            return begins and size > 2 * len(MAGIC) and file.read() == MAGIC
+    except FileNotFoundError:
+        return False

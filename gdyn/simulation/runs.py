@@ -1,0 +1,211 @@
+"""Runs of LAMMPS that go on: prepared once, simulated part by part, each part from the last restart file."""
+
+import hashlib
+import os
+import time
+from pathlib import Path
+
+from gdyn.errors import InputError
+from gdyn.files import full_disk, read_json, whole_file, write_json
+from gdyn.logs import LOG
+from gdyn.provenance import file_checksum, settings_checksum
+from gdyn.simulation.deck import read_deck
+from gdyn.simulation.lammps import elements_of_types, ready, run_lammps
+from gdyn.simulation.restarts import Restarts, whole
+from gdyn.simulation.tape import cut, frames_from
+
+LARGEST_SEED = 900_000_000  # of the random numbers of LAMMPS
+
+
+def prepare(deck, restart, log, command, settings, cores, stretch, data=None):
+    """Run a deck up to its production, of which it makes no step; its state appears as a whole restart file.
+
+    Parameters
+    ----------
+    deck : LAMMPS input script that follows the pattern for going on (docs/tutorial.md).
+    restart : the restart file to write.
+    log : the log of the job; that of LAMMPS is written beside it.
+    command : how LAMMPS is started.
+    settings : the ``simulate`` section of a system.
+    cores : how many there are.
+    stretch : what the run is, from :meth:`gdyn.config.models.System.stretch`.
+    data : LAMMPS data file that the deck begins with, if any.
+
+    Raises
+    ------
+    InputError : LAMMPS cannot be started, or it stopped with an error.
+    """
+    with whole_file(restart) as temporary:
+        variables = _variables(stretch, 0, deck, data) | {
+            "seed": stretch["seed"],
+            "steps": 0,
+            "dump_every": 1,
+            "dump_file": os.devnull,
+            "dump_from": 0,
+            "go_on": "no",
+            "restart_every": 1,
+            "restart_from": "none",
+            "restart_files": temporary,
+        }
+        run_lammps(ready(command, settings, cores), deck, _log_beside(log, 0), variables, (0, 0))
+        if not whole(temporary):
+            raise InputError(
+                f"{deck}: LAMMPS ended well but left no whole restart file; the last command of the deck has to be "
+                f"'write_restart ${{restart_files}}', and there has to be room on the disk"
+            )
+
+
+def simulate(deck, record, before, dump, log, command, settings, cores, stretch, data=None):
+    """Simulate one part of a run, from where an earlier attempt ended, and write down where its frames are.
+
+    The frames of all parts are in one dump, and each is there once. A run that was ended by whatever goes on from the
+    last whole restart file behind which all frames are there; the dump is cut there.
+
+    A deck that does not follow the pattern for going on is run in one piece, and begins anew.
+
+    Parameters
+    ----------
+    record : the JSON file to write: ``begin_step``, ``end_step``, ``dump`` and ``restart`` (names beside it;
+        ``restart`` has the state at the end, or is null), ``first_byte`` and ``end_byte`` of the frames in the dump
+        (null: all).
+    before : the restart file of the preparation, or the record of the part before; None for a deck that does not go on.
+    dump : the dump of the whole run.
+    deck, log, command, settings, cores, stretch, data : as for :func:`prepare`.
+
+    Raises
+    ------
+    InputError : LAMMPS cannot be started, or it stopped with an error; frames are missing in what it wrote.
+    """
+    dump = Path(dump)
+    lammps = ready(command, settings, cores)
+    begin, end = stretch["steps"]
+    started = time.time()
+    if read_deck(deck).goes_on:
+        found, restart, went_on = _part(lammps, deck, before, dump, log, stretch, data)
+    else:
+        _whole(lammps, deck, dump, log, stretch, data)
+        found, restart, went_on = None, None, begin
+    write_json(
+        record,
+        {
+            "begin_step": begin,
+            "end_step": end,
+            "dump": dump.name,
+            "first_byte": found and found.begin,
+            "end_byte": found and found.end_at(end),
+            "restart": restart and restart.name,
+            # Of the last attempt alone: how fast LAMMPS is here.
+            "went_on_from_step": went_on,
+            "wall_s": time.time() - started,
+            "ranks": lammps.ranks,
+            "threads": lammps.threads,
+        },
+    )
+
+
+def _whole(lammps, deck, dump, log, stretch, data):
+    """Run a deck from its beginning to its end; the dump appears under its name only once it is whole."""
+    steps = stretch["steps"][1]
+    with whole_file(dump) as temporary:
+        variables = _variables(stretch, 0, deck, data) | {
+            "seed": stretch["seed"],
+            "steps": steps,
+            "dump_every": stretch["dump_every"],
+            "dump_file": temporary,
+        }
+        run_lammps(lammps, deck, _log_beside(log, 0), variables, (0, steps))
+        if not temporary.exists():
+            raise InputError(f"{deck}: LAMMPS ended well but wrote no dump; the deck has to write to ${{dump_file}}")
+
+
+def _part(lammps, deck, before, dump, log, stretch, data):
+    """Bring a part of a run to its end: its frames, its last restart file, and the step from which LAMMPS went on."""
+    (begin, end), every = stretch["steps"], stretch["dump_every"]
+    of = {name: value for name, value in stretch.items() if name not in ("steps", "restart_every")}
+    first = begin + every if begin else 0
+    if begin:
+        earlier = read_json(before)
+        origin, first_byte = dump.with_name(earlier["restart"]), earlier["end_byte"]
+    else:
+        origin, first_byte = Path(before), 0
+    if not whole(origin):
+        raise InputError(
+            f"{origin}: this restart file, from which the run would go on, is not whole or not there; begin the run "
+            f"anew by removing what lies beside it under its number"
+        )
+    restarts = Restarts(dump, settings_checksum(of | {"from": file_checksum(origin)})[-8:])
+    held = frames_from(dump, first_byte, first, every)
+    step = next((step for step in restarts.steps() if step > begin and held.reaches(step)), begin)
+    if step >= end:
+        LOG.info("the frames up to step %d are in %s already; remove them to simulate anew", end, dump)
+        return held, restarts.at(end) if step == end else None, end
+    if step > begin:
+        LOG.info("going on from step %d of %d to %d, with the frames that are in %s", step, begin, end, dump)
+    cut(dump, held.end_at(step) if step > begin else first_byte)
+    restarts.remove(step, end)
+    log = _log_beside(log, step)
+    variables = _variables(stretch, step, deck, data) | {
+        "steps": end,
+        "dump_every": every,
+        "dump_file": dump,
+        "go_on": "yes",
+        "restart_from": restarts.at(step) if step > begin else origin,
+        "restart_every": stretch["restart_every"],
+        "restart_files": restarts.pattern,
+        "dump_from": step + 1 if step else 0,
+    }
+
+    def look():
+        broken = restarts.tidy()
+        if broken is not None:
+            raise InputError(f"{restarts.at(broken)}: is not whole: {_why(dump)}")
+
+    run_lammps(lammps, deck, log, variables, (step, end), look)
+    held = frames_from(dump, first_byte, first, every)
+    if not held.reaches(end):
+        raise InputError(
+            f"{dump}: LAMMPS has ended well at step {end}, but the frame of step {held.next_step} is not in it, or not "
+            f"whole: {_why(dump)}"
+        )
+    if not whole(restarts.at(end)):
+        raise InputError(
+            f"{restarts.at(end)}: is not there, or not whole; the last command of the deck has to be "
+            f"'write_restart ${{restart_files}}', and there has to be room on the disk"
+        )
+    restarts.remove(begin, end, but=restarts.at(end))
+    return held, restarts.at(end), step
+
+
+def _why(dump):
+    return full_disk(dump.parent) or (
+        "was the disk full, or does the deck write its frames otherwise than docs/tutorial.md shows? Started again, "
+        "the run goes on where it was"
+    )
+
+
+def _variables(stretch, step, deck, data):
+    """What a deck is told: its variables, and what all of its runs have in common."""
+    found = stretch["variables"] | {
+        "seed": _seed(stretch["seed"], step),
+        "timestep": stretch["timestep"],
+        "deck_dir": Path(deck).parent,
+    }
+    if data:
+        found |= {"data_file": data, "elements": " ".join(elements_of_types(data))}
+    return found
+
+
+def _seed(seed, step):
+    """Random numbers of their own for what follows a step, so that none come twice in a run that goes on."""
+    digest = hashlib.sha256(f"{seed} {step}".encode()).digest()
+    return 1 + int.from_bytes(digest[:8]) % (LARGEST_SEED - 1)
+
+
+def _log_beside(log, step):
+    """The log of LAMMPS beside that of a job; those of attempts that went farther are removed."""
+    log = Path(log)
+    for other in log.parent.glob(f"{log.stem}.from-*.lammps.log"):
+        number = other.name.removeprefix(f"{log.stem}.from-").removesuffix(".lammps.log")
+        if number.isdigit() and int(number) > step:
+            other.unlink(missing_ok=True)
+    return log.with_name(f"{log.stem}.from-{step}.lammps.log")

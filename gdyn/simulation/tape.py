@@ -1,0 +1,82 @@
+"""The dump of a run: one file, which is cut behind the last frame that is sure, and written on."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from gdyn.errors import InputError
+from gdyn.trajectory.dump import Dump
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Frames that follow each other in a dump without a gap, all of them whole.
+
+    steps : of the frames.
+    ends : byte behind each of them.
+    begin : byte before the first.
+    next_step : of the frame that would follow.
+    """
+
+    steps: list
+    ends: list
+    begin: int
+    next_step: int
+
+    def end_at(self, step):
+        """The byte behind the last frame up to a step."""
+        before = [end for at, end in zip(self.steps, self.ends, strict=True) if at <= step]
+        return before[-1] if before else self.begin
+
+    def reaches(self, step):
+        """Whether no frame up to a step is missing."""
+        return step < self.next_step
+
+
+def frames_from(path, begin, first_step, every):
+    """Read on from a byte as long as frames are whole and come every so many steps, each line of them.
+
+    Parameters
+    ----------
+    path : LAMMPS dump, plain.
+    begin : the byte where the frames begin.
+    first_step : step of the first of them.
+    every : steps from one to the next.
+
+    Returns
+    -------
+    Stretch : without a frame where the file is missing or holds another one there.
+    """
+    steps, ends = [], []
+    expected = first_step
+    if Path(path).exists() and os.stat(path).st_size > begin:
+        try:
+            with Dump(path, between=(begin, os.stat(path).st_size)) as dump:
+                for frame in dump:
+                    if frame.step != expected or dump.n_cut_off:
+                        break
+                    steps.append(frame.step)
+                    ends.append(dump.position)
+                    expected += every
+        except InputError:  # damaged from here on: what came before it is sure
+            pass
+    return Stretch(steps, ends, begin, expected)
+
+
+def cut(path, byte):
+    """Cut a file behind a byte; one that is not there is made, empty.
+
+    Raises
+    ------
+    InputError : the file is shorter.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    size = path.stat().st_size
+    if size < byte:
+        raise InputError(
+            f"{path}: ends after {size} bytes, but the parts of the run that are done had {byte}; put the whole file "
+            f"back, or begin the run anew by removing what lies beside it under its number"
+        )
+    os.truncate(path, byte)
