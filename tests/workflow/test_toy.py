@@ -185,7 +185,7 @@ def test_report_has_the_numbers_and_all_figures(toy, summary):
 
 
 def test_progress_was_visible(toy):
-    assert "simulate toy 0: LAMMPS" in toy.said or "simulate toy 0: starting" in toy.said
+    assert "simulate toy 0 0: LAMMPS" in toy.said or "simulate toy 0 0: starting" in toy.said
     assert re.search(rf"train toy {re.escape(TRIAL)} 1: epoch \d+ \(kinetics\): validation VAMP-2", toy.said)
     log = (toy.results / f"toy/logs/train/{TRIAL}/seed~1.log").read_text()
     n = len(pd.read_csv(toy.results / f"toy/trials/{TRIAL}/seed~1/history.csv"))
