@@ -6,6 +6,8 @@ from pathlib import Path
 from gdyn.config import load_config, load_system, read_yaml
 from gdyn.errors import ConfigError
 from gdyn.files import read_json
+from gdyn.simulation.deck import read_deck
+from gdyn.simulation.restarts import whole
 
 SILENT_S = 600.0  # without a word from a training, after which it may no longer be at work
 
@@ -32,15 +34,16 @@ def status(config="config/config.yaml", systems=(), results="results", now=None)
         raise ConfigError(f"{config}: no such file; give the path of the workflow's configuration with --configfile")
     settings = load_config(read_yaml(Path(config)) | ({"systems": list(systems)} if systems else {}), config)
     now = time.time() if now is None else now
-    return [line for name in settings.systems for line in _of_system(name, load_system(name, settings), results, now)]
+    return [line for name in settings.systems for line in _of_system(name, settings, results, now)]
 
 
-def _of_system(name, system, results, now):
+def _of_system(name, settings, results, now):
+    system = load_system(name, settings)
     folder = Path(results, name)
     if (folder / "report.pdf").exists() and (folder / "summary.json").exists():
         head = f"{name}: report.pdf is there"
     else:
-        head = f"{name}: " + ", ".join(_steps(system, folder))
+        head = f"{name}: " + ", ".join(_steps(system, settings.system_dir, folder))
     if system.apply:
         return [f"{head} (the model is that of {system.apply})"]
     trials = system.trials | system.baselines
@@ -65,15 +68,27 @@ def _called(training):
     return f"{training.parent.name}, {training.name.replace('~', ' ')}"
 
 
-def _steps(system, folder):
-    n = system.n_trajectories
+def _steps(system, system_dir, folder):
+    n, n_parts = system.n_trajectories, 1
     if system.simulate:
-        there = sum((folder / f"simulation/{i}.lammpstrj").exists() for i in range(n))
-        yield f"{there} of {n} simulations"
+        n_parts = system.n_parts(read_deck(Path(system_dir, system.simulate.deck)).goes_on)
+        ends = [_end_ps(folder / "simulation", i, n_parts, system.trajectory.timestep_ps) for i in range(n)]
+        length_ps = system.simulate.length_ps
+        there = sum(end > (1.0 - 1e-9) * length_ps for end in ends)
+        begun = "" if there == n else f" (to {', '.join(f'{end:g}' for end in ends)} of {length_ps:g} ps)"
+        yield f"{there} of {n} simulations{begun}"
     yield f"{sum((folder / f'trajectory/{i}.h5').exists() for i in range(n))} of {n} trajectories read"
-    shards = [folder / f"graphs/{i}-{part}.h5" for i in range(n) for part in range(system.graphs.shards)]
+    shards = [folder / f"graphs/{i}-{part}.h5" for i in range(n) for part in range(system.graphs.shards * n_parts)]
     if system.model == "gdynet":
         yield f"{sum(path.exists() for path in shards)} of {len(shards)} shards of graphs"
+
+
+def _end_ps(folder, run, n_parts, timestep_ps):
+    """How far a simulated run has come, by its parts that are done and the latest restart file of the next one."""
+    done = [path for part in range(n_parts) if (path := folder / f"{run}-{part}.json").exists()]
+    steps = [read_json(path)["end_step"] for path in done]
+    steps += [int(path.name.rpartition(".")[2]) for path in folder.glob(f"{run}.restart.*") if whole(path)]
+    return max(steps, default=0) * timestep_ps
 
 
 def _progress(training, now):
