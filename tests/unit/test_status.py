@@ -48,20 +48,20 @@ def test_how_far_simulations_are(root, folder):
     """By whole parts, and by whole restart files of the part that is at work."""
     (folder / "config/systems/in.argon").write_text((root / "tests/decks/in.argon").read_text())
     trajectory = {name: value for name, value in SYSTEM["trajectory"].items() if name != "files"}
-    simulate = {"deck": "in.argon", "runs": 2, "length_ps": 30, "part_ps": 10}
+    simulate = {"deck": "in.argon", "runs": 2, "length_ps": 300, "part_ps": 100}
     system = SYSTEM | {"trajectory": trajectory, "simulate": simulate}
     (folder / "config/systems/mine.yaml").write_text(yaml.safe_dump(system))
     assert status()[0].startswith(
-        "mine: 0 of 2 simulations (to 0, 0 of 30 ps), 0 of 2 trajectories read, 0 of 12 shards"
+        "mine: 0 of 2 simulations (to 0, 0 of 300 ps), 0 of 2 trajectories read, 0 of 12 shards"
     )
     place = folder / "results/mine/simulation"
     place.mkdir(parents=True)
     for part in range(3):
-        (place / f"0-{part}.json").write_text(json.dumps({"end_step": 10000 * (part + 1)}))
-    (place / "1-0.json").write_text(json.dumps({"end_step": 10000}))
-    (place / "1.restart.0123abcd.12000").write_bytes(MAGIC * 3)
-    (place / "1.restart.0123abcd.14000").write_bytes(MAGIC + bytes(40))
-    assert status()[0].startswith("mine: 1 of 2 simulations (to 30, 12 of 30 ps), 0 of 2 trajectories read")
+        (place / f"0-{part}.json").write_text(json.dumps({"end_step": 100000 * (part + 1)}))
+    (place / "1-0.json").write_text(json.dumps({"end_step": 100000}))
+    (place / "1.restart.0123abcd.120000").write_bytes(MAGIC * 3)
+    (place / "1.restart.0123abcd.140000").write_bytes(MAGIC + bytes(40))
+    assert status()[0].startswith("mine: 1 of 2 simulations (to 300, 120 of 300 ps), 0 of 2 trajectories read")
 
 
 def test_trainings_in_all_conditions(folder):
