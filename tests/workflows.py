@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import yaml
@@ -55,6 +56,15 @@ class Workflow:
         assert status == 0, text
         jobs = dict(re.findall(r"^(\w+) +(\d+)$", text.split("Job stats:")[-1], re.M)) if "Job stats:" in text else {}
         return {rule: int(count) for rule, count in jobs.items() if rule not in ("total", "all")}
+
+
+def wait_for(ready, seconds=120, every=0.2):
+    """What ``ready`` returns, once it is something."""
+    end = time.monotonic() + seconds
+    while not (found := ready()):
+        assert time.monotonic() < end, f"{ready}: not within {seconds} s"
+        time.sleep(every)
+    return found
 
 
 def short_toy(root):

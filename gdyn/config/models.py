@@ -45,6 +45,10 @@ def _named(value, info: ValidationInfo):
     )
 
 
+PART_FRAMES = 2000  # of a part of a simulated run, by default
+SORT_STEPS = (
+    1000  # after which LAMMPS sorts its atoms, if it is not told otherwise; a restart elsewhere changes rounding
+)
 NOW = "@now"  # behind the name of a system that is analysed as far as it has been simulated
 
 T = TypeVar("T")
@@ -160,6 +164,12 @@ class Simulate(Section):
     def variables_of(self, run):
         """The variables of one run."""
         return {name: value[run] if isinstance(value, list) else value for name, value in self.variables.items()}
+
+    def restart_every(self, timestep_ps, steps):
+        """Steps from one restart file to the next, in a part of so many."""
+        if self.restart_ps:
+            return max(1, round(self.restart_ps / timestep_ps))
+        return max(SORT_STEPS, steps // 20 // SORT_STEPS * SORT_STEPS)
 
     @model_validator(mode="after")
     def _has_styles_for_it(self):
@@ -606,14 +616,13 @@ class System(Section):
 
     def stretch(self, run, part, goes_on):
         """What one part of a simulated run is, in plain values: all that its frames follow from, but for the deck."""
-        every, timestep_ps = self.trajectory.steps_per_frame, self.trajectory.timestep_ps
+        every = self.trajectory.steps_per_frame
         frames = [part * self._part_frames, min((part + 1) * self._part_frames, self._frames)]
-        restart_every = self.simulate.restart_ps and max(1, round(self.simulate.restart_ps / timestep_ps))
         return {
             "steps": [every * frame for frame in frames] if goes_on else [0, every * self._frames],
             "dump_every": every,
-            "restart_every": restart_every or max(1000, every * self._part_frames // 20 // 1000 * 1000),
             "timestep": self.trajectory.timestep,
+            "timestep_ps": self.trajectory.timestep_ps,
             "seed": self.simulate.seed + run,
             "variables": self.simulate.variables_of(run),
         }
@@ -625,7 +634,8 @@ class System(Section):
 
     @property
     def _part_frames(self):
-        return round(self.simulate.part_ps / self.trajectory.frame_interval_ps) if self.simulate.part_ps else 2000
+        part_ps = self.simulate.part_ps
+        return round(part_ps / self.trajectory.frame_interval_ps) if part_ps else PART_FRAMES
 
     @property
     def hops(self):

@@ -81,7 +81,8 @@ def simulate(deck, record, before, dump, log, command, settings, cores, stretch,
     begin, end = stretch["steps"]
     started = time.time()
     if read_deck(deck).goes_on:
-        found, restart, went_on = _part(lammps, deck, before, dump, log, stretch, data)
+        every = settings.restart_every(stretch["timestep_ps"], end - begin)
+        found, restart, went_on = _part(lammps, deck, before, dump, log, stretch, every, data)
     else:
         _whole(lammps, deck, dump, log, stretch, data)
         found, restart, went_on = None, None, begin
@@ -118,10 +119,10 @@ def _whole(lammps, deck, dump, log, stretch, data):
             raise InputError(f"{deck}: LAMMPS ended well but wrote no dump; the deck has to write to ${{dump_file}}")
 
 
-def _part(lammps, deck, before, dump, log, stretch, data):
+def _part(lammps, deck, before, dump, log, stretch, restart_every, data):
     """Bring a part of a run to its end: its frames, its last restart file, and the step from which LAMMPS went on."""
     (begin, end), every = stretch["steps"], stretch["dump_every"]
-    of = {name: value for name, value in stretch.items() if name not in ("steps", "restart_every")}
+    of = {name: value for name, value in stretch.items() if name != "steps"}
     first = begin + every if begin else 0
     if begin:
         earlier = read_json(before)
@@ -150,7 +151,7 @@ def _part(lammps, deck, before, dump, log, stretch, data):
         "dump_file": dump,
         "go_on": "yes",
         "restart_from": restarts.at(step) if step > begin else origin,
-        "restart_every": stretch["restart_every"],
+        "restart_every": restart_every,
         "restart_files": restarts.pattern,
         "dump_from": step + 1 if step else 0,
     }

@@ -113,7 +113,8 @@ class TrajectoryStore:
         InputError : not a whole trajectory store of this version, or the parts do not follow each other.
         """
         with _in_memory([path, *more]) if more else hdf5.read(path, FORMAT, VERSION) as file:
-            _check_parts(file, path)
+            if not more:
+                _check_parts(file, path)
             atoms = {name: column[:] for name, column in file["atoms"].items()}
             atoms["element"] = file["atoms/element"].asstr()[:]
             yield cls(

@@ -5,12 +5,11 @@ import json
 import os
 import re
 import signal
-import time
 from pathlib import Path
 
 import pytest
 from slurm.lab import NoSlurmError, Slurm, need
-from workflows import Workflow, short_toy
+from workflows import Workflow, short_toy, wait_for
 
 TRAINED = "results/toy/trials/n_states~2_lag_ps~5_width~16_convolutions~2_learning_rate~0.005/seed~1"
 # Two stages of so many steps, however well they go: some seconds.
@@ -101,15 +100,6 @@ def training_job(slurm, known):
         return next(((number, node) for number, of, node in running if number not in known and "train" in of), None)
 
     return wait_for(found, 300)
-
-
-def wait_for(ready, seconds=120):
-    """What ``ready`` returns, once it is something."""
-    end = time.monotonic() + seconds
-    while not (found := ready()):
-        assert time.monotonic() < end, f"{ready.__name__}: not within {seconds} s"
-        time.sleep(0.2)
-    return found
 
 
 def start_training(workflow, slurm, *arguments):

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from workflows import wait_for
 
 from gdyn.config.models import Simulate
 from gdyn.errors import ConfigError, InputError
@@ -108,14 +109,6 @@ def another(folder, previous):
     return found if found and found[0] != previous else None
 
 
-def wait_for(what, seconds=60):
-    end = time.monotonic() + seconds
-    while not (found := what()):
-        assert time.monotonic() < end, f"not within {seconds} s"
-        time.sleep(0.01)
-    return found
-
-
 def latest_restart(folder):
     """The step of the latest whole restart file of the simulation."""
     files = (folder / "results/argon/simulation").glob("0.restart.*")
@@ -140,18 +133,18 @@ def argon(root, deck, reference, tmp_path_factory, make_workflow):
     process = workflow.start(*target)
     kills, previous, restart, last = list(KILLS), None, 0, 0
     while kills:
-        number, began = wait_for(partial(another, workflow.folder, previous))
+        number, began = wait_for(partial(another, workflow.folder, previous), every=0.01)
         if previous:
             workflow.losses.append(last - began)
             assert began >= restart
         # It has to come further before it is ended, or nothing would ever come to an end.
-        wait_for(partial(came_further, workflow, began, process))
+        wait_for(partial(came_further, workflow, began, process), every=0.01)
         time.sleep(chance.uniform(0.0, 0.4))
         restart, previous = latest_restart(workflow.folder), number
         if not ended(kills[0], number, workflow.folder, process):  # the part was through just now
             previous = None
             continue
-        wait_for(partial(gone, workflow.folder, number))
+        wait_for(partial(gone, workflow.folder, number), every=0.01)
         last = max(steps_of_whole_frames(workflow.folder / DUMP))
         if kills.pop(0) == "snakemake":
             wait_for(lambda: not list(processes(workflow.folder, "simulate.py")))
@@ -267,7 +260,7 @@ def test_what_does_not_change_the_run_repeats_nothing(argon):
     """The machine it runs on, how often restart files come, and words in the deck."""
     target = "results/argon/trajectory/0.h5"
     settings = {"length_ps": 3 * PART * 0.005}
-    argon.configure("argon", system(**settings, ranks=2))
+    argon.configure("argon", system(**settings | {"ranks": 2, "restart_ps": 100}))
     assert argon.planned(target) == {}
     text = (argon.folder / "systems/in.argon").read_text()
     (argon.folder / "systems/in.argon").write_text("# A word more.\n" + text)
@@ -295,8 +288,8 @@ def stretch():
     return {
         "steps": [0, 4 * INTERVAL],
         "dump_every": EVERY,
-        "restart_every": INTERVAL,
         "timestep": 0.005,
+        "timestep_ps": 0.005,
         "seed": 3,
         "variables": {},
     }
@@ -305,7 +298,7 @@ def stretch():
 def run(deck, folder, stretch, part=0, **changes):
     """A part of a run, as its job does it."""
     before = folder / f"0-{part - 1}.json" if part else folder / "0.prepared.restart"
-    settings, logs = Simulate(deck="in.argon", length_ps=1), folder / "logs"
+    settings, logs = Simulate(deck="in.argon", length_ps=1, restart_ps=INTERVAL * 0.005), folder / "logs"
     if not part and not before.exists():
         prepare(deck, before, logs / "prepare.log", "lmp", settings, 1, stretch)
     record, dump = folder / f"0-{part}.json", folder / "0.lammpstrj"
