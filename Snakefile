@@ -23,4 +23,4 @@ rule all:
     default_target: True
     input:
         expand("results/{system}/{file}", system=SYSTEMS, file=["report.pdf", "summary.json"]),
-        ["results/comparison.pdf"] if len(SYSTEMS) > 1 else [],
+        ["results/comparison.pdf"] if len(SYSTEMS) > 1 and not CONFIG.until else [],

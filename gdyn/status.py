@@ -71,12 +71,13 @@ def _called(training):
 def _steps(system, system_dir, folder):
     n, n_parts = system.n_trajectories, 1
     if system.simulate:
-        n_parts = system.n_parts(read_deck(Path(system_dir, system.simulate.deck)).goes_on)
+        goes_on = read_deck(Path(system_dir, system.simulate.deck)).goes_on
+        n_parts = system.n_parts(goes_on)
         ends = [_end_ps(folder / "simulation", i, n_parts, system.trajectory.timestep_ps) for i in range(n)]
         length_ps = system.simulate.length_ps
         there = sum(end > (1.0 - 1e-9) * length_ps for end in ends)
-        begun = "" if there == n else f" (to {', '.join(f'{end:g}' for end in ends)} of {length_ps:g} ps)"
-        yield f"{there} of {n} simulations{begun}"
+        far = f" (to {', '.join(f'{end:g}' for end in ends)} of {length_ps:g} ps)" if goes_on and there < n else ""
+        yield f"{there} of {n} simulations{far}"
     yield f"{sum((folder / f'trajectory/{i}.h5').exists() for i in range(n))} of {n} trajectories read"
     shards = [folder / f"graphs/{i}-{part}.h5" for i in range(n) for part in range(system.graphs.shards * n_parts)]
     if system.model == "gdynet":

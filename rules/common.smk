@@ -54,7 +54,7 @@ def section(*names):
     """
     known = cache(
         lambda name: system(name).model_dump(
-            mode="json", include=set(names), exclude={"trajectory": {"files", "labels", "planned_ps"}}
+            mode="json", include=set(names), exclude={"trajectory": {"files", "labels"}}
         )
     )
     return lambda wildcards: known(wildcards.system)
@@ -89,7 +89,7 @@ def trajectories(system):
 
 def parts(system):
     """The numbers of the parts of a simulated run."""
-    return range(system.n_parts(known_deck(system).goes_on))
+    return range(checked(system.n_parts, known_deck(system).goes_on))
 
 
 def shards(system):
@@ -142,11 +142,11 @@ def stretch(wildcards, part=None):
 
 
 def before(wildcards):
-    """Input: what a part of a run goes on from: the preparation, or the part before; nothing if the deck cannot."""
+    """Input: what a part of a run goes on from: the preparation and the part before; nothing if the deck cannot."""
     if not known_deck(system(wildcards.system)).goes_on:
         return []
     place = f"results/{wildcards.system}/simulation/{wildcards.trajectory}"
-    return f"{place}-{int(wildcards.part) - 1}.json" if int(wildcards.part) else f"{place}.prepared.restart"
+    return [f"{place}.prepared.restart", *([f"{place}-{int(wildcards.part) - 1}.json"] if int(wildcards.part) else [])]
 
 
 def part_before(wildcards):

@@ -6,7 +6,7 @@ with job(snakemake):
     simulate(
         deck=snakemake.input.deck,
         data=snakemake.input.get("data") or None,
-        before=snakemake.input.get("before") or None,
+        before=snakemake.input.get("before", []),
         record=snakemake.output.record,
         dump=snakemake.params.dump,
         log=snakemake.log[0],

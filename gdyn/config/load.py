@@ -91,11 +91,17 @@ def _so_far(name, system):
         written = [path for path in candidates if path.exists() and path.stat().st_size]
         if written:
             found[run] = str(max(written, key=lambda path: path.stat().st_mtime))
+    if system.apply and not Path("results", system.apply, "selected/model.pt").exists():
+        raise ConfigError(
+            f"{name}: until: there is no model of {system.apply} yet, which would be applied; run {system.apply} first"
+        )
     if not found:
         raise ConfigError(f"{name}: until: no run has written a frame yet under {folder}; look again later")
     labels = [system.labels[run] for run in found]
     trajectory = {"files": list(found.values()), "labels": labels, "planned_ps": system.simulate.length_ps}
-    return system.model_copy(update={"simulate": None, "trajectory": system.trajectory.model_copy(update=trajectory)})
+    values = system.model_dump() | {"simulate": None}
+    values["trajectory"] |= trajectory
+    return _validate(System, values, f"{name}: until")
 
 
 def _applying(name, values, config, path):

@@ -611,8 +611,22 @@ class System(Section):
         return self.trajectory.labels or [f"trajectory {number}" for number in range(self.n_trajectories)]
 
     def n_parts(self, goes_on):
-        """Of how many parts each simulated run is: of one, if its deck cannot go on."""
-        return -(-self._frames // self._part_frames) if goes_on else 1
+        """Of how many parts each simulated run is: of one, if its deck cannot go on.
+
+        Raises
+        ------
+        ConfigError : the last one is too short for its graphs to be divided into files.
+        """
+        n = -(-self._frames // self._part_frames) if goes_on else 1
+        first, every = (n - 1) * self._part_frames if goes_on else 0, self.trajectory.frame_interval_ps
+        last = self._frames - first + (n == 1)
+        if min(last, self._part_frames if n > 1 else last) < self.graphs.shards:
+            raise ConfigError(
+                f"graphs.shards: the last part of a run of {self.simulate.length_ps:g} ps (simulate.length_ps) has "
+                f"{last} frames of {every:g} ps, which cannot be divided into {self.graphs.shards} files; lower it, or "
+                f"choose another length_ps or part_ps"
+            )
+        return n
 
     def stretch(self, run, part, goes_on):
         """What one part of a simulated run is, in plain values: all that its frames follow from, but for the deck."""
@@ -676,6 +690,8 @@ class System(Section):
                     f"selection.{key}: {value:g} is not among search.{key} "
                     f"({', '.join(f'{one:g}' for one in searched)}); add it there"
                 )
+        if self.simulate and self.trajectory.planned_ps:
+            raise ValueError("trajectory.planned_ps: is simulate.length_ps where LAMMPS is run here; leave it out")
         interval = self.trajectory.frame_interval_ps
         try:
             _ = self.trajectory.steps_per_frame
@@ -741,7 +757,7 @@ class Config(Section):
     until: Literal["now"] | None = None
     """`--config until=now` analyses simulations as far as they have been written, while they go on or have stopped: as
     systems of their own, whose results are in `results/<system>@now/`."""
-    lammps: str = "lmp"
+    lammps: Annotated[str, Field(pattern=r"\S")] = "lmp"
     """Command that starts LAMMPS, e.g. `lmp_mpi`; only used by systems that simulate. Where `simulate.ranks` are
     several, `srun` (in a job of Slurm) or `mpiexec` is put before it, unless `{ranks}` (and `{threads}`) in it say
     where their number goes: `mpirun -np {ranks} --bind-to none lmp_mpi`."""

@@ -127,8 +127,8 @@ class GraphDataset(LaggedFrames):
                 return slice(*np.searchsorted(frame, [split.start, split.stop]))
             return slice(0, len(frame) if chosen is None or trajectory in chosen else 0)
 
-        parts = [part for path in shards if len((part := GraphShard.open(path, choose)).frame)]
-        parts.sort(key=lambda part: (part.trajectory, part.frame[0]))
+        opened = [GraphShard.open(path, choose) for path in shards]
+        parts = sorted((part for part in opened if len(part.frame)), key=lambda part: (part.trajectory, part.frame[0]))
         if not parts:
             raise InputError(f"splits.{name}: {list(fractions)} holds no frame; widen it")
         found = sorted({element for part in parts for element in part.elements})
@@ -147,7 +147,7 @@ class GraphDataset(LaggedFrames):
             species_of=[np.array([elements.index(name) for name in part.elements], species) for part in parts],
             counts=np.concatenate([part.counts for part in parts]),
             elements=elements,
-            **_targets(parts, fractions if splits.by == "target" else None),
+            **_targets(parts, opened, fractions if splits.by == "target" else None),
             time_ps=np.concatenate([part.time_ps for part in parts]),
             trajectory=trajectory,
             segment=np.concatenate([[0], np.cumsum(changed)]),
@@ -237,16 +237,19 @@ def _joined(stretches, lookups=None):
     return joined
 
 
-def _targets(parts, fractions):
+def _targets(parts, opened, fractions):
     """The target sets of all trajectories: their ids, their nodes, and when they are present.
+
+    ``parts`` are the shards of the split, in the order of its frames; ``opened`` all shards, of which those of a
+    trajectory know all of its sets only together.
 
     ``target_nodes`` (sets present in each window, k) are the places of their atoms among the first nodes
     of a frame, window after window.
     """
-    shards = {}
-    for part in parts:
-        shards.setdefault(part.trajectory, []).append(part)
-    found = {trajectory: _all_sets(shards[trajectory]) for trajectory in sorted(shards)}
+    found = {
+        trajectory: _all_sets([shard for shard in opened if shard.trajectory == trajectory])
+        for trajectory in sorted({part.trajectory for part in parts})
+    }
     ids = [sets[1] for sets in found.values()]
     shared = all(np.array_equal(other, ids[0]) for other in ids)
     k = max(some.shape[1] for some in ids)

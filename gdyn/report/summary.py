@@ -153,7 +153,8 @@ def summarise(
     planned_ps = system.trajectory.planned_ps
     if planned_ps:
         numbers["planned_ps"] = {"length_ps": planned_ps, "reached_ps": reached_ps}
-        flags = {"planned_ps": [_not_yet(planned_ps, reached_ps, system.labels)]} | flags
+        if min(reached_ps) < planned_ps - 0.5 * system.trajectory.frame_interval_ps:
+            flags = {"planned_ps": [_not_yet(planned_ps, reached_ps, system.labels)]} | flags
     numbers |= {
         "intervals": koopman["intervals"],
         "flags": flags,

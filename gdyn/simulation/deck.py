@@ -39,11 +39,12 @@ def read_deck(path):
     lines = [" ".join(_without_comment(line).split()) for line in text.splitlines()]
     commands = "\n".join(filter(None, lines))
     absent = [name for name in GOING_ON if not re.search(rf"\$\{{{name}\}}|\bv_{name}\b", commands)]
-    goes_on = absent != list(GOING_ON)
+    goes_on = not {"go_on", "restart_from"} <= set(absent)  # the others may be variables of the user's own
     if goes_on:
         missing = [f"${{{name}}}" for name in absent]
         joined = re.sub(r"&\n", " ", commands)
-        missing += [] if re.search(r"^dump_modify .*\bappend yes\b", joined, re.M) else ["dump_modify ... append yes"]
+        if not re.search(r"^dump_modify .*\bappend (yes|on|true)\b", joined, re.M):
+            missing.append("dump_modify ... append yes")
         if missing:
             raise ConfigError(
                 f"{path}: some of what a run needs to go on from a restart file is in it, but not "
@@ -54,7 +55,10 @@ def read_deck(path):
 
 def _without_comment(line):
     """A line up to a # that stands outside of quotes."""
+    quote = None
     for place, letter in enumerate(line):
-        if letter == "#" and line[:place].count('"') % 2 == 0:
+        if letter == "#" and not quote:
             return line[:place]
+        if letter in "'\"" and quote in (None, letter):
+            quote = None if quote else letter
     return line

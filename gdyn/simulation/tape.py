@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gdyn.errors import InputError
-from gdyn.trajectory.dump import Dump
+from gdyn.trajectory.dump import Dump, numbers_of
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,17 @@ class Stretch:
         before = [end for at, end in zip(self.steps, self.ends, strict=True) if at <= step]
         return before[-1] if before else self.begin
 
+    def up_to(self, step):
+        """The number of frames up to a step."""
+        return sum(at <= step for at in self.steps)
+
     def reaches(self, step):
         """Whether no frame up to a step is missing."""
         return step < self.next_step
 
 
 def frames_from(path, begin, first_step, every):
-    """Read on from a byte as long as frames are whole and come every so many steps, each line of them.
+    """Read on from a byte as long as frames are whole, every number of them, and come every so many steps.
 
     Parameters
     ----------
@@ -51,7 +55,10 @@ def frames_from(path, begin, first_step, every):
     expected = first_step
     if Path(path).exists() and os.stat(path).st_size > begin:
         try:
-            with Dump(path, between=(begin, os.stat(path).st_size)) as dump:
+            between = begin, os.stat(path).st_size
+            with Dump(path, between=between) as first:
+                numbers = numbers_of(first.columns, path)
+            with Dump(path, numbers, between=between) as dump:
                 for frame in dump:
                     if frame.step != expected or dump.n_cut_off:
                         break

@@ -23,6 +23,8 @@ Attributes of the file: ``format``, ``version``, ``gdyn_version``, ``frame_inter
 the file, or of the checksums of several), ``notes`` (text, a line for each thing that is not as in one
 run without a break), ``unwrapped`` (text) and ``largest_step`` (float).
 
+``content`` (text) is the SHA-256 of all that has frames.
+
 ``unwrapped`` is ``yes`` where the files had unwrapped positions; ``rebuilt`` where they were put
 together from steps to the nearest image, each of at most ``largest_step`` of a lattice vector; ``no``
 where such a step was too long to be sure, so that displacements mean nothing.
@@ -32,8 +34,8 @@ Atoms keep one order, by id, in every frame.
 A trajectory that is simulated here is stored part by part, each in a file of its own with the attribute
 ``first_frame`` (int, its place in the whole). A file that puts them together (:func:`join`) holds positions and all
 else that has frames as virtual datasets of these files, which lie beside it under the names ``parts`` (list of text),
-with their ``part_checksums``. Where one of them is missing, HDF5 itself reads NaN for its positions;
-:meth:`TrajectoryStore.open` says so.
+with the ``content`` of each as ``part_contents``. Where one of them is missing, HDF5 itself reads NaN for its
+positions; :meth:`TrajectoryStore.open` says so.
 """
 
 import hashlib
@@ -51,7 +53,9 @@ from gdyn.store import hdf5
 
 FORMAT = "gdyn-trajectory"
 VERSION = 2
-OF_FRAMES = ("position", "cell", "step", "time_ps", "segment")
+OF_FRAMES = {
+    "position": np.float32, "cell": np.float64, "step": np.int64, "time_ps": np.float64, "segment": np.int32,
+}  # fmt: skip
 
 
 @dataclass
@@ -150,15 +154,14 @@ class TrajectoryWriter:
     """An unfinished trajectory store, from :func:`write`."""
 
     def __init__(self, file):
-        self._file = file
+        self._file, self._content = file, hashlib.sha256()
 
     def append(self, position, cell, step, time_ps, segment):
         """Append frames; every argument has time as its first axis."""
-        hdf5.append(self._file, "position", np.asarray(position, np.float32))
-        hdf5.append(self._file, "cell", np.asarray(cell, np.float64))
-        hdf5.append(self._file, "step", np.asarray(step, np.int64))
-        hdf5.append(self._file, "time_ps", np.asarray(time_ps, np.float64))
-        hdf5.append(self._file, "segment", np.asarray(segment, np.int32))
+        for (name, kind), values in zip(OF_FRAMES.items(), (position, cell, step, time_ps, segment), strict=True):
+            values = np.ascontiguousarray(values, kind)
+            self._content.update(values)
+            hdf5.append(self._file, name, values)
 
     def position(self, frame):
         """Positions of a frame that has been appended: (atoms, 3), A."""
@@ -166,7 +169,7 @@ class TrajectoryWriter:
 
     def finish(self, **attributes):
         """Set the attributes that are known only at the end."""
-        self._file.attrs.update(attributes)
+        self._file.attrs.update(attributes | {"content": f"sha256:{self._content.hexdigest()}"})
 
 
 @contextmanager
@@ -223,20 +226,19 @@ def _put_together(file, parts, names):
             first = found[0][name]
             layout = h5py.VirtualLayout((begins[-1], *first.shape[1:]), first.dtype)
             for part, source, (begin, end) in zip(found, names, pairwise(begins), strict=True):
-                layout[begin:end] = h5py.VirtualSource(source, name, part[name].shape)
+                layout[begin:end] = h5py.VirtualSource(source.replace("%", "%%"), name, part[name].shape)
             file.create_virtual_dataset(name, layout, fillvalue=np.nan if first.dtype.kind == "f" else -1)
         file.copy(found[0]["atoms"], "atoms")
         attributes = [dict(part.attrs) for part in found]
-        checksums = [of["checksum"] for of in attributes]
         unwrapped = [of["unwrapped"] for of in attributes]
         file.attrs.update(attributes[0])
         file.attrs.update(
             unwrapped="no" if "no" in unwrapped else unwrapped[0],
             largest_step=max(of["largest_step"] for of in attributes),
             notes="\n".join(dict.fromkeys(line for of in attributes for line in of["notes"].splitlines())),
-            checksum=combined(checksums),
+            checksum=combined([of["checksum"] for of in attributes]),
             parts=names,
-            part_checksums=checksums,
+            part_contents=[of["content"] for of in attributes],
         )
 
 
@@ -258,11 +260,11 @@ def combined(checksums):
 
 def _check_parts(file, path):
     """Refuse a file whose parts are not those that it was put together from."""
-    for name, checksum in zip(file.attrs.get("parts", ()), file.attrs.get("part_checksums", ()), strict=True):
+    for name, content in zip(file.attrs.get("parts", ()), file.attrs.get("part_contents", ()), strict=True):
         part = Path(path).parent / name
         try:
             with hdf5.read(part, FORMAT, VERSION) as found:
-                same = found.attrs["checksum"] == checksum
+                same = found.attrs["content"] == content
         except InputError as error:
             raise InputError(f"{path}: a part of it is missing or damaged: {error}") from None
         if not same:

@@ -13,6 +13,7 @@ from gdyn.trajectory import scan
 from gdyn.trajectory.streams import Stream, Window
 
 IMAGES = ("ix", "iy", "iz")
+STATIC = ("type", "mol", "q", "mass")  # what does not change from frame to frame
 LONGEST_HEADER = 2**16
 _BLANK = b" \t\r\n\0"
 
@@ -578,6 +579,17 @@ def choose_coordinates(columns, path="the dump"):
     raise InputError(
         f"{path}: there are no coordinates among the columns {' '.join(columns)}; dump xu yu zu, or x y z ix iy iz"
     )
+
+
+def numbers_of(columns, path="the dump"):
+    """The columns of a dump that are read as numbers: its coordinates, image flags if they unwrap it, and STATIC ones.
+
+    Raises
+    ------
+    InputError : there are no coordinates.
+    """
+    coordinates, images = choose_coordinates(columns, path)
+    return [*coordinates.names, *(IMAGES if images else ()), *(name for name in STATIC if name in columns)]
 
 
 def positions(dump, frame, coordinates, images):

@@ -32,7 +32,7 @@ def ingest(files, store, trajectory):
     ------
     InputError : a file cannot be read, does not agree with the settings, or its atoms change.
     """
-    if all(trajectory_store.is_store(path) for path in files):
+    if any(trajectory_store.is_store(path) for path in files):
         trajectory_store.join(files, store)
     else:
         name = str(files[0]) if len(files) == 1 else f"{files[0]} to {files[-1]} ({len(files)} files)"
@@ -84,13 +84,20 @@ def _read(files, name, store, trajectory, part=None, before=None):
                     reading.n_cut_off += source.n_cut_off
                 done_MB += size_MB
         notes = reading.finish(name)
+        if part and part["frames"] not in (None, reading.n_frames):
+            raise InputError(
+                f"{name}: of the {part['frames']} frames from step {part['begin_step']} to {part['end_step']}, "
+                f"{reading.n_frames} are there; remove the record of that part beside it, and start again: what is "
+                f"missing is simulated again"
+            )
         writer.finish(
             notes="\n".join(notes),
             unwrapped=reading.unwrapped_how,
             largest_step=reading.unwrapper.largest,
             periodic=reading.periodic,
             checksum=trajectory_store.combined(checksums),
-            **({} if part is None else {"first_frame": reading.first_frame}),
+            # There for what more frames may follow on.
+            **({"first_frame": reading.first_frame} if part or trajectory.planned_ps else {}),
         )
 
 

@@ -10,11 +10,10 @@ import numpy as np
 from gdyn.errors import InputError
 from gdyn.logs import LOG
 from gdyn.provenance import file_checksum
-from gdyn.trajectory.dump import IMAGES, Dump, choose_coordinates, positions
+from gdyn.trajectory.dump import STATIC, Dump, choose_coordinates, numbers_of, positions
 from gdyn.trajectory.streams import Stream, Window, open_file
 from gdyn.units import UNIT_STYLES
 
-STATIC = ("type", "mol", "q", "mass")
 # Formats whose lengths are those of the LAMMPS run; MDAnalysis converts the others to A.
 _RAW_LENGTHS = ("DCD", "XYZ", "EXTXYZ")
 _UNREADABLE = (ValueError, TypeError, IndexError, KeyError, EOFError, OSError, AttributeError, NotImplementedError)
@@ -105,8 +104,7 @@ class DumpSource:
             )
         self._coordinates, self._images = choose_coordinates(names, path)
         self._static = [name for name in STATIC if name in names]
-        wanted = [*self._coordinates.names, *(IMAGES if self._images else ()), *self._static]
-        self._dump = Dump(path, wanted, checksum=True, between=between)
+        self._dump = Dump(path, numbers_of(names, path), checksum=True, between=between)
         self.unwrapped = self._coordinates.unwrapped or self._images
         self.n_atoms = self._dump.n_atoms
         self.columns = {"id": self._dump.ids, **self._statics(self._dump.first)}

@@ -8,7 +8,7 @@ import yaml
 
 from gdyn.config import load_config, load_system, sections
 from gdyn.config.docs import generate
-from gdyn.config.models import Simulate
+from gdyn.config.models import Simulate, System
 from gdyn.errors import ConfigError
 
 GOOD = {
@@ -334,3 +334,40 @@ def test_variables_of_each_run():
     assert [Simulate(**simulate).variables_of(run) for run in (0, 1)] == [{"T": 300, "P": 1}, {"T": 400, "P": 1}]
     with pytest.raises(ValueError, match="has 2 values for 3 runs"):
         Simulate(**simulate | {"runs": 3})
+
+
+SIMULATED = {"deck": "in.x", "length_ps": 300}
+
+
+@pytest.mark.parametrize(
+    ("simulate", "sentence"),
+    [
+        ({"part_ps": 0.3}, "simulate.part_ps: 0.3 ps is not a whole multiple of the frame interval"),
+        ({"threads": 2}, "threads: 2 threads need styles that use them"),
+        ({"gpus": 1}, "gpus: 1 GPUs need styles that use them"),
+        ({"suffix": "gpu"}, "suffix: gpu needs a GPU"),
+    ],
+)
+def test_what_a_run_cannot_be(simulate, sentence):
+    values = copy.deepcopy(GOOD) | {"simulate": SIMULATED | simulate}
+    del values["trajectory"]["files"]
+    with pytest.raises(ValueError, match=sentence):
+        System.model_validate(values)
+
+
+@pytest.mark.parametrize(("part_ps", "shards", "goes_on", "fits"), [
+    (100, 2, True, True), (299.5, 2, True, False), (100, 201, True, False), (299.5, 2, False, True),
+    (1000, 601, True, True), (1000, 602, True, False), (300, 602, False, False),
+])  # fmt: skip
+def test_the_last_part_has_frames_for_all_of_its_shards(part_ps, shards, goes_on, fits):
+    """At 0.5 ps a frame."""
+    values = copy.deepcopy(GOOD) | {"simulate": SIMULATED | {"part_ps": part_ps}}
+    del values["trajectory"]["files"]
+    values["trajectory"]["frame_interval_ps"] = 0.5
+    values["graphs"]["shards"] = shards
+    system = System.model_validate(values)
+    if fits:
+        assert system.n_parts(goes_on) == (-(-300 // part_ps) if goes_on else 1)
+    else:
+        with pytest.raises(ConfigError, match=r"graphs\.shards: the last part of a run of 300 ps"):
+            system.n_parts(goes_on)

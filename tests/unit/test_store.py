@@ -6,6 +6,8 @@ from helpers import states_of
 from gdyn.errors import InputError
 from gdyn.store import GraphShard, States, TrajectoryStore
 from gdyn.store import graphs as graph_store
+from gdyn.store import trajectory as trajectory_store
+from gdyn.store.trajectory import Atoms
 
 
 def write_shard(path, n_atoms=8, far=3.0, frames=4):
@@ -91,3 +93,54 @@ def test_files_that_are_something_else(tmp_path, read):
         read(tmp_path / "other.h5")
     with pytest.raises(InputError, match="cannot be opened"):
         read(tmp_path / "none.h5")
+
+
+def part(path, values, first_frame):
+    """A part of a trajectory whose positions are these numbers, one a frame."""
+    atoms = Atoms(id=np.array([1]), type=np.array([1]), element=np.array(["Li"], object))
+    n = len(values)
+    with trajectory_store.write(path, atoms, 1.0, "a dump") as writer:
+        writer.append(
+            np.reshape(values, (n, 1, 1)) * np.ones(3),
+            np.broadcast_to(10.0 * np.eye(3), (n, 3, 3)),
+            first_frame + np.arange(n),
+            1.0 * (first_frame + np.arange(n)),
+            np.zeros(n),
+        )
+        about = {
+            "notes": "",
+            "unwrapped": "yes",
+            "largest_step": 0.0,
+            "periodic": (True,) * 3,
+            "checksum": "sha256:same",
+        }
+        writer.finish(**about, first_frame=first_frame)
+
+
+@pytest.mark.parametrize("name", ["plain", "50%", "a%%b", "100%d", "with space"])
+def test_parts_are_one_trajectory_in_a_folder_of_any_name(tmp_path, name):
+    folder = tmp_path / name / "parts"
+    folder.mkdir(parents=True)
+    for number, (values, first) in enumerate([([1, 2, 3], 0), ([4], 3), ([5, 6], 4)]):
+        part(folder / f"{number}.h5", values, first)
+    paths = [folder / f"{number}.h5" for number in range(3)]
+    with TrajectoryStore.open(*paths) as store:
+        assert store.positions()[:, 0, 0].tolist() == [1, 2, 3, 4, 5, 6]
+        assert store.is_part
+    trajectory_store.join(paths, folder.parent / "0.h5")
+    moved = tmp_path / "moved"
+    folder.parent.rename(moved)
+    with TrajectoryStore.open(moved / "0.h5") as store:
+        assert store.positions()[:, 0, 0].tolist() == [1, 2, 3, 4, 5, 6]
+        assert store.positions([1, 4])[:, 0, 0].tolist() == [2, 5]
+        assert store.step.tolist() == [0, 1, 2, 3, 4, 5]
+        assert not store.is_part
+    part(moved / "parts/1.h5", [4.5], 3)  # of the same dump, says its checksum
+    with pytest.raises(InputError, match="no longer the part that it was put together from"):
+        TrajectoryStore.open(moved / "0.h5").__enter__()
+    (moved / "parts/1.h5").unlink()
+    with pytest.raises(InputError, match=r"a part of it is missing or damaged: .*parts/1\.h5"):
+        TrajectoryStore.open(moved / "0.h5").__enter__()
+    with pytest.raises(InputError, match=r"2\.h5: is not the part of the trajectory that follows 3 frames"):
+        trajectory_store.join([moved / "parts/0.h5", moved / "parts/2.h5"], tmp_path / "x.h5")
+    assert not (tmp_path / "x.h5").exists()

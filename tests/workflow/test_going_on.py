@@ -16,11 +16,12 @@ from pathlib import Path
 import pytest
 from workflows import wait_for
 
-from gdyn.config.models import Simulate
+from gdyn.config.models import Simulate, Trajectory
 from gdyn.errors import ConfigError, InputError
 from gdyn.simulation.restarts import whole
 from gdyn.simulation.runs import prepare, simulate
 from gdyn.store import GraphShard, TrajectoryStore
+from gdyn.trajectory.ingest import ingest_part
 
 INTERVAL, EVERY, PART = 1000, 200, 40_000  # steps between restart files, between frames, of a part
 ATOMS = 256
@@ -297,10 +298,10 @@ def stretch():
 
 def run(deck, folder, stretch, part=0, **changes):
     """A part of a run, as its job does it."""
-    before = folder / f"0-{part - 1}.json" if part else folder / "0.prepared.restart"
+    before = [folder / "0.prepared.restart", *([folder / f"0-{part - 1}.json"] if part else [])]
     settings, logs = Simulate(deck="in.argon", length_ps=1, restart_ps=INTERVAL * 0.005), folder / "logs"
-    if not part and not before.exists():
-        prepare(deck, before, logs / "prepare.log", "lmp", settings, 1, stretch)
+    if not before[0].exists():
+        prepare(deck, before[0], logs / "prepare.log", "lmp", settings, 1, stretch)
     record, dump = folder / f"0-{part}.json", folder / "0.lammpstrj"
     simulate(deck, record, before, dump, logs / f"0-{part}.log", "lmp", settings, 1, stretch | changes)
     return json.loads(record.read_text()), dump
@@ -350,6 +351,40 @@ def test_what_is_half_written_is_never_gone_on_from(deck, reference, stretch, tm
         InputError, match=r"0\.lammpstrj: ends after 5000 bytes, but the parts of the run that are done"
     ):
         run(deck, tmp_path, stretch, 1, steps=[4 * INTERVAL, 8 * INTERVAL])
+
+
+def test_a_number_that_is_none_is_not_taken_for_a_whole_frame(deck, reference, stretch, tmp_path):
+    """As a power failure leaves it: every line is there, but one of them holds zero bytes."""
+    _, dump = run(deck, tmp_path, stretch, steps=[0, 2 * INTERVAL])
+    content = bytearray(dump.read_bytes())
+    place = content.index(b" Ar ", content.index(b"ITEM: TIMESTEP\n%d\n" % (2 * EVERY)) + 400) + 4
+    content[place : place + 4] = bytes(4)
+    dump.write_bytes(content)
+    record, dump = run(deck, tmp_path, stretch)
+    assert record["went_on_from_step"] == 0
+    assert dump.read_bytes() == until_step(reference, 4 * INTERVAL)
+
+
+def test_other_parts_take_what_is_there(deck, reference, stretch, tmp_path):
+    """Where a part ends is a matter of jobs and files, not of the run."""
+    run(deck, tmp_path, stretch)
+    run(deck, tmp_path, stretch, steps=[0, 2 * INTERVAL])
+    record, dump = run(deck, tmp_path, stretch, 1, steps=[2 * INTERVAL, 4 * INTERVAL])
+    assert record["went_on_from_step"] == 4 * INTERVAL
+    assert record["frames"] == 2 * INTERVAL // EVERY
+    assert dump.read_bytes() == until_step(reference, 4 * INTERVAL)
+
+
+def test_frames_that_were_lost_later_are_missed(deck, reference, stretch, tmp_path):
+    _, dump = run(deck, tmp_path, stretch)
+    trajectory = Trajectory(units="metal", timestep=0.005, frame_interval_ps=EVERY * 0.005)
+    os.truncate(dump, len(until_step(reference, 3 * INTERVAL)))
+    with pytest.raises(InputError, match=r"of the 21 frames from step 0 to 4000, 16 are there; remove the record"):
+        ingest_part(tmp_path / "0-0.json", None, tmp_path / "0.h5", trajectory)
+    assert not (tmp_path / "0.h5").exists()
+    (tmp_path / "0-0.json").unlink()
+    run(deck, tmp_path, stretch)
+    assert dump.read_bytes() == until_step(reference, 4 * INTERVAL)
 
 
 def test_a_run_of_other_settings_begins_anew(deck, reference, stretch, tmp_path):
