@@ -81,14 +81,20 @@ def whole_cell(network, states, state_of_type, by_site, vampnets, kinetics):
             found["slowest_ps"] = mean_of_slowest(own, alike)
     candidates = {f"the timescale rebuilt by {form}": (answer["rebuilt"] or {}).get(form) for form in FORMS}
     candidates |= {f"the {len(f['populations'])}-state VAMPnet": f for f in answer["vampnets"] if "slowest_ps" in f}
-    known = np.isfinite(answer["observed"]["slowest_ps"]["value"])
-    if not known:
+    observed_ps = answer["observed"]["slowest_ps"]
+    known = np.isfinite([observed_ps["value"], observed_ps["high"]]).all()
+    if not np.isfinite(observed_ps["value"]):
         flags.append("some sites are never visited in the test frames: no timescale of all sites is observed")
+    elif not known:
+        flags.append(
+            "some sites are not visited in every block of the test frames: what is observed of all sites has no "
+            "interval, and nothing can be compared with it"
+        )
     for name, found in candidates.items():
         if found:
             found["agrees"] = None
         if found and known:
-            found["agrees"] = overlap(found["slowest_ps"], answer["observed"]["slowest_ps"])
+            found["agrees"] = overlap(found["slowest_ps"], observed_ps)
             if not found["agrees"]:
                 flags.append(f"{name} does not agree with what is observed by cores within their intervals")
     answer["flags"] = flags

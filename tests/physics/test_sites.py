@@ -1,6 +1,7 @@
 """Known sites: the FCC network against counting by hand and closed forms."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,12 +9,12 @@ from helpers import markov_chain, states_of
 from scipy.linalg import expm
 
 from gdyn.config import load_config, load_system
-from gdyn.config.models import Sites
+from gdyn.config.models import Kinetics, Sites
 from gdyn.errors import InputError
 from gdyn.kinetics.koopman import koopman_matrix, timescales
 from gdyn.kinetics.sites import SiteNetwork
 from gdyn.kinetics.uncertainty import Blocks
-from gdyn.kinetics.whole_cell import slow
+from gdyn.kinetics.whole_cell import slow, whole_cell
 
 CELL = 6.5 * np.eye(3)
 
@@ -152,3 +153,16 @@ def test_a_site_that_is_never_visited_leaves_no_timescale_of_all_sites():
     found = slow(states, 1, Blocks.by_time(states, 5)).interval(logarithmic=True)
     assert np.isnan(found["value"]).all()
     assert len(found["value"]) == 2
+
+
+@pytest.mark.parametrize("everywhere", [True, False])
+def test_what_has_no_interval_is_not_said_to_disagree(everywhere):
+    """Two sites, of which one is visited in every block of the time, or in the first half alone."""
+    labels = markov_chain(np.array([[0.9, 0.1], [0.1, 0.9]]), 4000, np.random.default_rng(1))
+    labels[2000 if not everywhere else 4000 :] = 0
+    states, sites = states_of(labels, 2), SimpleNamespace(type_of=[0, 0], cannot_be_rebuilt="it is one type of site")
+    answer, _ = whole_cell(sites, states, None, states, [states], Kinetics(chapman_kolmogorov_steps=2))
+    flags = " ".join(answer["flags"])
+    assert ("has no interval" in flags) is not everywhere
+    assert answer["vampnets"][0]["agrees"] is (True if everywhere else None)
+    assert "does not agree" not in flags
