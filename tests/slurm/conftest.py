@@ -33,7 +33,7 @@ def on_slurm(root, slurm, tmp_path_factory):
 
     def make(name):
         workflow = OnSlurm(root, tmp_path_factory.mktemp(name).resolve() / "run")
-        workflow.env = slurm.env
+        workflow.slurm, workflow.env = slurm, slurm.env
         return workflow
 
     return make

@@ -104,7 +104,10 @@ class Slurm:
         self._daemon("slurmctld", "-D", "-f", self.env["SLURM_CONF"])
         for node in NODES:
             self._daemon("slurmd", "-D", "-N", node, "-f", self.env["SLURM_CONF"], name=f"slurmd-{node}")
-        self._wait(lambda: self.say("sinfo", "-h", "-o", "%T %D").split() == ["idle", str(len(NODES))], "the nodes")
+        self._wait(
+            lambda: self.say("sinfo", "-h", "-p", "main", "-o", "%T %D").split() == ["idle", str(len(NODES))],
+            "the nodes",
+        )
         return self
 
     def _configure(self):
@@ -112,7 +115,7 @@ class Slurm:
         if subprocess.run(["getent", "hosts", host], capture_output=True, check=False).returncode:
             with open("/etc/hosts", "a", encoding="utf-8") as hosts:
                 print(f"127.0.0.1 {host}", file=hosts)
-        controller, *ports = free_ports(1 + len(NODES))
+        controller, absent, *ports = free_ports(2 + len(NODES))
         sizes = {line.split(":")[0]: line.split()[1] for line in Path("/proc/meminfo").read_text().splitlines()}
         memory_mb = int(int(sizes["MemTotal"]) / 1024 * 0.8)
         folder = self.folder
@@ -153,6 +156,9 @@ GresTypes=gpu
                 f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=4 "
                 f"RealMemory={memory_mb} Gres=gpu:1 State=UNKNOWN\n"
             )
+        # A large node that is not there, in a partition with a limit of a day: for jobs that are only looked at.
+        text += f"NodeName=big NodeHostname={host} NodeAddr=127.0.0.1 Port={absent} CPUs=16 RealMemory=64000\n"
+        text += "PartitionName=day Nodes=big MaxTime=1-00:00:00 State=UP\nEnforcePartLimits=ALL\n"
         text += f"PartitionName=main Nodes={','.join(NODES)} Default=YES MaxTime=INFINITE OverSubscribe=NO State=UP\n"
         (folder / "slurm.conf").write_text(text)
         gpus = "".join(f"NodeName={node} Name=gpu File=/dev/null\n" for node in NODES)
@@ -219,6 +225,10 @@ GresTypes=gpu
         """Number and node of each job of a rule that runs now."""
         known = self.jobs("%i", "%N", "%k", states="running")
         return [(number, node) for number, node, comment in known if f"rule_{rule}" in comment]
+
+    def waiting(self, rule):
+        """Numbers of the jobs of a rule that have not begun."""
+        return [number for number, comment in self.jobs("%i", "%k", states="pending") if f"rule_{rule}" in comment]
 
     def stop(self):
         """End all jobs and daemons."""
