@@ -73,23 +73,36 @@ def _steps(system, system_dir, folder):
     if system.simulate:
         goes_on = read_deck(Path(system_dir, system.simulate.deck)).goes_on
         n_parts = system.n_parts(goes_on)
-        ends = [_end_ps(folder / "simulation", i, n_parts, system.trajectory.timestep_ps) for i in range(n)]
-        length_ps = system.simulate.length_ps
+        timestep_ps, length_ps = system.trajectory.timestep_ps, system.simulate.length_ps
+        records = [_records(folder / "simulation", run, n_parts) for run in range(n)]
+        ends = [_end_ps(folder / "simulation", run, of_run, timestep_ps) for run, of_run in enumerate(records)]
         there = sum(end > (1.0 - 1e-9) * length_ps for end in ends)
-        far = f" (to {', '.join(f'{end:g}' for end in ends)} of {length_ps:g} ps)" if goes_on and there < n else ""
-        yield f"{there} of {n} simulations{far}"
+        far = f" (to {', '.join(f'{end:g}' for end in ends)} of {length_ps:g} ps{_speed(records, timestep_ps)})"
+        yield f"{there} of {n} simulations{far if goes_on and there < n else ''}"
     yield f"{sum((folder / f'trajectory/{i}.h5').exists() for i in range(n))} of {n} trajectories read"
     shards = [folder / f"graphs/{i}-{part}.h5" for i in range(n) for part in range(system.graphs.shards * n_parts)]
     if system.model == "gdynet":
         yield f"{sum(path.exists() for path in shards)} of {len(shards)} shards of graphs"
 
 
-def _end_ps(folder, run, n_parts, timestep_ps):
+def _records(folder, run, n_parts):
+    """Of the parts of a simulated run that are done."""
+    return [read_json(path) for part in range(n_parts) if (path := folder / f"{run}-{part}.json").exists()]
+
+
+def _end_ps(folder, run, records, timestep_ps):
     """How far a simulated run has come, by its parts that are done and the latest restart file of the next one."""
-    done = [path for part in range(n_parts) if (path := folder / f"{run}-{part}.json").exists()]
-    steps = [read_json(path)["end_step"] for path in done]
+    steps = [record["end_step"] for record in records]
     steps += [int(path.name.rpartition(".")[2]) for path in folder.glob(f"{run}.restart.*") if whole(path)]
     return max(steps, default=0) * timestep_ps
+
+
+def _speed(records, timestep_ps):
+    """How fast a run of LAMMPS is, by the parts of all runs that are done."""
+    done = [record for of_run in records for record in of_run]
+    steps = sum(record["end_step"] - record["went_on_from_step"] for record in done)
+    seconds = sum(record["wall_s"] for record in done)
+    return f", {steps * timestep_ps / 1000.0 / seconds * 86400.0:.3g} ns a day each" if steps and seconds else ""
 
 
 def _progress(training, now):

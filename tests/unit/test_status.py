@@ -56,12 +56,15 @@ def test_how_far_simulations_are(root, folder):
     )
     place = folder / "results/mine/simulation"
     place.mkdir(parents=True)
-    for part in range(3):
-        (place / f"0-{part}.json").write_text(json.dumps({"end_step": 100000 * (part + 1)}))
-    (place / "1-0.json").write_text(json.dumps({"end_step": 100000}))
+    for run, part in ((0, 0), (0, 1), (0, 2), (1, 0)):
+        # The last attempt went on from the middle of the part.
+        record = {"went_on_from_step": 100000 * part + 50000, "end_step": 100000 * (part + 1), "wall_s": 432.0}
+        (place / f"{run}-{part}.json").write_text(json.dumps(record))
     (place / "1.restart.0123abcd.120000").write_bytes(MAGIC * 3)
     (place / "1.restart.0123abcd.140000").write_bytes(MAGIC + bytes(40))
-    assert status()[0].startswith("mine: 1 of 2 simulations (to 300, 120 of 300 ps), 0 of 2 trajectories read")
+    assert status()[0].startswith(
+        "mine: 1 of 2 simulations (to 300, 120 of 300 ps, 10 ns a day each), 0 of 2 trajectories read"
+    )
 
 
 def test_trainings_in_all_conditions(folder):
