@@ -1,13 +1,14 @@
 """How far the systems are, from the files that their jobs leave: no job is asked or touched."""
 
 import time
+from itertools import takewhile
 from pathlib import Path
 
 from gdyn.config import load_config, load_system, read_yaml
 from gdyn.errors import ConfigError
 from gdyn.files import read_json
 from gdyn.simulation.deck import read_deck
-from gdyn.simulation.restarts import whole
+from gdyn.simulation.restarts import ANY, Restarts
 
 SILENT_S = 600.0  # without a word from a training, after which it may no longer be at work
 
@@ -86,15 +87,15 @@ def _steps(system, system_dir, folder):
 
 
 def _records(folder, run, n_parts):
-    """Of the parts of a simulated run that are done."""
-    return [read_json(path) for part in range(n_parts) if (path := folder / f"{run}-{part}.json").exists()]
+    """Of the parts of a simulated run that are done, from the first on: what lies behind a gap is of an earlier run."""
+    paths = [folder / f"{run}-{part}.json" for part in range(n_parts)]
+    return [read_json(path) for path in takewhile(Path.exists, paths)]
 
 
 def _end_ps(folder, run, records, timestep_ps):
     """How far a simulated run has come, by its parts that are done and the latest restart file of the next one."""
     steps = [record["end_step"] for record in records]
-    steps += [int(path.name.rpartition(".")[2]) for path in folder.glob(f"{run}.restart.*") if whole(path)]
-    return max(steps, default=0) * timestep_ps
+    return max([*steps, *Restarts(folder / f"{run}.lammpstrj", ANY).steps()], default=0) * timestep_ps
 
 
 def _speed(records, timestep_ps):

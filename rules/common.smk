@@ -1,6 +1,8 @@
 # The only functions of the workflow: the checked configuration, and what follows from it.
 
 import gc
+import json
+import os
 import sys
 from functools import cache
 from pathlib import Path
@@ -9,6 +11,7 @@ from snakemake.io import get_wildcard_names
 
 import gdyn
 from gdyn.config import load_config, load_system
+from gdyn.config.load import FOUND_BEFORE, written_so_far
 from gdyn.errors import ConfigError
 from gdyn.files import expand as expand_files
 from gdyn.simulation.deck import read_deck
@@ -35,6 +38,10 @@ def system(name):
     return checked(load_system, name, CONFIG)
 
 
+if CONFIG.until and FOUND_BEFORE not in os.environ:
+    found = {name: written_so_far(name, system(name)) for name in CONFIG.systems if system(name).simulate}
+    os.environ[FOUND_BEFORE] = json.dumps(found)
+
 SYSTEMS = [name for name in CONFIG.names if system(name)]
 
 
@@ -54,7 +61,7 @@ def section(*names):
     """
     known = cache(
         lambda name: system(name).model_dump(
-            mode="json", include=set(names), exclude={"trajectory": {"files", "labels"}}
+            mode="json", include=set(names), exclude={"trajectory": {"files", "labels", "not_begun"}}
         )
     )
     return lambda wildcards: known(wildcards.system)
@@ -75,12 +82,20 @@ def of_system(pattern, **values):
 
 def of_model(pattern):
     """Input: a file of the system that the model comes from, which may be another one."""
-    return lambda wildcards: pattern.format(system=system(wildcards.system).apply or wildcards.system)
+    return lambda wildcards: of_other(pattern, wildcards) or pattern.format(system=wildcards.system)
 
 
 def with_model_of(pattern):
     """Input: a file of the other system that the model comes from, if it does."""
-    return lambda wildcards: pattern.format(system=other) if (other := system(wildcards.system).apply) else []
+    return lambda wildcards: of_other(pattern, wildcards) or []
+
+
+def of_other(pattern, wildcards):
+    """A file of the system whose model is applied; what is looked at now takes it as it is, and makes nothing anew."""
+    known = system(wildcards.system)
+    path = known.apply and pattern.format(system=known.apply)
+    # No rule gives an absolute path, so none is asked for it.
+    return os.path.abspath(path) if path and CONFIG.until else path
 
 
 def trajectories(system):

@@ -38,6 +38,7 @@ rule prepare:
         runtime=1440,
         gpu=gpus_of_run,
         tasks=ranks,
+        tasks_per_gpu=0,  # as many tasks as ranks, whatever the number of GPUs
         cpus_per_task=cores_of_rank,
         mpi=mpi_of_run,
     params:
@@ -67,6 +68,7 @@ rule simulate:
         runtime=1440,
         gpu=gpus_of_run,
         tasks=ranks,
+        tasks_per_gpu=0,  # as many tasks as ranks, whatever the number of GPUs
         cpus_per_task=cores_of_rank,
         mpi=mpi_of_run,
     params:

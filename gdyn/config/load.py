@@ -1,5 +1,7 @@
 """Reading the configuration, with every problem told in a sentence of its own."""
 
+import json
+import os
 import re
 from difflib import get_close_matches
 from pathlib import Path
@@ -12,6 +14,15 @@ from pydantic import BaseModel, ValidationError
 from gdyn.config.models import NOW, Config, System
 from gdyn.errors import ConfigError
 
+FRAME = b"ITEM: TIMESTEP\n"  # with which each begins in a dump
+FOUND_BEFORE = "GDYN_RUNS_SO_FAR"  # in the environment of a workflow's jobs, as JSON
+OF_MODEL = (  # what a system needs to which that model is applied
+    "selected/model.pt",
+    "selected/choice.json",
+    "analysis/training.csv",
+    "analysis/selection.csv",
+    "states/test.h5",
+)
 FILL_IN = "FILL_IN"  # what `gdyn new` writes where no file says a value
 BROUGHT = ("model", "network", "search", "seeds", "selection")  # by a model that is applied to another system
 NOTHING_TO_TRAIN = {"train": (0.0, 0.1), "validation": (0.1, 0.2), "test": (0.2, 1.0)}
@@ -83,25 +94,55 @@ def _so_far(name, system):
             f"{name}: until: only what is simulated here is looked at while it runs; dumps of your own are read as far "
             f"as they go: leave until=now out"
         )
-    folder = Path("results", name, "simulation")
-    found = {}
-    for run in range(system.simulate.runs):
-        # A deck that does not go on writes under another name until it has come to its end.
-        candidates = [folder / f"{run}.lammpstrj", *folder.glob(f".unfinished-*-{run}.lammpstrj")]
-        written = [path for path in candidates if path.exists() and path.stat().st_size]
-        if written:
-            found[run] = str(max(written, key=lambda path: path.stat().st_mtime))
-    if system.apply and not Path("results", system.apply, "selected/model.pt").exists():
-        raise ConfigError(
-            f"{name}: until: there is no model of {system.apply} yet, which would be applied; run {system.apply} first"
-        )
+    found = written_so_far(name, system)
+    if system.apply:
+        missing = [path for path in OF_MODEL if not Path("results", system.apply, path).exists()]
+        if missing:
+            raise ConfigError(
+                f"{name}: until: results/{system.apply}/{missing[0]} is not there yet, and the model of {system.apply} "
+                f"would be applied; run {system.apply} first"
+            )
     if not found:
-        raise ConfigError(f"{name}: until: no run has written a frame yet under {folder}; look again later")
-    labels = [system.labels[run] for run in found]
-    trajectory = {"files": list(found.values()), "labels": labels, "planned_ps": system.simulate.length_ps}
+        raise ConfigError(
+            f"{name}: until: no run has written {system.graphs.shards + 1} frames yet under results/{name}/simulation; "
+            f"look again later"
+        )
+    labels = {run: label for run, label in enumerate(system.labels)}
+    trajectory = {
+        "files": list(found.values()),
+        "labels": [labels.pop(run) for run in found],
+        "not_begun": list(labels.values()),
+        "planned_ps": system.simulate.length_ps,
+    }
     values = system.model_dump() | {"simulate": None}
     values["trajectory"] |= trajectory
     return _validate(System, values, f"{name}: until")
+
+
+def written_so_far(name, system):
+    """The dumps of the runs of a system that have written more frames than their graphs have files, by run.
+
+    What a Snakemake has found holds for its jobs, which look at the configuration again when they begin.
+    """
+    known = json.loads(os.environ.get(FOUND_BEFORE, "{}"))
+    if name not in known:
+        folder, known[name] = Path("results", name, "simulation"), {}
+        for run in range(system.simulate.runs):
+            # A deck that does not go on writes under another name until it has come to its end.
+            candidates = [folder / f"{run}.lammpstrj", *folder.glob(f".unfinished-*-{run}.lammpstrj")]
+            written = [path for path in candidates if path.exists() and _has_frames(path, system.graphs.shards + 1)]
+            if written:
+                known[name][run] = str(max(written, key=lambda path: path.stat().st_mtime))
+    return {int(run): path for run, path in known[name].items()}
+
+
+def _has_frames(path, number):
+    """Whether a dump has so many whole frames behind which another one begins; one that is not text is taken to."""
+    with open(path, "rb") as file:
+        if file.read(5) not in (b"ITEM:", b""):
+            return True
+        file.seek(0)
+        return any(count > number for count, _ in enumerate((line for line in file if line == FRAME), start=1))
 
 
 def _applying(name, values, config, path):

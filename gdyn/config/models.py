@@ -204,6 +204,8 @@ class Trajectory(Section):
     planned_ps: Positive | None = None
     """Length that the trajectories will have, ps, where they are still being written: the report says how much of it
     there is."""
+    not_begun: list[str] = []
+    """Trajectories that are planned but have hardly a frame yet, by their names: the report says so."""
     labels: list[str] | None = None
     """What the report calls the trajectories, where they differ: `[900 K, 1000 K]`."""
     species: dict[Annotated[str, Field(pattern=r"^\S+$")], Positive] = {}

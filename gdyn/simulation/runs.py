@@ -79,7 +79,7 @@ def simulate(deck, record, before, dump, log, command, settings, cores, stretch,
     dump = Path(dump)
     lammps = ready(command, settings, cores)
     begin, end = stretch["steps"]
-    started = time.time()
+    started = time.monotonic()
     if read_deck(deck).goes_on:
         every = settings.restart_every(stretch["timestep_ps"], end - begin)
         found, went_on = _part(lammps, deck, before, dump, log, stretch, every, data)
@@ -97,7 +97,7 @@ def simulate(deck, record, before, dump, log, command, settings, cores, stretch,
             "end_byte": found and found.end_at(end),
             # Of the last attempt alone: how fast LAMMPS is here.
             "went_on_from_step": went_on,
-            "wall_s": time.time() - started,
+            "wall_s": time.monotonic() - started,
             "ranks": lammps.ranks,
             "threads": lammps.threads,
         },
@@ -176,6 +176,12 @@ def _part(lammps, deck, before, dump, log, stretch, restart_every, data):
             f"{restarts.at(end)}: is not there, or not whole; the last command of the deck has to be "
             f"'write_restart ${{restart_files}}', and there has to be room on the disk"
         )
+    if held.next_step > end + every:
+        LOG.warning(
+            "%s: LAMMPS ran on to step %d, beyond the end of this part (%d); write 'run ${steps} upto' into %s, or "
+            "every part does more in vain",
+            dump, held.next_step - every, end, deck,
+        )  # fmt: skip
     restarts.remove(begin, end)
     return held, step
 

@@ -238,6 +238,7 @@ def _put_together(file, parts, names):
             notes="\n".join(dict.fromkeys(line for of in attributes for line in of["notes"].splitlines())),
             checksum=combined([of["checksum"] for of in attributes]),
             parts=names,
+            content=combined([of["content"] for of in attributes]),
             part_contents=[of["content"] for of in attributes],
         )
 

@@ -123,7 +123,8 @@ class _Reading:
         self.first_frame = store.first_frame + len(store)
         self.unwrapped = store.unwrapped == "yes"
         self.timeline.go_on(int(store.step[last]), float(store.time_ps[last]), int(store.segment[last]))
-        self.unwrapper.go_on(store.positions(last).astype(np.float64), store.cells(last), store.largest_step)
+        position = store.positions(last).astype(np.float64)
+        self.unwrapper.go_on(position, store.cells(last), store.periodic, store.largest_step)
 
     def frames(self, source):
         """The frames of a source, after a look at whether it is one of the same trajectory."""

@@ -21,16 +21,19 @@ class Unwrapper:
         self.largest, self.where = 0.0, None
         self._before = self._cell = self._images = None
 
-    def go_on(self, position, cell, largest):
+    def go_on(self, position, cell, periodic, largest):
         """Take up where another one has ended.
 
         Parameters
         ----------
         position : (atoms, 3), A, the unwrapped positions of its last frame.
         cell : (3, 3), A, of that frame.
+        periodic : (3,) bool
         largest : its longest step.
         """
-        self._before, self._cell, self._images = position, cell, np.zeros(position.shape)
+        # In one image again, as positions far from it would move with a cell that changes.
+        self._images = np.floor(position @ np.linalg.inv(cell)) * np.asarray(periodic)
+        self._before, self._cell = position - self._images @ cell, cell
         self.largest = largest
 
     def follow(self, position, cell, periodic, new_segment, number):

@@ -371,3 +371,55 @@ def test_the_last_part_has_frames_for_all_of_its_shards(part_ps, shards, goes_on
     else:
         with pytest.raises(ConfigError, match=r"graphs\.shards: the last part of a run of 300 ps"):
             system.n_parts(goes_on)
+
+
+FRAMES = b"ITEM: TIMESTEP\n0\n..."
+
+
+@pytest.fixture
+def simulated(tmp_path, monkeypatch):
+    """Runs a, b and c of a system, of which ``write_run`` writes frames; its configuration as it is now."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("GDYN_RUNS_SO_FAR", raising=False)
+    (tmp_path / "results/mine/simulation").mkdir(parents=True)
+    simulate = {"deck": "in.x", "runs": 3, "length_ps": 200}
+    trajectory = {name: value for name, value in GOOD["trajectory"].items() if name != "files"}
+    config = write(tmp_path, GOOD | {"simulate": simulate, "trajectory": trajectory | {"labels": ["a", "b", "c"]}})
+
+    def write_run(run, frames):
+        (tmp_path / f"results/mine/simulation/{run}.lammpstrj").write_bytes(FRAMES.replace(b"...", b"\n") * frames)
+
+    return config, write_run
+
+
+def test_runs_that_have_hardly_begun_are_named_and_block_no_others(simulated):
+    config, write_run = simulated
+    with pytest.raises(ConfigError, match="mine: until: no run has written 3 frames yet under results/mine/simulation"):
+        load_system("mine@now", config)
+    write_run(1, 100)
+    write_run(2, 3)  # the last of which may not be whole
+    now = load_system("mine@now", config).trajectory
+    assert (now.files, now.labels, now.not_begun) == (["results/mine/simulation/1.lammpstrj"], ["b"], ["a", "c"])
+    write_run(2, 4)
+    assert load_system("mine@now", config).trajectory.not_begun == ["a"]
+
+
+def test_the_jobs_of_a_workflow_look_at_the_runs_that_it_has_found(simulated, monkeypatch):
+    config, write_run = simulated
+    write_run(1, 100)
+    monkeypatch.setenv("GDYN_RUNS_SO_FAR", json.dumps({"mine": {"1": "results/mine/simulation/1.lammpstrj"}}))
+    write_run(0, 100)
+    assert load_system("mine@now", config).trajectory.labels == ["b"]
+
+
+def test_what_is_looked_at_now_needs_all_of_the_model_that_is_applied(simulated, tmp_path):
+    config, write_run = simulated
+    write_run(0, 100)
+    other = yaml.safe_load((tmp_path / "mine.yaml").read_text())
+    write(tmp_path, GOOD, "origin")
+    del other["search"]
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(other | {"apply": "origin"}))
+    (tmp_path / "results/origin/selected").mkdir(parents=True)
+    (tmp_path / "results/origin/selected/model.pt").touch()
+    with pytest.raises(ConfigError, match=r"until: results/origin/selected/choice\.json is not there yet"):
+        load_system("mine@now", config)

@@ -1,9 +1,11 @@
 """How LAMMPS is started: with programs that stand in for it and for Slurm's, and write down what they are given."""
 
+import mmap
 import os
 
 import pytest
 
+import gdyn.simulation.lammps
 from gdyn.config.models import Simulate
 from gdyn.errors import InputError
 from gdyn.simulation.lammps import ready, run_lammps
@@ -37,7 +39,12 @@ def test_ranks_are_started_by_srun_in_a_job_of_slurm_and_by_mpiexec_elsewhere(st
     assert ready("lmp_mine", settings, 8).words == [mpiexec, "-n", "4", lammps, *omp]
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     # What a cluster's own MPI speaks is what its Slurm is set to.
-    assert ready("lmp_mine", settings, 8).words == [srun, "--ntasks", "4", "--cpus-per-task", "2", lammps, *omp]
+    shares = ["--exact", "--mem=0"]
+    asked = ["--ntasks", "4", "--cpus-per-task", "2", lammps, *omp]
+    monkeypatch.delenv("SLURM_STEP_ID", raising=False)
+    assert ready("lmp_mine", settings, 8).words == [srun, *shares, *asked]
+    monkeypatch.setenv("SLURM_STEP_ID", "0")
+    assert ready("lmp_mine", settings, 8).words == [srun, *shares, "--overlap", *asked]
     assert ready("srun --mpi=pmix -n {ranks} lmp_mine", settings, 8).words[:5] == [
         *(srun, "--mpi=pmix", "-n", "4", "lmp_mine"),
     ]
@@ -52,23 +59,42 @@ def test_fewer_cores_are_fewer_ranks(stand_in, monkeypatch, cores, ranks, thread
     assert (found.ranks, found.threads) == (ranks, threads)
 
 
-def test_a_launcher_that_is_not_told_the_ranks(stand_in):
+@pytest.mark.parametrize("command", ["mpirun lmp_mine", "env A=1 mpirun -np 2 lmp_mine"])
+def test_a_launcher_that_is_not_told_the_ranks(stand_in, command):
     stand_in("mpirun")
     with pytest.raises(InputError, match=r"does not say on how many ranks; write \{ranks\} where mpirun wants"):
-        ready("mpirun lmp_mine", simulate(ranks=4), 8)
+        ready(command, simulate(ranks=4), 8)
 
 
-@pytest.mark.parametrize(("restarts", "steps"), [("Restarts=0", 1), ("Restarts=2", 3), ("slurm_load_jobs error", 1)])
-def test_a_job_that_was_requeued_has_steps_of_new_numbers(stand_in, monkeypatch, tmp_path, restarts, steps):
-    monkeypatch.setenv("SLURM_JOB_ID", "7")
-    stand_in("srun")
-    stand_in("scontrol", f"echo '   Requeue=1 {restarts} BatchFlag=1'")
+def test_what_killed_ranks_of_this_job_have_left_in_memory_is_removed(stand_in, monkeypatch, tmp_path):
+    """MPICH 5 named the memory of steps 2.0 and 3.0 so; what a process still has mapped, and that of others, stays."""
+    monkeypatch.setattr(gdyn.simulation.lammps, "SHARED_MEMORY", tmp_path)
+    monkeypatch.setenv("SLURM_JOB_ID", "3")
     stand_in("lmp_mine")
-    run_lammps(ready("lmp_mine", simulate(ranks=2), 2), "in.x", tmp_path / "log", {}, (0, 1))
-    said = [line for line in stand_in.said() if line.startswith("srun")]
-    assert len(said) == steps
-    assert "lmp_mine -in in.x" in said[-1]
-    assert set(said[:-1]) <= {"srun --ntasks 1 true"}
+    of_others, ours, in_use = (tmp_path / f"mpich_shm_{name}_0" for name in ("281e0ec3", "c141a9dc", "c241ab6f"))
+    for path in (of_others, ours, in_use):
+        path.write_bytes(bytes(4096))
+    with open(in_use, "r+b") as file, mmap.mmap(file.fileno(), 0):
+        run_lammps(ready("lmp_mine", simulate(), 1), "in.x", tmp_path / "log", {}, (0, 1))
+    assert [path.exists() for path in (of_others, ours, in_use)] == [True, False, True]
+
+
+def test_several_lammps_that_would_write_the_same_dump_are_noticed(stand_in, tmp_path):
+    stand_in("lmp_mine", "echo 'LAMMPS (22 Jul 2025)'; echo 'LAMMPS (22 Jul 2025)'; sleep 30")
+    with pytest.raises(InputError, match=r"several LAMMPS were started.*with \{ranks\}, under lammps in config"):
+        run_lammps(ready("lmp_mine", simulate(), 1), "in.x", tmp_path / "log", {}, (0, 1))
+
+
+def test_a_lammps_of_one_rank_is_no_rank_of_what_started_us(stand_in, monkeypatch, tmp_path):
+    stand_in("lmp_mine", f"env >> {tmp_path}/said")
+    monkeypatch.setenv("PMI_FD", "9")
+    run_lammps(ready("lmp_mine", simulate(), 1), "in.x", tmp_path / "log", {}, (0, 1))
+    assert "PMI_FD=9" not in stand_in.said()
+
+
+def test_a_command_that_is_none():
+    with pytest.raises(InputError, match=r"lammps: \"lmp 'x\" is no command \(No closing quotation\); mend it"):
+        ready("lmp 'x", simulate(), 1)
 
 
 def test_processes_that_wait_give_way_unless_the_user_wants_otherwise(stand_in, monkeypatch, tmp_path):

@@ -62,6 +62,9 @@ def test_how_far_simulations_are(root, folder):
         (place / f"{run}-{part}.json").write_text(json.dumps(record))
     (place / "1.restart.0123abcd.120000").write_bytes(MAGIC * 3)
     (place / "1.restart.0123abcd.140000").write_bytes(MAGIC + bytes(40))
+    (place / "1.restart.0123abcd.140000.bak").write_bytes(MAGIC * 3)
+    # Of a run of other settings, which has been begun anew.
+    (place / "1-2.json").write_text(json.dumps(record))
     assert status()[0].startswith(
         "mine: 1 of 2 simulations (to 300, 120 of 300 ps, 10 ns a day each), 0 of 2 trajectories read"
     )

@@ -150,3 +150,21 @@ def test_unwrapping_counts_lattice_vectors_even_when_lammps_flips_the_box(flips)
         offset = found - position if offset is None else offset
         np.testing.assert_allclose(found - position, offset, atol=1e-9)
     assert unwrapper.trusted
+
+
+@pytest.mark.parametrize("origin", [0.0, 100.0])
+def test_unwrapping_goes_on_in_a_cell_that_breathes_as_if_it_had_never_stopped(origin):
+    """An atom that is many cells away from its first one: its images are whole numbers of the cell of every frame."""
+    periodic = (True, True, False)
+    whole, parts, alone, before = Unwrapper(), [Unwrapper(), Unwrapper()], None, None
+    for t in range(400):
+        length = 20.0 * (1.0 + 0.05 * np.sin(t))
+        cell = np.diag([length, length, 30.0])
+        place = np.array([[0.1 * t, 0.3, 0.9], [0.0, 0.5, -0.4]])
+        wrapped = np.where(periodic, place % 1.0, place) @ cell + origin
+        if t == 200:
+            parts[1].go_on(alone, before, periodic, parts[0].largest)
+        together = whole.follow(wrapped, cell, periodic, False, t)
+        alone, before = parts[t >= 200].follow(wrapped, cell, periodic, False, t), cell
+        np.testing.assert_allclose(alone, together, atol=1e-9)
+    assert parts[1].largest == pytest.approx(whole.largest)

@@ -201,3 +201,25 @@ def test_a_model_is_applied_to_another_trajectory(systems):
         h5py.File(systems.results / "water/states/test.h5") as own,
     ):
         assert hot.attrs["order"].tolist() == own.attrs["order"].tolist()
+
+
+def test_what_is_looked_at_now_takes_the_model_of_another_system_as_it_is(systems):
+    """Even while that one is lengthened, which would simulate and train anew; and the whole report comes out."""
+    before = (systems.folder / "systems/water.yaml").read_text()
+    longer = yaml.safe_load(before)
+    longer["scales"]["test"]["simulate"]["length_ps"] = 16
+    (systems.folder / "systems/water.yaml").write_text(yaml.safe_dump(longer))
+    now = ("--config", "systems=hot", "until=now")
+    try:
+        planned = systems.planned(*now)
+        assert not {"prepare", "simulate", "train", "select"} & set(planned)
+        assert (planned["ingest"], planned["predict"]) == (2, 1)
+        status, said = systems.snakemake(*now)
+        assert status == 0, said
+    finally:
+        (systems.folder / "systems/water.yaml").write_text(before)
+    summary = summary_of(systems, "hot@now")
+    assert summary["planned_ps"] == {"length_ps": 6, "reached_ps": pytest.approx([6, 6]), "not_begun": []}
+    assert summary["populations"] == summary_of(systems, "hot")["populations"]
+    assert not [sentence for sentence in summary["warnings"] if "still being written" in sentence]
+    assert (systems.results / "hot@now/report.pdf").exists()
