@@ -92,7 +92,10 @@ def expand(entry):
 
 
 def write_json(path, value):
-    """Write ``value`` (numpy arrays and scalars allowed) as indented JSON; NaN and infinity become null."""
+    """Write ``value`` as indented JSON; NaN and infinity become null.
+
+    Numpy arrays and scalars are allowed, and what has a method ``plain`` that gives such things.
+    """
     with whole_file(path) as temporary:
         temporary.write_text(json.dumps(_plain(value), indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
@@ -108,6 +111,8 @@ def write_table(path, table):
 
 
 def _plain(value):
+    if hasattr(value, "plain"):
+        value = value.plain()
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     if hasattr(value, "tolist"):

@@ -93,7 +93,7 @@ def judge(run, kinetics):
     states = States.read(run["states"])
     blocks = blocks_of(states, kinetics)
     test = tested(states, kinetics.chapman_kolmogorov_steps, blocks)
-    known = np.isfinite(test["max_deviation"]["value"])
+    known = np.isfinite(test["max_deviation"].value)
     resolved = any(process["resolved"] for process in process_timescales(states, states.lag_frames, blocks))
     flat = flat_timescales(states, blocks) if known else {"flat": False, "largest_change": None}
     return {
@@ -106,7 +106,7 @@ def judge(run, kinetics):
         "ck_passed": test["passed"],
         "ck_outcome": test["outcome"],
         "ck_reason": test["reason"],
-        "ck_max_deviation": test["max_deviation"]["value"] if known else None,
+        "ck_max_deviation": test["max_deviation"].value if known else None,
         **flat,
         "resolved": resolved,
         "holds": test["passed"] and resolved and flat["flat"] is not False,

@@ -5,6 +5,7 @@ from textwrap import wrap
 import numpy as np
 
 from gdyn.figures.style import colour, new_figure, styled
+from gdyn.statistics.interval import Interval
 
 
 @styled
@@ -20,25 +21,19 @@ def draw_chapman_kolmogorov(test):
     Figure
     """
     lags = np.array(test["lag_ps"])
-    predicted, observed = (
-        {part: np.array(values, dtype=float) for part, values in test[kind].items()}
-        for kind in ("predicted", "observed")
-    )
-    n = predicted["value"].shape[-1]
+    predicted, observed = (Interval.read(test[kind]) for kind in ("predicted", "observed"))
+    n = predicted.value.shape[-1]
     size = max(1.25, min(2.4, 7.1 / n))
     figure = new_figure(size * n * 0.86 + 0.35, size * n)
     panels = figure.subplots(n, n, sharex=True, sharey=True, squeeze=False)
     for i, j in np.ndindex(n, n):
-        axes = panels[i, j]
-        axes.fill_between(
-            lags, predicted["low"][:, i, j], predicted["high"][:, i, j], color=colour(i), alpha=0.22, lw=0
-        )
-        axes.plot(lags, predicted["value"][:, i, j], color=colour(i), label=r"predicted, $K(\tau)^n$")
-        error = np.abs(np.stack([observed[part][:, i, j] for part in ("low", "high")]) - observed["value"][:, i, j])
+        axes, model, data = panels[i, j], predicted[:, i, j], observed[:, i, j]
+        axes.fill_between(lags, model.low, model.high, color=colour(i), alpha=0.22, lw=0)
+        axes.plot(lags, model.value, color=colour(i), label=r"predicted, $K(\tau)^n$")
         axes.errorbar(
             lags,
-            observed["value"][:, i, j],
-            error,
+            data.value,
+            data.arms,
             color="#202124",
             fmt="o",
             ms=3,

@@ -17,6 +17,7 @@ from gdyn.figures.trajectories import draw_side_by_side
 from gdyn.figures.transport import draw_transport
 from gdyn.figures.whole_cell import draw_whole_cell
 from gdyn.files import read_json
+from gdyn.statistics.interval import Interval
 
 
 @styled
@@ -102,5 +103,7 @@ def draw_trajectory_comparison(result, outputs):
     """Draw the trajectories of a system side by side: from a JSON to a PDF."""
     result = read_json(result)
     several = result["trajectories"]
-    columns = ([one[key] for one in several] for key in ("label", "populations", "timescales_ps"))
-    save(draw_side_by_side(*columns, [result["lag_ps"]] * len(several)), outputs["trajectories"])
+    labels, processes = ([one[key] for one in several] for key in ("label", "timescales_ps"))
+    populations = [Interval.read(one["populations"]) for one in several]
+    figure = draw_side_by_side(labels, populations, processes, [result["lag_ps"]] * len(several))
+    save(figure, outputs["trajectories"])

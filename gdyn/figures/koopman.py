@@ -3,7 +3,7 @@
 import numpy as np
 
 from gdyn.figures.style import colour, label_panel, new_figure, styled
-from gdyn.rounding import brief_time
+from gdyn.statistics.interval import Interval
 
 PROCESSES = ("#4a4f55", "#8b9299", "#c2c7cc")
 
@@ -21,19 +21,16 @@ def draw_koopman(model):
     Figure
     """
     n = model["n_states"]
-    matrix, populations, vectors = (
-        {part: np.array(values, dtype=float) for part, values in model[key].items()}
-        for key in ("koopman", "populations", "eigenvectors")
-    )
+    matrix, populations, vectors = (Interval.read(model[key]) for key in ("koopman", "populations", "eigenvectors"))
     names = [str(i + 1) for i in range(n)]
     figure = new_figure(2.5)
     left, middle, right = figure.subplots(1, 3, width_ratios=(1.05, 0.8, 1.25))
 
-    left.imshow(matrix["value"], cmap="Blues", vmin=0, vmax=1)
+    left.imshow(matrix.value, cmap="Blues", vmin=0, vmax=1)
     for i, j in np.ndindex(n, n):
-        value, low, high = (matrix[part][i, j] for part in ("value", "low", "high"))
-        text = f"{value:.3f}\n±{0.5 * (high - low):.3f}" if n <= 4 else f"{value:.2f}"
-        if np.isnan([value, low, high]).any():
+        value, half = matrix.value[i, j], matrix.half[i, j]
+        text = f"{value:.3f}\n±{half:.3f}" if n <= 4 else f"{value:.2f}"
+        if np.isnan([value, half]).any():
             text = "?" if np.isnan(value) else f"{value:.3f}"[: 5 if n <= 4 else 4]
         left.text(
             j,
@@ -50,21 +47,18 @@ def draw_koopman(model):
     left.tick_params(length=0)
     left.spines[:].set_visible(False)
 
-    middle.bar(names, populations["value"], color=[colour(i) for i in range(n)], width=0.65)
-    error = np.abs(np.stack([populations["low"], populations["high"]]) - populations["value"])
-    middle.errorbar(names, populations["value"], error, fmt="none", ecolor="#202124", lw=0.9, capsize=2)
+    middle.bar(names, populations.value, color=[colour(i) for i in range(n)], width=0.65)
+    middle.errorbar(names, populations.value, populations.arms, fmt="none", ecolor="#202124", lw=0.9, capsize=2)
     middle.set(xlabel="state", ylabel="population", ylim=(0, 1))
 
     width = 0.8 / max(n - 1, 1)
     for process in range(n - 1):
         x = np.arange(n) + (process - (n - 2) / 2) * width
-        value = vectors["value"][process]
-        error = np.abs(np.stack([vectors["low"][process], vectors["high"][process]]) - value)
-        timescale = model["timescales_ps"][process]
-        label = brief_time(*(timescale[part] for part in ("value", "low", "high")))
+        vector, timescale = vectors[process], model["timescales_ps"][process]
+        label = Interval.read(timescale).as_brief_time()
         label = label if timescale["resolved"] else "not resolved"
-        right.bar(x, value, width * 0.9, color=PROCESSES[process % len(PROCESSES)], label=label)
-        right.errorbar(x, value, error, fmt="none", ecolor="#202124", lw=0.9, capsize=2)
+        right.bar(x, vector.value, width * 0.9, color=PROCESSES[process % len(PROCESSES)], label=label)
+        right.errorbar(x, vector.value, vector.arms, fmt="none", ecolor="#202124", lw=0.9, capsize=2)
     right.axhline(0, color="#202124", lw=0.7)
     right.set(xticks=range(n), xticklabels=names, xlabel="state", ylabel="left eigenvector", ylim=(-1.15, 1.45))
     right.legend(loc="upper right", ncols=min(n - 1, 3))

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.patches import Circle, FancyArrowPatch
 
 from gdyn.figures.style import colour, new_figure, styled
-from gdyn.rounding import brief_time
+from gdyn.statistics.interval import Interval
 
 RING = 1.0  # of the states
 LARGEST, SMALLEST = 0.42, 0.13  # radii of a state of population 1, and of the least
@@ -28,10 +28,7 @@ def draw_network(model):
     """
     n = model["n_states"]
     matrix = np.array(model["reversible"]["value"], dtype=float)
-    passage, lives = (
-        [np.array(model[key][part], dtype=float) for part in ("value", "low", "high")]
-        for key in ("first_passage_ps", "lifetimes_ps")
-    )
+    passage, lives = (Interval.read(model[key]) for key in ("first_passage_ps", "lifetimes_ps"))
     populations = np.array(model["populations"]["value"], dtype=float)
     flux = np.nan_to_num(populations[:, None] * matrix * (1 - np.eye(n)))
     figure = new_figure(3.6 if n > 2 else 1.9, 4.4)
@@ -60,9 +57,7 @@ def draw_network(model):
         near, far = (1 - LABEL) ** 2, LABEL**2
         label = near * places[i] + (1 - near - far) * middle + far * places[j]
         look = {"ha": "center", "va": "center", "fontsize": 6.5, "color": colour(i), "zorder": 5}
-        axes.text(
-            *label, _time(*(part[i, j] for part in passage)), bbox={"fc": "white", "ec": "none", "pad": 0.8}, **look
-        )
+        axes.text(*label, _time(passage[i, j]), bbox={"fc": "white", "ec": "none", "pad": 0.8}, **look)
     for i in range(n):
         axes.add_patch(Circle(places[i], radii[i], color=colour(i), lw=0, zorder=3))
         axes.text(*places[i], str(i + 1), color="white", ha="center", va="center", fontweight="bold", zorder=4)
@@ -70,7 +65,7 @@ def draw_network(model):
         sideways = abs(outward[0]) > 0.3
         axes.text(
             *(places[i] + outward * (radii[i] + (0.07 if sideways else 0.17))),
-            f"{100 * populations[i]:.3g} %\nstays {_time(*(part[i] for part in lives))}",
+            f"{100 * populations[i]:.3g} %\nstays {_time(lives[i])}",
             ha=("left" if outward[0] > 0 else "right") if sideways else "center",
             va="center",
             fontsize=7,
@@ -93,7 +88,7 @@ def _inches(figure, length, n):
     return length * min(width / (2 * reach[0]), height / (2 * reach[1]))
 
 
-def _time(ps, low, high):
-    if np.isinf(ps):
+def _time(ps):
+    if np.isinf(ps.value):
         return "never seen"
-    return "?" if np.isnan(ps) else brief_time(ps, low, high)
+    return "?" if np.isnan(ps.value) else ps.as_brief_time()

@@ -3,6 +3,7 @@
 import numpy as np
 
 from gdyn.figures.style import REFERENCE, colour, label_panel, new_figure, styled
+from gdyn.statistics.interval import Interval
 
 
 @styled
@@ -12,8 +13,8 @@ def draw_side_by_side(labels, populations, processes, lags_ps):
     Parameters
     ----------
     labels : names of the models.
-    populations : for each, a mapping ``value``, ``low``, ``high`` of lists by state; numbers may be None.
-    processes : for each, a list of mappings ``value``, ``low``, ``high``, ``resolved``.
+    populations : for each, the Interval of those of its states.
+    processes : for each, a list of mappings ``value``, ``low``, ``high``, ``resolved``; numbers may be None.
     lags_ps : for each, its lag time.
 
     Returns
@@ -24,26 +25,25 @@ def draw_side_by_side(labels, populations, processes, lags_ps):
     figure = new_figure(2.9 + 0.012 * max(map(len, labels)) * (n > 4))
     left, right = figure.subplots(1, 2)
     x = np.arange(n)
-    most = max(len(one["value"]) for one in populations)
+    most = max(map(len, populations))
     for state in range(most):
-        mine = [i for i in range(n) if state < len(populations[i]["value"])]
+        mine = [i for i in range(n) if state < len(populations[i])]
         place = x[mine] + (state - (most - 1) / 2) * min(0.16, 0.8 / most)
-        value, low, high = (_numbers(populations[i][part][state] for i in mine) for part in ("value", "low", "high"))
+        found = Interval.join(populations[i][state] for i in mine)
         left.errorbar(
-            place, value, np.nan_to_num(np.maximum([value - low, high - value], 0.0)),
+            place, found.value, found.arms,
             fmt="o", color=colour(state), capsize=2, lw=0.9, label=f"state {state + 1}",
         )  # fmt: skip
     slowest = max(map(len, processes))
     for process in range(slowest):
         mine = [i for i in range(n) if process < len(processes[i])]
         place = x[mine] + (process - (slowest - 1) / 2) * min(0.16, 0.8 / max(slowest, 1))
-        value, low, high = (_numbers(processes[i][process][part] for i in mine) for part in ("value", "low", "high"))
+        found = Interval.join(Interval.read(processes[i][process]) for i in mine)
         resolved = np.array([processes[i][process]["resolved"] for i in mine])
         for which, face in ((resolved, colour(process)), (~resolved, "white")):
-            if np.isfinite(value[which]).any():
+            if np.isfinite(found.value[which]).any():
                 right.errorbar(
-                    place[which], value[which],
-                    np.nan_to_num(np.maximum([value[which] - low[which], high[which] - value[which]], 0.0)),
+                    place[which], found.value[which], found.arms[:, which],
                     fmt="o", color=colour(process), mfc=face, capsize=2, lw=0.9,
                     label=f"process {process + 1}" if face != "white" else None,
                 )  # fmt: skip
@@ -53,7 +53,7 @@ def draw_side_by_side(labels, populations, processes, lags_ps):
         )
     left.set(ylabel="population", ylim=(-0.02, 1.02))
     right.set(ylabel="timescale (ps)", yscale="log")
-    if not any(np.isfinite(_numbers([one["value"] for one in each])).any() for each in processes):
+    if not any(np.isfinite(Interval.read(one).value) for each in processes for one in each):
         right.text(0.5, 0.6, "no timescale is determined", ha="center", color=REFERENCE, transform=right.transAxes)
     for axes, letter in ((left, "a"), (right, "b")):
         axes.set_xlim(-0.6, n - 0.4)
@@ -63,7 +63,3 @@ def draw_side_by_side(labels, populations, processes, lags_ps):
         axes.legend(fontsize=6.5, handlelength=1.0, loc="best")
         label_panel(axes, letter)
     return figure
-
-
-def _numbers(values):
-    return np.array([np.nan if value is None or not np.isfinite(value) else value for value in values], float)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from gdyn.figures.style import REFERENCE, colour, label_panel, new_figure, styled
+from gdyn.statistics.interval import Interval
 
 SHOWN = 12  # transitions in the bars, at most
 
@@ -51,11 +52,9 @@ def draw_transport(result, transitions, displacements):
         (-0.2, "contribution_percent", colour(0), "exact weights, which close"),
         (0.2, "contribution_percent_paper", "#b9c4cc", "weights of the paper"),
     ):
-        found = {part: np.array(result[key][part], float) for part in ("value", "low", "high")}
-        value, low, high = (np.array([found[part][ij] for ij in order]) for part in found)
-        below.bar(places + shift, value, 0.38, color=face, label=label)
-        error = np.nan_to_num(np.abs(np.stack([value - low, high - value])))
-        below.errorbar(places + shift, value, error, fmt="none", ecolor="#202124", lw=0.8, capsize=1.8)
+        found = Interval.read(result[key])[tuple(np.transpose(order))]
+        below.bar(places + shift, found.value, 0.38, color=face, label=label)
+        below.errorbar(places + shift, found.value, found.arms, fmt="none", ecolor="#202124", lw=0.8, capsize=1.8)
     what = "conduction" if result["charges_e"] else "diffusion"
     below.set(xticks=places, xticklabels=[f"{i + 1} → {j + 1}" for i, j in order], ylabel=f"share of {what} (%)")
     below.axhline(0, color="#202124", lw=0.6)

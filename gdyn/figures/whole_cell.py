@@ -8,6 +8,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from gdyn.figures.style import FAINT, REFERENCE, STATES, at_faces, colour, new_figure, styled
 from gdyn.figures.timescales import believed, limits_of
+from gdyn.statistics.interval import Interval
 
 TWELVE = (*STATES, "#86b6d6", "#e8b98a", "#97c7ab", "#d199b9")
 MARKERS = "o^sDvP"
@@ -135,12 +136,9 @@ def _test(axes, found, comparison):
     if test["outcome"] == "cannot say":
         _nothing(axes, "\n".join(wrap(f"no test: {test['reason']}", 28)))
         return
-    predicted, observed = (
-        {part: np.array(values, dtype=float) for part, values in test[kind].items()}
-        for kind in ("predicted", "observed")
-    )
-    n = predicted["value"].shape[-1]
-    pairs = [(predicted, observed, i, i) for i in range(n)][:CURVES]
+    predicted, observed = (Interval.read(test[kind]) for kind in ("predicted", "observed"))
+    n = predicted.value.shape[-1]
+    pairs = [(predicted[:, i, i], observed[:, i, i]) for i in range(n)][:CURVES]
     _curves(axes, test["lag_ps"], pairs, [TWELVE[i] for i in range(n)])
     axes.set_title(f"{_verdict(test)}\nassigned: {_verdict(found['assigned']['test'])}", fontsize=7)
 
@@ -156,25 +154,31 @@ def _rebuilt_test(axes, found, comparison):
     if not form:
         _nothing(axes, "not rebuilt")
         return
-    predicted, observed = (
-        {part: np.array(values, dtype=float) for part, values in curves.items()}
-        for curves in (form["predicted"], found["observed"])
-    )
-    n = predicted["value"].shape[-1]
-    _curves(axes, found["lag_ps"], [(predicted, observed, i) for i in range(n)], [colour(i) for i in range(n)])
+    predicted, observed = (Interval.read(curves) for curves in (form["predicted"], found["observed"]))
+    n = predicted.value.shape[-1]
+    pairs = [(predicted[:, i], observed[:, i]) for i in range(n)]
+    _curves(axes, found["lag_ps"], pairs, [colour(i) for i in range(n)])
     deviation = "not known" if form["max_deviation"] is None else f"{form['max_deviation']:.3f}"
     axes.set_title(f"at the same site,\n{deviation}", fontsize=7)
 
 
 def _curves(axes, lags, pairs, colours):
     lags = np.array(lags)
-    for (predicted, observed, *place), color in zip(pairs, colours, strict=False):
-        value, low, high = (predicted[part][(slice(None), *place)] for part in ("value", "low", "high"))
-        axes.fill_between(lags, low, high, color=color, alpha=0.2, lw=0)
-        axes.plot(lags, value, color=color, lw=1.1)
-        value, low, high = (observed[part][(slice(None), *place)] for part in ("value", "low", "high"))
-        error = np.nan_to_num(np.abs(np.stack([value - low, high - value])))
-        axes.errorbar(lags, value, error, color=color, fmt="o", ms=2.4, mec="#202124", mew=0.4, lw=0.8, capsize=1.2)
+    for (predicted, observed), color in zip(pairs, colours, strict=False):
+        axes.fill_between(lags, predicted.low, predicted.high, color=color, alpha=0.2, lw=0)
+        axes.plot(lags, predicted.value, color=color, lw=1.1)
+        axes.errorbar(
+            lags,
+            observed.value,
+            observed.arms,
+            color=color,
+            fmt="o",
+            ms=2.4,
+            mec="#202124",
+            mew=0.4,
+            lw=0.8,
+            capsize=1.2,
+        )
     axes.set(xlabel="lag time (ps)", ylabel="probability", ylim=(-0.05, 1.05))
 
 

@@ -8,8 +8,8 @@ import torch
 
 from gdyn.errors import InputError
 from gdyn.graphs.dataset import LaggedFrames
+from gdyn.statistics.lag import split_frames
 from gdyn.store import TrajectoryStore
-from gdyn.trajectory.lag import split_frames
 from gdyn.trajectory.targets import choose_targets, target_atoms
 
 

@@ -9,9 +9,9 @@ import torch
 
 from gdyn.errors import InputError
 from gdyn.graphs.gather import GraphBatch, as_signed, gather, gather_on_device, starts_of
+from gdyn.statistics.lag import split_frames
 from gdyn.store import GraphShard
 from gdyn.store.graphs import lengths_of
-from gdyn.trajectory.lag import split_frames
 from gdyn.trajectory.targets import target_atoms
 
 SHUFFLE_SEED = 2019  # of the targets, where they are what is divided into splits

@@ -1,5 +1,6 @@
 """The numbers of the Koopman report of one system, each with its 95 % interval and with what speaks against it."""
 
+from dataclasses import replace
 from itertools import chain
 
 import numpy as np
@@ -21,7 +22,6 @@ from gdyn.kinetics.koopman import (
     transition_matrix,
 )
 from gdyn.kinetics.rates import cores, counted, counted_rates, first_passage_times, generator_of, mean_stays, misfit
-from gdyn.kinetics.uncertainty import PROBABILITY, Blocks, Estimate, with_interval
 from gdyn.logs import LOG
 from gdyn.rounding import brief_time as time
 from gdyn.statistics import (
@@ -33,6 +33,8 @@ from gdyn.statistics import (
     simplex_rotation,
     vamp2,
 )
+from gdyn.statistics.interval import PROBABILITY, Interval
+from gdyn.statistics.uncertainty import Blocks, Estimate, with_interval
 from gdyn.store import States
 from gdyn.units import multiple
 
@@ -181,31 +183,30 @@ def why_no_generator(rates, of_cores, matrices, raw, lag_ps):
     rates, of_cores : Estimates of the rates of the reversible matrix, and of those between cores.
     matrices, raw : the reversible matrix and the Koopman matrix, each with its interval.
     """
-    if not np.isfinite(matrices["value"]).all():
+    if not np.isfinite(matrices.value).all():
         return "there is none, as some states are not told apart, or left for good"
     if np.isnan(rates.whole).all():
         return "a process has decayed within the lag time, so that the matrix has no logarithm"
-    wrong = np.abs(misfit(rates.whole, raw["value"], lag_ps))
-    allowed = np.nan_to_num(raw["high"] - raw["low"]) + SAME_SHARE * (1.0 - np.diag(raw["value"]))[:, None]
+    wrong = np.abs(misfit(rates.whole, raw.value, lag_ps))
+    allowed = 2.0 * np.nan_to_num(raw.half) + SAME_SHARE * (1.0 - np.diag(raw.value))[:, None]
     i, j = np.unravel_index((wrong - allowed).argmax(), wrong.shape)
     if wrong[i, j] > allowed[i, j]:
         return f"its rates do not give the Koopman matrix back (from state {i + 1} to {j + 1} by {wrong[i, j]:.2g})"
     own, other = (found.map(mean_stays).interval(logarithmic=True) for found in (rates, of_cores))
     with np.errstate(invalid="ignore"):
-        apart = (own["low"] > other["high"]) | (own["high"] < other["low"])
+        apart = (own.low > other.high) | (own.high < other.low)
     for state in np.flatnonzero(apart):
         return (
-            f"it gives {time(own['value'][state])} in state {state + 1} where visits last "
-            f"{time(other['value'][state])}, as the states are not pure"
+            f"it gives {time(own.value[state])} in state {state + 1} where visits last "
+            f"{time(other.value[state])}, as the states are not pure"
         )
     return None
 
 
 def with_zeros(times):
     """Times from a state to itself are none, and that is certain."""
-    for part in ("low", "high"):
-        times[part] = np.where(np.eye(len(times["value"]), dtype=bool), times["value"], times[part])
-    return times
+    itself = np.eye(len(times), dtype=bool)
+    return replace(times, low=np.where(itself, times.value, times.low), high=np.where(itself, times.value, times.high))
 
 
 def pcca_form(states, populations, matrices):
@@ -243,8 +244,8 @@ def score(states, kinetics):
             lambda p, s: vamp2(Covariances.of(p, s, states.lag_frames)), states, blocks, within=(0.0, most)
         )
     except InputError:  # too few trajectories or targets in this split to say
-        found = {"low": np.nan, "high": np.nan}
-    return {"value": value, "low": found["low"], "high": found["high"], "noise_floor": floor}
+        found = Interval.unknown()
+    return replace(found, value=value).plain() | {"noise_floor": floor}
 
 
 def blocks_of(states, kinetics):
@@ -252,7 +253,7 @@ def blocks_of(states, kinetics):
 
     Raises
     ------
-    InputError : see :func:`gdyn.kinetics.uncertainty.Blocks.of`.
+    InputError : see :func:`gdyn.statistics.uncertainty.Blocks.of`.
     """
     return Blocks.of(states, kinetics, slowest_timescale(states))
 
@@ -273,17 +274,18 @@ def as_processes(found, states, seen=None, lag_ps=None):
 
     Parameters
     ----------
-    found : ``value``, ``low`` and ``high`` of the timescales.
+    found : Interval of the timescales, (processes,).
     states : States
     seen : their :func:`gdyn.kinetics.events.transitions`, where they are known.
     lag_ps : where it is not that of the states.
     """
     lag_ps, rows = lag_ps or states.lag_ps, []
-    for number, (value, low, high) in enumerate(zip(found["value"], found["low"], found["high"], strict=True)):
-        resolved = bool(np.isfinite(value) and np.isfinite(low) and low > lag_ps and value <= BEYOND * states.length_ps)
+    for number, one in enumerate(found):
+        known = np.isfinite(one.value) and np.isfinite(one.low)
+        resolved = bool(known and one.low > lag_ps and one.value <= BEYOND * states.length_ps)
         if seen is not None:
             resolved = resolved and seen[number]["forward"] + seen[number]["backward"] > 0
-        rows.append({"value": value, "low": low, "high": high, "resolved": resolved})
+        rows.append(one.plain() | {"resolved": resolved})
     return rows
 
 
@@ -319,7 +321,7 @@ def flat_timescales(states, blocks):
                 )
             except np.linalg.LinAlgError:
                 break
-        value, significant = change["value"][slow], (change["low"] * change["high"] > 0)[slow]
+        value, significant = change.value[slow], (change.low * change.high > 0)[slow]
         largest = float(np.exp(np.abs(value).max(initial=np.log(largest or 1.0))))
         flat = flat and not bool((significant & (np.abs(value) > LARGEST_CHANGE)).any())
     return {"flat": flat, "largest_change": largest}

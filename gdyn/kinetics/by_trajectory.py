@@ -10,9 +10,10 @@ from gdyn.files import write_json
 from gdyn.kinetics.analysis import as_processes, blocks_of, mean_population
 from gdyn.kinetics.events import transitions
 from gdyn.kinetics.koopman import koopman_of, timescales
-from gdyn.kinetics.uncertainty import PROBABILITY, Estimate
 from gdyn.logs import LOG
 from gdyn.statistics import Covariances
+from gdyn.statistics.interval import PROBABILITY, Interval
+from gdyn.statistics.uncertainty import Estimate
 from gdyn.store import States
 
 
@@ -44,9 +45,9 @@ def analyse_trajectories(states, result, kinetics, labels):
 def _of_one(states, kinetics):
     n = states.probabilities.shape[-1]
     found = {"frames": len(states.time_ps), "targets": states.probabilities.shape[1], "blocks": None}
-    nothing = {part: np.full(n, np.nan) for part in ("value", "low", "high")}
-    slow = [{"value": np.nan, "low": np.nan, "high": np.nan, "resolved": False}] * (n - 1)
-    matrix, populations = {part: np.full((n, n), np.nan) for part in nothing}, nothing
+    nothing = populations = Interval.unknown(n)
+    slow = [Interval.unknown().plain() | {"resolved": False}] * (n - 1)
+    matrix = Interval.unknown((n, n))
     try:
         blocks = blocks_of(states, kinetics)
         of_blocks = Estimate.of(lambda p, s: mean_population(p), states, blocks)
@@ -68,13 +69,12 @@ def differing(found, populations):
     pairs = list(combinations(known, 2))
     flags = []
     for (one, a), (other, b) in pairs:
-        comparisons = len(pairs) * len(a["value"])
+        comparisons = len(pairs) * len(a)
         wider = [
             student.ppf(1.0 - 0.025 / comparisons, x["blocks"] - 1) / student.ppf(0.975, x["blocks"] - 1)
             for x in (one, other)
         ]
-        apart = np.abs(a["value"] - b["value"])
-        if (apart > np.hypot(wider[0] * (a["high"] - a["value"]), wider[1] * (b["high"] - b["value"]))).any():
+        if (np.abs(a.value - b.value) > np.hypot(wider[0] * a.half, wider[1] * b.half)).any():
             flags.append(
                 f"the populations of {one['label']} and {other['label']} differ by more than chance: numbers from "
                 f"both together describe neither"

@@ -1,5 +1,7 @@
 """The Chapman-Kolmogorov test: whether the model predicts what is seen after many lag times."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 from scipy.stats import t as student
@@ -9,13 +11,13 @@ from gdyn.files import write_json, write_table
 from gdyn.kinetics.analysis import blocks_of
 from gdyn.kinetics.flags import degenerate
 from gdyn.kinetics.koopman import koopman_matrix
-from gdyn.kinetics.uncertainty import PROBABILITY, bounded, with_interval
 from gdyn.logs import LOG
+from gdyn.statistics.interval import PROBABILITY, Interval, bounded
+from gdyn.statistics.lag import lagged_frames
+from gdyn.statistics.uncertainty import with_interval
 from gdyn.store import States
-from gdyn.trajectory.lag import lagged_frames
 
 TOLERANCE = 1e-9  # of rounding, where both intervals have no width
-PARTS = ("value", "low", "high")
 
 
 def chapman_kolmogorov(states, steps, blocks):
@@ -33,8 +35,8 @@ def chapman_kolmogorov(states, steps, blocks):
 
     Returns
     -------
-    dict with ``lag_ps`` (n + 1,), ``predicted`` and ``observed`` (each ``value``, ``low``, ``high`` of shape
-    (n + 1, states, states)), ``max_deviation`` (likewise; its interval is that of the entry that deviates most),
+    dict with ``lag_ps`` (n + 1,), ``predicted`` and ``observed`` (Intervals of
+    (n + 1, states, states)), ``max_deviation`` (an Interval, that of the entry that deviates most),
     ``outcome`` (``holds``, ``fails`` or ``cannot say``) with a ``reason`` for the last, ``passed``, whether it holds,
     and ``unseen``, the largest deviation that any entry could have without the test failing.
 
@@ -65,8 +67,8 @@ def chapman_kolmogorov(states, steps, blocks):
         return np.stack([koopman_matrix(probabilities, segment, n * lag) for n in range(fitting + 1)])
 
     predicted, observed = (with_interval(f, states, blocks) for f in (predict, observe))
-    deviation = np.abs(predicted["value"] - observed["value"])
-    width = np.hypot(predicted["high"] - predicted["value"], observed["high"] - observed["value"])
+    deviation = np.abs(predicted.value - observed.value)
+    width = np.hypot(predicted.half, observed.half)
     n_states = deviation.shape[-1]
     joint = student.ppf(1.0 - 0.05 / (n_states * (n_states - 1)), len(blocks) - 1)
     wider = joint / student.ppf(0.975, len(blocks) - 1)
@@ -79,22 +81,23 @@ def chapman_kolmogorov(states, steps, blocks):
     elif outcome == "holds" and not known.all():
         reason = "some of the blocks of frames behind the intervals lack a state"
     outcome = "cannot say" if reason else outcome
-    for curves in (predicted, observed):
-        curves["low"], curves["high"] = bounded(curves["value"], curves["high"] - curves["value"], PROBABILITY)
     return {
         "lag_ps": np.arange(fitting + 1) * states.lag_ps,
-        "predicted": predicted,
-        "observed": observed,
-        "max_deviation": {
-            "value": deviation[worst],
-            "low": np.maximum(0.0, deviation[worst] - width[worst]),
-            "high": deviation[worst] + width[worst],
-        },
+        "predicted": _within_bounds(predicted),
+        "observed": _within_bounds(observed),
+        "max_deviation": Interval(
+            deviation[worst], np.maximum(0.0, deviation[worst] - width[worst]), deviation[worst] + width[worst]
+        ),
         "outcome": outcome,
         "reason": reason,
         "passed": outcome == "holds",
         "unseen": allowed[known].max(initial=0.0),
     }
+
+
+def _within_bounds(curves):
+    low, high = bounded(curves.value, curves.half, PROBABILITY)
+    return replace(curves, low=low, high=high)
 
 
 def moves(states):
@@ -115,12 +118,12 @@ def tested(states, steps, blocks):
         reason = degenerate(states)
     LOG.warning("no Chapman-Kolmogorov test: %s", reason)
     n = states.probabilities.shape[-1]
-    nothing = {part: np.full((1, n, n), np.nan) for part in PARTS}
+    nothing = Interval.unknown((1, n, n))
     return {
         "lag_ps": np.zeros(1),
         "predicted": nothing,
         "observed": nothing,
-        "max_deviation": dict.fromkeys(PARTS, np.nan),
+        "max_deviation": Interval.unknown(),
         "outcome": "cannot say",
         "reason": reason,
         "passed": False,
@@ -133,18 +136,13 @@ def run_test(states, result, table, kinetics):
     states = States.read(states)
     found = tested(states, kinetics.chapman_kolmogorov_steps, blocks_of(states, kinetics))
     if found["outcome"] != "cannot say":
-        LOG.info(
-            "Chapman-Kolmogorov test %s, largest deviation %.3f", found["outcome"], found["max_deviation"]["value"]
-        )
+        LOG.info("Chapman-Kolmogorov test %s, largest deviation %.3f", found["outcome"], found["max_deviation"].value)
     write_json(result, found)
-    n_states = found["observed"]["value"].shape[-1]
+    n_states = found["observed"].value.shape[-1]
     rows = [
         {"lag_ps": lag_ps, "from": i + 1, "to": j + 1}
-        | {
-            f"{kind}{suffix}": found[kind][part][n, i, j]
-            for kind in ("predicted", "observed")
-            for part, suffix in zip(PARTS, ("", "_low", "_high"), strict=True)
-        }
+        | found["predicted"][n, i, j].columns("predicted")
+        | found["observed"][n, i, j].columns("observed")
         for i in range(n_states)
         for j in range(n_states)
         for n, lag_ps in enumerate(found["lag_ps"])

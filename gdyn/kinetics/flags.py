@@ -5,9 +5,9 @@ from scipy.sparse.csgraph import connected_components
 
 from gdyn.kinetics.events import FEW
 from gdyn.kinetics.koopman import sorted_eigenvalues
-from gdyn.kinetics.uncertainty import INDEPENDENT
 from gdyn.statistics import present_rows
-from gdyn.trajectory.lag import lagged_frames
+from gdyn.statistics.lag import lagged_frames
+from gdyn.statistics.uncertainty import INDEPENDENT
 
 STRANGE = 0.01  # of the surroundings, above which their being unlike those of the training is told
 ROUNDING = 1e-9  # of probabilities
@@ -81,11 +81,10 @@ def of_populations(states, found):
             f"{100 * states.outside:.1f} % of the surroundings in the test frames are unlike any that the model was "
             f"trained on, by distances or elements of neighbors: its states say little there"
         )
-    soft, hard = (np.asarray(found[key]["value"]) for key in ("populations", "populations_assigned"))
+    soft, hard = (found[key].value for key in ("populations", "populations_assigned"))
     for state in np.flatnonzero(soft < EMPTY):
         flags.append(f"state {state + 1} holds nearly nothing ({soft[state]:.2g} of all): ask for fewer states")
-    between = found["populations"]
-    error = np.nan_to_num(0.5 * (np.asarray(between["high"]) - np.asarray(between["low"])))
+    error = np.nan_to_num(found["populations"].half)
     differing = np.flatnonzero(np.abs(hard - soft) > np.maximum(error, SAME_MATRIX))
     if len(differing):
         each = ", ".join(f"{state + 1}: {soft[state]:.3g} and {hard[state]:.3g}" for state in differing)
@@ -142,7 +141,7 @@ def degenerate(states):
 
 def of_stays(states, found):
     """What is to be said of the mean times in the states."""
-    flags, values = [], np.asarray(found["lifetimes_ps"]["value"], float)
+    flags, stays = [], found["lifetimes_ps"]
     if found["no_generator"] and found["not_counted"]:
         flags.append(
             f"there are no mean times in states: the reversible matrix has no generator to be used "
@@ -158,8 +157,7 @@ def of_stays(states, found):
             f"visits to the states cannot be counted, so mean times are not checked by them, and too short where "
             f"states are not pure: {found['not_counted']}"
         )
-    low = np.asarray(found["lifetimes_ps"]["low"], float)
-    for state in np.flatnonzero(~(values <= BEYOND * states.length_ps) | np.isnan(low)):
-        known = "no target was seen to leave it" if np.isinf(values[state]) else "these frames do not tell it"
+    for state in np.flatnonzero(~(stays.value <= BEYOND * states.length_ps) | np.isnan(stays.low)):
+        known = "no target was seen to leave it" if np.isinf(stays.value[state]) else "these frames do not tell it"
         flags.append(f"the mean time in state {state + 1} is not resolved: {known}")
     return flags

@@ -9,10 +9,11 @@ from gdyn.errors import InputError
 from gdyn.files import write_json, write_table
 from gdyn.kinetics.analysis import blocks_of, mean_population, scan_lags
 from gdyn.kinetics.sites import SiteNetwork
-from gdyn.kinetics.uncertainty import PROBABILITY, with_interval
 from gdyn.kinetics.whole_cell import slow, whole_cell
 from gdyn.logs import LOG
 from gdyn.statistics import present_rows
+from gdyn.statistics.interval import PROBABILITY
+from gdyn.statistics.uncertainty import with_interval
 from gdyn.store import States
 from gdyn.store.walk import each_trajectory
 
@@ -82,7 +83,7 @@ def compare_with_sites(
         "populations": with_interval(lambda p, s: mean_population(p), by_type, blocks, within=PROBABILITY),
         "timescales_ps": slow(by_type, states.lag_frames, blocks).interval(logarithmic=True),
     }
-    LOG.info("%.2f %% of the frames agree with the cores of the sites", 100 * answer["agreement"]["value"])
+    LOG.info("%.2f %% of the frames agree with the cores of the sites", 100 * answer["agreement"].value)
     one_to_one = sorted(type_of_state) == list(range(len(network.types)))
     found, table = whole_cell(
         network, states, np.argsort(type_of_state) if one_to_one else None, by_site, vampnets, kinetics

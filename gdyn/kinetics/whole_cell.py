@@ -8,9 +8,10 @@ import pandas as pd
 from gdyn.kinetics.analysis import as_processes, assign, blocks_of, lag_times, score
 from gdyn.kinetics.chapman_kolmogorov import tested
 from gdyn.kinetics.koopman import koopman_matrix, koopman_of, timescales
-from gdyn.kinetics.uncertainty import PROBABILITY, Estimate
 from gdyn.logs import LOG
 from gdyn.statistics import Covariances
+from gdyn.statistics.interval import PROBABILITY
+from gdyn.statistics.uncertainty import Estimate
 from gdyn.units import multiple
 
 SAME_TIMESCALE = 1e-3  # of degenerate processes, relative
@@ -82,8 +83,8 @@ def whole_cell(network, states, state_of_type, by_site, vampnets, kinetics):
     candidates = {f"the timescale rebuilt by {form}": (answer["rebuilt"] or {}).get(form) for form in FORMS}
     candidates |= {f"the {len(f['populations'])}-state VAMPnet": f for f in answer["vampnets"] if "slowest_ps" in f}
     observed_ps = answer["observed"]["slowest_ps"]
-    known = np.isfinite([observed_ps["value"], observed_ps["high"]]).all()
-    if not np.isfinite(observed_ps["value"]):
+    known = np.isfinite([observed_ps.value, observed_ps.high]).all()
+    if not np.isfinite(observed_ps.value):
         flags.append("some sites are never visited in the test frames: no timescale of all sites is observed")
     elif not known:
         flags.append(
@@ -174,7 +175,7 @@ def rebuilt(network, states, state_of_type, by_site, steps, blocks):
             "slowest_ps": mean_of_slowest(times, alike),
             "sites": sites.whole,
             "predicted": predicted,
-            "max_deviation": float(np.nanmax(np.abs(predicted["value"] - observed["value"]), initial=0.0)),
+            "max_deviation": float(np.nanmax(np.abs(predicted.value - observed.value), initial=0.0)),
         }
     return {**found, "observed": observed, "lag_ps": np.arange(fitting + 1) * lag_ps}, alike
 
@@ -193,11 +194,11 @@ def mean_of_slowest(times, number):
 
 def overlap(a, b):
     """Whether two positive numbers differ by no more than their 95 % intervals, added in squares on the logarithm."""
-    numbers = [x[part] for x in (a, b) for part in ("value", "high")]
+    numbers = [a.value, a.high, b.value, b.high]
     if not (np.isfinite(numbers).all() and min(numbers) > 0):
         return False
-    half = np.hypot(np.log(a["high"] / a["value"]), np.log(b["high"] / b["value"]))
-    return bool(abs(np.log(a["value"] / b["value"])) <= half)
+    half = np.hypot(np.log(a.high / a.value), np.log(b.high / b.value))
+    return bool(abs(np.log(a.value / b.value)) <= half)
 
 
 def lag_table(name, states, kinetics, change=None, order=None):

@@ -6,6 +6,7 @@ import pandas as pd
 from gdyn.figures.style import save
 from gdyn.figures.trajectories import draw_side_by_side
 from gdyn.files import read_json, write_table
+from gdyn.statistics.interval import Interval
 
 
 def compare(summaries, table, figure):
@@ -19,7 +20,7 @@ def compare(summaries, table, figure):
     """
     systems = [read_json(path) for path in summaries]
     write_table(table, pd.DataFrame([row_of(one) for one in systems]))
-    populations = [{"value": one["populations"], **one["populations_interval"]} for one in systems]
+    populations = [Interval.twin(one, "populations") for one in systems]
     save(
         draw_side_by_side(
             [one["system"] for one in systems],
@@ -35,13 +36,11 @@ def row_of(summary):
     """The main numbers of a system, with their intervals, as one row of a table."""
     row = {name: summary[name] for name in ("system", "description", "n_states", "lag_ps")}
     for i, process in enumerate(summary["timescales_ps"], start=1):
-        row |= {f"timescale_{i}_ps": process["value"], f"timescale_{i}_ps_low": process["low"]}
-        row |= {f"timescale_{i}_ps_high": process["high"], f"timescale_{i}_resolved": process["resolved"]}
+        row |= Interval.read(process).columns(f"timescale_{i}_ps") | {f"timescale_{i}_resolved": process["resolved"]}
         seen = summary["transitions"][i - 1]
         row |= {f"transitions_{i}": seen["forward"] + seen["backward"]}
-    for i, value in enumerate(summary["populations"], start=1):
-        between = {part: summary["populations_interval"][part][i - 1] for part in ("low", "high")}
-        row |= {f"population_{i}": value} | {f"population_{i}_{part}": x for part, x in between.items()}
+    for i, population in enumerate(Interval.twin(summary, "populations"), start=1):
+        row |= population.columns(f"population_{i}")
     row |= {
         "vamp2_test": summary["vamp2"]["test"],
         "noise_floor": summary["vamp2"]["noise_floor"],

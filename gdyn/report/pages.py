@@ -11,7 +11,8 @@ from pypdf import PageObject, PdfReader, PdfWriter, Transformation
 from gdyn.figures import style
 from gdyn.files import read_json, whole_file
 from gdyn.report.summary import verdict
-from gdyn.rounding import process_time, rounded, time
+from gdyn.rounding import process_time
+from gdyn.statistics.interval import Interval
 
 A4_INCH = (8.27, 11.69)
 MARGIN_INCH = 0.6
@@ -150,15 +151,11 @@ def _front_pages(numbers):
 
 def _sections(numbers):
     """The table of the front page: sections of rows (name, value, unit)."""
-    populations = numbers["populations_interval"]
     model = [
         ("states", str(numbers["n_states"]), ""),
         ("lag time", f"{numbers['lag_ps']:g}", "ps"),
     ]
-    for i, value in enumerate(numbers["populations"]):
-        model.append(
-            (f"population of state {i + 1}", rounded(value, populations["low"][i], populations["high"][i]), "")
-        )
+    model += _by_state(numbers, "populations", "population of state {}")
     for i, process in enumerate(numbers["timescales_ps"]):
         model.append((f"timescale of process {i + 1}", process_time(process), ""))
     for i, seen in enumerate(numbers["transitions"]):
@@ -167,23 +164,19 @@ def _sections(numbers):
         model.append((f"observed transitions of process {i + 1}", counted if all(ends) else "none", ""))
     how = {"generator": "by the generator", "counted": "counted"}[numbers["rates_from"]]
     for key, name in (("lifetimes_ps", how), ("counted_lifetimes_ps", "counted")):
-        lives = numbers[f"{key}_interval"]
-        for i, value in enumerate(numbers[key]):
-            model.append((f"mean time in state {i + 1}, {name}", time(value, lives["low"][i], lives["high"][i]), ""))
+        for i, stay in enumerate(Interval.twin(numbers, key), start=1):
+            model.append((f"mean time in state {i}, {name}", stay.as_time(), ""))
         if how == "counted":
             break
-    purity = numbers["purity_interval"]
-    model.append(("purity of the states", rounded(numbers["purity"], purity["low"], purity["high"]), ""))
+    model.append(("purity of the states", str(Interval.twin(numbers, "purity")), ""))
     vamp2, between = numbers["vamp2"], numbers["vamp2_interval"]
+    scores = {
+        split: Interval.read({"value": vamp2[split], **{end: between[end][split] for end in ("low", "high")}})
+        for split in ("train", "validation", "test")
+    }
     tests = [
-        ("VAMP-2 score, test frames", rounded(vamp2["test"], *(x["test"] for x in between.values())), ""),
-        (
-            "VAMP-2 score, others",
-            ", ".join(
-                f"{n} {rounded(vamp2[n], *(between[part][n] for part in between))}" for n in ("train", "validation")
-            ),
-            "",
-        ),
+        ("VAMP-2 score, test frames", str(scores.pop("test")), ""),
+        ("VAMP-2 score, others", ", ".join(f"{split} {found}" for split, found in scores.items()), ""),
         ("noise floor of the score", f"{vamp2['noise_floor']:.2g} on the test frames", ""),
         ("Chapman-Kolmogorov test", verdict(_test_of(numbers)), ""),
         ("seeds that agree", f"{numbers['seeds']['agreeing']} of {numbers['seeds']['tried']}", ""),
@@ -192,10 +185,7 @@ def _sections(numbers):
         populations = " ".join(f"{p:.3f}" for p in together["populations"])
         tests.append(("populations, PCCA+ of all seeds", f"{populations} on the validation frames", ""))
     if pcca := numbers["pcca"]:
-        for i, (value, low, high) in enumerate(
-            zip(pcca["populations"], *pcca["populations_interval"].values(), strict=True)
-        ):
-            tests.append((f"population of state {i + 1}, PCCA+", rounded(value, low, high), ""))
+        tests += _by_state(pcca, "populations", "population of state {}, PCCA+")
     sections = [("Koopman model of the test frames, with 95 % intervals", model), ("How far to trust it", tests)]
     if "sites" in numbers:
         sections.append(("Compared with the known sites", _site_rows(numbers)))
@@ -221,22 +211,18 @@ def _sections(numbers):
     return [*sections, ("Where it comes from", origin)]
 
 
+def _by_state(numbers, key, name):
+    """A row for each state of a number of the summary."""
+    return [(name.format(i), str(found), "") for i, found in enumerate(Interval.twin(numbers, key), start=1)]
+
+
 def _site_rows(numbers):
     sites = numbers["sites"]
-    rows = [(f"state {i + 1} is", f"{name}", "") for i, name in enumerate(sites["type_of_state"])] + [
-        (
-            "frames assigned alike",
-            rounded(*(100 * x if x is not None else None for x in _triple(sites, "agreement"))),
-            "%",
-        )
-    ]
-    populations = sites["populations_interval"]
-    for i, (name, value) in enumerate(zip(sites["types"], sites["populations"], strict=True)):
-        rows.append(
-            (f"population of {name} by cores", rounded(value, populations["low"][i], populations["high"][i]), "")
-        )
-    slow = sites["timescales_ps_interval"]
-    rows.append(("slowest timescale by cores", time(sites["timescales_ps"][0], slow["low"][0], slow["high"][0]), ""))
+    rows = [(f"state {i + 1} is", f"{name}", "") for i, name in enumerate(sites["type_of_state"])]
+    rows.append(("frames assigned alike", str(Interval.twin(sites, "agreement").map(_percent)), "%"))
+    for name, population in zip(sites["types"], Interval.twin(sites, "populations"), strict=True):
+        rows.append((f"population of {name} by cores", str(population), ""))
+    rows.append(("slowest timescale by cores", Interval.twin(sites, "timescales_ps")[0].as_time(), ""))
     network = numbers["global"]
     names = {
         "observed_timescale_ps": "all sites, observed by cores",
@@ -244,16 +230,15 @@ def _site_rows(numbers):
         "reconstructed_generator_timescale_ps": "all sites, rebuilt by generator",
     }
     for key, name in names.items():
-        rows.append((name, time(*_triple(network, key)), ""))
+        rows.append((name, Interval.twin(network, key).as_time(), ""))
     for n_states, net in network["vampnets"].items():
         slowest = process_time(net["timescales_ps"][0])
         rows.append((f"global VAMPnet, {n_states} states", f"{slowest}; test: {verdict(_test_of(net))}", ""))
     return rows
 
 
-def _triple(numbers, key):
-    """A number with the ends of its interval."""
-    return numbers[key], *numbers[f"{key}_interval"].values()
+def _percent(share):
+    return 100 * share
 
 
 def _test_of(numbers):
@@ -265,22 +250,20 @@ def _structure_rows(numbers):
     rows = [("coordinating atoms", structure["coordinating"], "")]
     shell = f"within {structure['first_shell_A']:.2f} A"
     for group, values in structure["coordination"].items():
-        between = [structure["coordination_interval"][part][group] for part in ("low", "high")]
-        texts = [rounded(*found) for found in zip(values, *between, strict=True)]
-        rows.append((f"{group} {shell}, by state", "   ".join(texts), ""))
+        between = {part: ends[group] for part, ends in structure["coordination_interval"].items()}
+        rows.append(
+            (f"{group} {shell}, by state", "   ".join(map(str, Interval.read({"value": values, **between}))), "")
+        )
     if "order_parameter" in numbers:
         order = numbers["order_parameter"]
-        share = rounded(*(100 * x if x is not None else None for x in _triple(order, "disagreement")))
+        share = Interval.twin(order, "disagreement").map(_percent)
         rows.append((f"order parameter q{order['degree']} and states disagree", f"{share} % of the targets", ""))
     if "transport" not in numbers:
         return rows
     transport = numbers["transport"]
     if transport["charges_e"]:
-        texts = [
-            rounded(*found)
-            for found in zip(transport["charges_e"], *transport["charges_e_interval"].values(), strict=True)
-        ]
-        rows.append((f"charge {shell}, by state", "   ".join(texts), "e"))
+        charges = "   ".join(map(str, Interval.twin(transport, "charges_e")))
+        rows.append((f"charge {shell}, by state", charges, "e"))
     for key, name, unit in (
         ("tracer_diffusion_m2_per_s", "diffusion coefficient", "m2/s"),
         ("conductivity_S_per_m", "conductivity, sum over transitions", "S/m"),
@@ -288,11 +271,11 @@ def _structure_rows(numbers):
         ("conductivity_einstein_S_per_m", "conductivity, collective", "S/m"),
     ):
         if transport[key] is not None:
-            rows.append((name, rounded(*_triple(transport, key), unit), ""))
+            rows.append((name, str(Interval.twin(transport, key, unit)), ""))
     numbers, between = transport["collective"]["transference"], transport["collective"]["transference_interval"]
     for frame, at_rest in (("barycentric", "centre of mass at rest"), ("solvent", "solvent at rest")):
         if numbers[frame] is not None:
-            text = rounded(numbers[frame], between["low"][frame], between["high"][frame])
+            text = Interval.read({"value": numbers[frame], **{part: ends[frame] for part, ends in between.items()}})
             rows.append((f"transference number, {frame}", f"{text}, {at_rest}", ""))
     residual = transport["msd_closure_residual"]
     rows.append(("sum over transitions and MSD differ by", "not known" if residual is None else f"{residual:.1e}", ""))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gdyn.trajectory.lag import lagged_frames
+from gdyn.statistics.lag import lagged_frames
 
 RIDGE = 1e-6  # of the mean variance
 ROUNDING = 1e-24  # variance below which a state is constant but for rounding

@@ -5,8 +5,8 @@ import pandas as pd
 
 from gdyn.files import write_json, write_table
 from gdyn.kinetics.analysis import blocks_of
-from gdyn.kinetics.uncertainty import POSITIVE, interval, jackknife_weight
 from gdyn.logs import LOG
+from gdyn.statistics.interval import POSITIVE, Interval, jackknife_weight
 from gdyn.store import States
 from gdyn.store.walk import each_frame
 from gdyn.structure.cross_section import cross_section
@@ -83,13 +83,8 @@ def analyse_structure(
             "coordinating": coordinating,
             "first_shell_A": edges[last + 1],
             "first_shell_clear": bool(shell.clear or structure.first_shell_A),
-            "coordination": {
-                name: {part: values[:, g, last] for part, values in coordination.items()}
-                for g, name in enumerate(shown)
-            },
-            "charges_e": {
-                name: {part: values[:, last] for part, values in found.items()} for name, found in integrals.items()
-            },
+            "coordination": {name: coordination[:, g, last] for g, name in enumerate(shown)},
+            "charges_e": {name: found[:, last] for name, found in integrals.items()},
             "frames": len(frames),
             "flags": flags,
         },
@@ -98,18 +93,15 @@ def analyse_structure(
     rows = [
         pd.DataFrame(
             {"state": s + 1, "group": name, "r_A": r_A, "r_out_A": edges[1:]}
-            | {f"g{suffix}": rdf[part][s, g] for part, suffix in PARTS}
-            | {f"n{suffix}": coordination[part][s, g] for part, suffix in PARTS}
+            | rdf[s, g].columns("g")
+            | coordination[s, g].columns("n")
         )
         for s in range(n_states)
         for g, name in enumerate(shown)
     ]
     write_table(distributions, pd.concat(rows))
     rows = [
-        pd.DataFrame(
-            {"state": s + 1, "counted": name, "r_out_A": edges[1:]}
-            | {f"charge_e{suffix}": found[part][s] for part, suffix in PARTS}
-        )
+        pd.DataFrame({"state": s + 1, "counted": name, "r_out_A": edges[1:]} | found[s].columns("charge_e"))
         for name, found in integrals.items()
         for s in range(n_states)
     ]
@@ -117,9 +109,6 @@ def analyse_structure(
     write_table(profile, along.table())
     write_table(section, cross_section(states, trajectories, frames[-1], structure))
     write_extxyz(configurations, representatives(states, trajectories, around.of, frames, structure, shell_A))
-
-
-PARTS = (("value", ""), ("low", "_low"), ("high", "_high"))
 
 
 def frames_of(states, structure):
@@ -140,5 +129,4 @@ def with_blocks(shells, function, within=None):
     value = function(shells.part(slice(None)))
     n = len(shells.weight) - 1
     samples = [function(shells.part([b for b in range(n + 1) if b != one])) for one in range(n)]
-    low, high = interval(value, samples, within=within, weight=jackknife_weight(n))
-    return {"value": value, "low": low, "high": high}
+    return Interval.of(value, samples, within=within, weight=jackknife_weight(n))

@@ -6,7 +6,7 @@ import pandas as pd
 from gdyn.errors import InputError
 from gdyn.files import write_json, write_table
 from gdyn.kinetics.analysis import blocks_of
-from gdyn.kinetics.uncertainty import PROBABILITY, interval, jackknife_weight
+from gdyn.statistics.interval import PROBABILITY, Interval, jackknife_weight
 from gdyn.store import States
 from gdyn.store.walk import each_frame
 from gdyn.structure.analysis import block_of_samples, frames_of
@@ -130,8 +130,7 @@ def compare_order(states, trajectories, result, distribution, profile, structure
         whole = part.sum(0)
         with np.errstate(invalid="ignore", divide="ignore"):
             values = [(c * of).sum(axes) / c.sum(axes) for c in (whole, *(whole - block for block in part[:-1]))]
-        low, high = interval(values[0], values[1:], within=within, weight=jackknife_weight(len(values) - 1))
-        return {"value": values[0], "low": low, "high": high}
+        return Interval.of(values[0], values[1:], within=within, weight=jackknife_weight(len(values) - 1))
 
     write_json(
         result,
@@ -156,8 +155,7 @@ def compare_order(states, trajectories, result, distribution, profile, structure
     columns = {"axis": structure.profile, "place_A": (np.arange(bins) + 0.5) / bins * height_A}
     of_states = np.broadcast_to(ordered[:, None, None], counts.shape[1:])
     for name, of in (("by_order", above), ("by_states", of_states), ("disagreement", wrong)):
-        found = share(counts, of, (0, 2))
-        columns |= {name: found["value"], f"{name}_low": found["low"], f"{name}_high": found["high"]}
+        columns |= share(counts, of, (0, 2)).columns(name)
     write_table(profile, pd.DataFrame(columns | {"samples": counts.sum((0, 1, 3))}))
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from gdyn.kinetics.uncertainty import PROBABILITY, interval, jackknife_weight
+from gdyn.statistics.interval import PROBABILITY, Interval, jackknife_weight
 from gdyn.store.walk import each_trajectory, heights_of
 from gdyn.trajectory.targets import AXES
 
@@ -42,12 +42,12 @@ class Profile:
         with np.errstate(invalid="ignore", divide="ignore"):
             share = [c / c.sum(0) for c in (whole, *(whole - block for block in self.counts[:-1]))]
             of_all = whole / whole.sum()
-        low, high = interval(share[0], share[1:], within=PROBABILITY, weight=jackknife_weight(len(share) - 1))
+        found = Interval.of(share[0], share[1:], within=PROBABILITY, weight=jackknife_weight(len(share) - 1))
         place = (np.arange(self.bins) + 0.5) / self.bins * self.height_A
         return pd.concat(
             pd.DataFrame(
-                {"state": s + 1, "axis": AXES[self.axis], "place_A": place, "probability": share[0][s]}
-                | {"low": low[s], "high": high[s], "share": of_all[s]}
+                {"state": s + 1, "axis": AXES[self.axis], "place_A": place, "probability": found.value[s]}
+                | {"low": found.low[s], "high": found.high[s], "share": of_all[s]}
             )
             for s in range(len(whole))
         )

@@ -5,7 +5,7 @@ import torch
 
 from gdyn.errors import InputError
 from gdyn.logs import LOG
-from gdyn.trajectory.lag import lagged_frames
+from gdyn.statistics.lag import lagged_frames
 
 SMALLEST_BATCH = 1000  # pairs; scores of fewer are biased
 

@@ -34,6 +34,7 @@ from gdyn.statistics import (
     singular_values,
 )
 from gdyn.statistics import vamp2 as vamp2_of_set
+from gdyn.statistics.lag import lagged_frames
 from gdyn.training import checkpoint
 from gdyn.training.batches import PairStream, frames_at_once, in_chains
 from gdyn.training.embed import UnstableError, device_name, embed, open_split, pick_device, states_of
@@ -41,7 +42,6 @@ from gdyn.training.processes import World, launch
 from gdyn.training.schemes import SCHEMES
 from gdyn.training.seen import ranges
 from gdyn.training.vamp import Moments, moments, moments_of, vamp2
-from gdyn.trajectory.lag import lagged_frames
 from gdyn.units import multiple
 
 LARGEST_GRADIENT = 1.0

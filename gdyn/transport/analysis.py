@@ -6,9 +6,10 @@ import pandas as pd
 from gdyn.files import read_json, write_json, write_table
 from gdyn.kinetics.analysis import blocks_of
 from gdyn.kinetics.koopman import koopman_of, stationary_distribution
-from gdyn.kinetics.uncertainty import POSITIVE, PROBABILITY, Estimate
 from gdyn.logs import LOG
 from gdyn.statistics import Covariances
+from gdyn.statistics.interval import POSITIVE, PROBABILITY, Interval
+from gdyn.statistics.uncertainty import Estimate
 from gdyn.store import States
 from gdyn.transport.displacement import FRAMES, by_transition, mean_square, read_paths
 from gdyn.units import CONDUCTIVITY_S_PER_M, DIFFUSION_M2_PER_S, multiple
@@ -40,17 +41,17 @@ def analyse_transport(states, trajectories, structure_result, result, transition
     paths = read_paths(states, trajectories, transport.reference)
     lag, lag_ps = states.lag_frames, states.lag_ps
     flags = list(paths.flags)
-    by_kind = read_json(structure_result)["charges_e"]
+    by_kind = {kind: Interval.read(found, "e") for kind, found in read_json(structure_result)["charges_e"].items()}
     charges = by_kind.get(transport.charges)
     if charges is None and (charges := by_kind.get("atoms")) is not None:
         flags.append("no molecules are known, so the charges of states are made of those of single atoms")
     known = charges is not None
-    if known and not (np.isfinite(values := np.array(charges["value"], float)).all() and values.any()):
+    if known and not (np.isfinite(charges.value).all() and charges.value.any()):
         known = False
         flags.append("the charge of a state is not known: contributions are to diffusion, every carrier counted alike")
     if charges is None:
         flags.append("there are no charges in the dump: contributions are to diffusion, every carrier counted alike")
-    z = np.array(charges["value"], float) if known else np.ones(states.probabilities.shape[-1])
+    z = charges.value if known else np.ones(states.probabilities.shape[-1])
     pair_z = 0.5 * (z[:, None] + z)
 
     n = len(z)
@@ -95,9 +96,9 @@ def analyse_transport(states, trajectories, structure_result, result, transition
         pd.DataFrame(
             {
                 "time_ps": lags * states.frame_interval_ps,
-                "msd_A2": found["value"],
-                "low": found["low"],
-                "high": found["high"],
+                "msd_A2": found.value,
+                "low": found.low,
+                "high": found.high,
             }
         ),
     )
@@ -221,14 +222,13 @@ def collective(states, paths, blocks, lags, transport, flags):
             f"size is large, and not corrected for"
         )
     flags += paths.charge_flags
-    half = einstein["high"] - einstein["value"]
-    if not half < LARGEST_ERROR * abs(einstein["value"]):
+    if not einstein.high - einstein.value < LARGEST_ERROR * abs(einstein.value):
         flags.append("the collective conductivity has not converged: its interval is wider than half of its value")
     by_frame = {name: transference(paths.centres[name]) if name in paths.centres else None for name in FRAMES}
     if by_frame["solvent"] is None:
         flags.append("there are no neutral molecules, and so no transference number in the frame of a solvent")
     for name, found in by_frame.items():
-        if found is not None and not found["high"] - found["low"] < 2 * LARGEST_ERROR:
+        if found is not None and not found.half < LARGEST_ERROR:
             flags.append(
                 f"the transference number in the {name} frame is not determined: its interval is wider than all values "
                 f"from 0 to 1"
@@ -249,13 +249,10 @@ def transition_table(states, blocks, paths, lags):
         moved = transitions_at(states, blocks, paths, lag)
         found = moved.map(lambda m, t=time_ps: DIFFUSION_M2_PER_S / (6.0 * t) * _ratio(m[1], m[0]))
         found = found.interval(within=POSITIVE)
-        n = len(found["value"])
+        n = len(found)
         rows += [
             {"time_ps": time_ps, "from": i + 1, "to": j + 1, "joint_probability": moved.whole[0, i, j]}
-            | {
-                f"D_m2_per_s{suffix}": found[part][i, j]
-                for part, suffix in (("value", ""), ("low", "_low"), ("high", "_high"))
-            }
+            | found[i, j].columns("D_m2_per_s")
             for i in range(n)
             for j in range(n)
         ]

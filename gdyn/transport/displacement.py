@@ -6,9 +6,9 @@ import numpy as np
 
 from gdyn.errors import InputError
 from gdyn.logs import progress
+from gdyn.statistics.lag import lagged_frames
 from gdyn.store.walk import each_trajectory
 from gdyn.trajectory.elements import masses_of
-from gdyn.trajectory.lag import lagged_frames
 from gdyn.trajectory.targets import select_first
 
 BLOCK_BYTES = 64 * 2**20

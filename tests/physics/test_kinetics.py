@@ -23,8 +23,9 @@ from gdyn.kinetics.koopman import (
     timescales,
     transition_matrix,
 )
-from gdyn.kinetics.uncertainty import Blocks, interval, time_chunks, with_interval
 from gdyn.statistics import Covariances
+from gdyn.statistics.interval import Interval
+from gdyn.statistics.uncertainty import Blocks, time_chunks, with_interval
 
 THREE = np.array([[0.97, 0.02, 0.01], [0.04, 0.95, 0.01], [0.01, 0.02, 0.97]])
 
@@ -38,11 +39,11 @@ def chain():
 def test_koopman_matrix_is_that_of_the_chain(chain, lag):
     states = states_of(chain, 3, lag_ps=lag)
     found = with_interval(lambda p, s: koopman_matrix(p, s, lag), states, Blocks.by_time(states, 10))
-    np.testing.assert_allclose(found["value"].sum(1), 1.0, atol=1e-12)
+    np.testing.assert_allclose(found.value.sum(1), 1.0, atol=1e-12)
     truth = np.linalg.matrix_power(THREE, lag)
-    width = found["high"] - found["value"]
-    assert (np.abs(found["value"] - truth) <= 2 * width).all()
-    assert np.mean(np.abs(found["value"] - truth) <= width) >= 0.7
+    width = found.high - found.value
+    assert (np.abs(found.value - truth) <= 2 * width).all()
+    assert np.mean(np.abs(found.value - truth) <= width) >= 0.7
 
 
 @pytest.mark.parametrize("lag", [1, 5, 20])
@@ -52,8 +53,8 @@ def test_timescales_do_not_depend_on_the_lag(chain, lag):
     found = with_interval(
         lambda p, s: timescales(koopman_matrix(p, s, lag), lag), states, Blocks.by_time(states, 10), logarithmic=True
     )
-    assert (found["low"] < truth).all()
-    assert (truth < found["high"]).all()
+    assert (found.low < truth).all()
+    assert (truth < found.high).all()
 
 
 def test_hard_states_give_the_markov_state_model_of_deeptime(chain):
@@ -76,7 +77,7 @@ def test_chapman_kolmogorov_is_that_of_deeptime_for_hard_states(chain):
     # Their sets are in an order of their own.
     order = model(3).pcca(3).memberships.argmax(0)
     for found, expected in ((ours["predicted"], theirs.predictions), (ours["observed"], theirs.estimates)):
-        np.testing.assert_allclose(found["value"][:, order][:, :, order], expected, atol=1e-9)
+        np.testing.assert_allclose(found.value[:, order][:, :, order], expected, atol=1e-9)
 
 
 def test_chapman_kolmogorov_passes_on_chains_of_many_states():
@@ -137,15 +138,18 @@ def test_chunks_divide_the_frames():
 def test_intervals_cover_95_percent(k):
     rng = np.random.default_rng(k)
     samples = rng.normal(2.0, 0.3, (k, 20_000))
-    low, high = interval(samples.mean(0), samples)
+    found = Interval.of(samples.mean(0), samples)
+    low, high = found.low, found.high
     assert np.mean((low < 2.0) & (high > 2.0)) == pytest.approx(0.95, abs=0.007)
     samples = np.exp(rng.normal(1.0, 0.5, (k, 20_000)))
-    low, high = interval(np.exp(np.log(samples).mean(0)), samples, logarithmic=True)
+    found = Interval.of(np.exp(np.log(samples).mean(0)), samples, logarithmic=True)
+    low, high = found.low, found.high
     assert np.mean((low < np.e) & (high > np.e)) == pytest.approx(0.95, abs=0.007)
 
 
 def test_an_interval_with_an_undetermined_chunk_is_none():
-    low, high = interval(2.0, [1.0, np.inf, 2.0], logarithmic=True)
+    found = Interval.of(2.0, [1.0, np.inf, 2.0], logarithmic=True)
+    low, high = found.low, found.high
     assert np.isnan(low)
     assert np.isnan(high)
 
@@ -163,7 +167,7 @@ def test_intervals_of_a_chain_cover_its_kinetics():
         slow = with_interval(
             lambda p, s: timescales(koopman_matrix(p, s, 1), 1.0), states, Blocks.by_time(states, 5), logarithmic=True
         )
-        inside.append([population["low"][0] < 2 / 3 < population["high"][0], slow["low"][0] < truth < slow["high"][0]])
+        inside.append([population.low[0] < 2 / 3 < population.high[0], slow.low[0] < truth < slow.high[0]])
     assert np.mean(inside, axis=0) == pytest.approx([0.95, 0.95], abs=0.03)
 
 
@@ -174,9 +178,9 @@ def test_chapman_kolmogorov_passes_on_markov_chains():
         states = states_of(markov_chain(THREE, 4000, rng, 8), 3, lag_ps=5)
         found = chapman_kolmogorov(states, 8, Blocks.by_time(states, 5))
         passed.append(found["passed"])
-        np.testing.assert_allclose(found["predicted"]["value"][0], np.eye(3), atol=1e-12)
-        np.testing.assert_allclose(found["observed"]["value"][0], np.eye(3), atol=1e-10)
-        np.testing.assert_allclose(found["predicted"]["value"][1], found["observed"]["value"][1], atol=1e-12)
+        np.testing.assert_allclose(found["predicted"].value[0], np.eye(3), atol=1e-12)
+        np.testing.assert_allclose(found["observed"].value[0], np.eye(3), atol=1e-10)
+        np.testing.assert_allclose(found["predicted"].value[1], found["observed"].value[1], atol=1e-12)
     assert np.mean(passed) >= 0.9
 
 
@@ -253,9 +257,9 @@ def test_intervals_cover_whatever_the_blocks_are(method):
         later = with_interval(lambda p, s: koopman_matrix(p, s, 4)[0], states, blocks)
         inside.append(
             [
-                population["low"][0] < 2 / 3 < population["high"][0],
-                slow["low"][0] < -1 / np.log(0.7) < slow["high"][0],
-                later["low"][0] < truth < later["high"][0],
+                population.low[0] < 2 / 3 < population.high[0],
+                slow.low[0] < -1 / np.log(0.7) < slow.high[0],
+                later.low[0] < truth < later.high[0],
             ]
         )
     coverage = np.mean(inside, axis=0)

@@ -12,8 +12,8 @@ from gdyn.config.models import Kinetics
 from gdyn.files import read_json
 from gdyn.kinetics.analysis import analyse, of_reversible
 from gdyn.kinetics.rates import counted, counted_rates, first_passage_times, generator_of, mean_stays, misfit
-from gdyn.kinetics.uncertainty import Blocks, Estimate
 from gdyn.statistics import Covariances
+from gdyn.statistics.uncertainty import Blocks, Estimate
 
 POPULATIONS = np.array([0.45, 0.3, 0.2, 0.05])
 FLUXES = 0.003 * np.array([[0, 1, 0.2, 0], [1, 0, 0.6, 0.1], [0.2, 0.6, 0, 0.3], [0, 0.1, 0.3, 0]])
@@ -58,7 +58,7 @@ def test_times_do_not_depend_on_the_lag(lag_ps):
         ("counted_lifetimes_ps", counted_ps),
         ("first_passage_ps", first_passage_times(rates)),
     ):
-        low, high = found[name]["low"], found[name]["high"]
+        low, high = found[name].low, found[name].high
         assert ((low <= expected) & (expected <= high)).all(), name
         assert (high <= 2.0 * low).all(), name
 
@@ -71,7 +71,7 @@ def test_intervals_of_times_cover():
     for _ in range(60):
         found = of_model(markov_chain(expm(rates), 8000, rng, 4), 4, 10.0)
         for name, expected in truth.items():
-            inside[name].append((found[name]["low"] <= expected) & (expected <= found[name]["high"]))
+            inside[name].append((found[name].low <= expected) & (expected <= found[name].high))
     apart = ~np.eye(4, dtype=bool)
     assert 0.9 <= np.mean(inside["lifetimes_ps"]) <= 0.98
     assert 0.9 <= np.mean(np.array(inside["first_passage_ps"])[:, apart]) <= 0.98
@@ -84,8 +84,8 @@ def test_a_rare_state_that_blocks_lack_has_times_with_intervals():
     labels = markov_chain(transition, 4000, rng, 1)
     assert not all((labels[part : part + 800] == 1).any() for part in range(0, 4000, 800))
     found = of_model(labels, 2, 2.0)
-    assert np.isfinite(found["lifetimes_ps"]["low"]).all()
-    assert found["lifetimes_ps"]["low"][1] < 50 < found["lifetimes_ps"]["high"][1]
+    assert np.isfinite(found["lifetimes_ps"].low).all()
+    assert found["lifetimes_ps"].low[1] < 50 < found["lifetimes_ps"].high[1]
 
 
 def test_first_passages_are_those_of_walks():
@@ -146,8 +146,8 @@ def test_where_a_process_has_decayed_times_are_counted():
         if found["rates_from"] == "counted":
             break
     assert "no logarithm" in found["no_generator"]
-    np.testing.assert_allclose(found["lifetimes_ps"]["value"], [10, 5], rtol=0.2)
-    np.testing.assert_allclose(found["first_passage_ps"]["value"], [[0, 10], [5, 0]], rtol=0.2)
+    np.testing.assert_allclose(found["lifetimes_ps"].value, [10, 5], rtol=0.2)
+    np.testing.assert_allclose(found["first_passage_ps"].value, [[0, 10], [5, 0]], rtol=0.2)
 
 
 def test_a_matrix_that_has_no_rates_is_told_from_noise():
@@ -206,8 +206,8 @@ def test_nearly_pure_states_have_the_times_of_visits(lag_ps):
     found = times_of(soft_world([[0.99, 0.01], [0.01, 0.99]], rates, lag_ps))
     assert found["rates_from"] == "counted"
     assert "as the states are not pure" in found["no_generator"]
-    assert found["lifetimes_ps"]["low"][0] < 50 < found["lifetimes_ps"]["high"][0]
-    assert found["lifetimes_ps"]["low"][1] < 1 < found["lifetimes_ps"]["high"][1]
+    assert found["lifetimes_ps"].low[0] < 50 < found["lifetimes_ps"].high[0]
+    assert found["lifetimes_ps"].low[1] < 1 < found["lifetimes_ps"].high[1]
 
 
 @pytest.mark.parametrize("lag_ps", [0.05, 0.5, 1.5])
@@ -216,8 +216,8 @@ def test_mixed_states_in_a_row_do_not_depend_on_the_lag(lag_ps):
     mix = [[0.92, 0.05, 0.03], [0.03, 0.94, 0.03], [0.01, 0.01, 0.98]]
     found = times_of(soft_world(mix, rates, lag_ps, n_frames=30_000))
     exact = -1 / np.diag(rates)
-    assert (found["lifetimes_ps"]["low"] < 1.1 * exact).all()
-    assert (0.9 * exact < found["lifetimes_ps"]["high"]).all()
+    assert (found["lifetimes_ps"].low < 1.1 * exact).all()
+    assert (0.9 * exact < found["lifetimes_ps"].high).all()
 
 
 def test_states_that_are_never_certain_are_not_counted():
@@ -225,7 +225,7 @@ def test_states_that_are_never_certain_are_not_counted():
     rates = np.array([[-0.7, 0.35, 0.35], [0.35, -0.7, 0.35], [0.35, 0.35, -0.7]])
     found = times_of(soft_world([[0.95, 0.03, 0.02], [0.02, 0.95, 0.03], [0.3, 0.25, 0.45]], rates, 0.5))
     assert "seldom in state 3 for certain" in found["not_counted"]
-    assert np.isnan(found["counted_lifetimes_ps"]["value"]).all()
+    assert np.isnan(found["counted_lifetimes_ps"].value).all()
     modest = times_of(soft_world([[0.95, 0.03, 0.02], [0.02, 0.95, 0.03], [0.15, 0.1, 0.75]], rates, 0.5))
     assert modest["not_counted"] is None
-    np.testing.assert_allclose(modest["lifetimes_ps"]["value"], 1 / 0.7, rtol=0.1)
+    np.testing.assert_allclose(modest["lifetimes_ps"].value, 1 / 0.7, rtol=0.1)

@@ -13,8 +13,8 @@ from gdyn.config.models import Kinetics, Sites
 from gdyn.errors import InputError
 from gdyn.kinetics.koopman import koopman_matrix, timescales
 from gdyn.kinetics.sites import SiteNetwork
-from gdyn.kinetics.uncertainty import Blocks
 from gdyn.kinetics.whole_cell import slow, whole_cell
+from gdyn.statistics.uncertainty import Blocks
 
 CELL = 6.5 * np.eye(3)
 
@@ -151,8 +151,8 @@ def test_a_site_that_is_never_visited_leaves_no_timescale_of_all_sites():
     labels = markov_chain(np.array([[0.9, 0.1], [0.1, 0.9]]), 500, np.random.default_rng(1))
     states = states_of(labels, 3)
     found = slow(states, 1, Blocks.by_time(states, 5)).interval(logarithmic=True)
-    assert np.isnan(found["value"]).all()
-    assert len(found["value"]) == 2
+    assert np.isnan(found.value).all()
+    assert len(found.value) == 2
 
 
 @pytest.mark.parametrize("everywhere", [True, False])

@@ -26,7 +26,6 @@ FLOORS = {
 BESIDE = {
     ("store", "trajectory"): False,
     ("trajectory", "store"): True,
-    ("statistics", "trajectory"): True,
     ("simulation", "trajectory"): True,
     ("structure", "kinetics"): True,
     ("transport", "kinetics"): True,

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from gdyn.kinetics.uncertainty import POSITIVE, PROBABILITY, bounded, interval
 from gdyn.rounding import process_time, rounded, time
+from gdyn.statistics.interval import POSITIVE, PROBABILITY, Interval, bounded
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,8 @@ def test_bounded_intervals_of_shares_cover(truth):
     """Shares of rare events, whose symmetric intervals would leave their bounds."""
     rng = np.random.default_rng(2)
     blocks = rng.binomial(400, truth, (10, 4000)) / 400.0
-    low, high = interval(blocks.mean(0), blocks, within=PROBABILITY)
+    found = Interval.of(blocks.mean(0), blocks, within=PROBABILITY)
+    low, high = found.low, found.high
     assert np.mean((low <= truth) & (truth <= high)) == pytest.approx(0.95, abs=0.02)
 
 

@@ -7,8 +7,8 @@ from gdyn import selection
 from gdyn.config.models import Kinetics, Selection, Trial
 from gdyn.files import read_json, write_json, write_table
 from gdyn.kinetics.analysis import flat_timescales
-from gdyn.kinetics.uncertainty import Blocks
 from gdyn.selection import select
+from gdyn.statistics.uncertainty import Blocks
 
 MARKOV = np.array([[0.97, 0.02, 0.01], [0.04, 0.95, 0.01], [0.01, 0.02, 0.97]])
 HIDDEN = np.array([[0.98, 0.02, 0.0], [0.02, 0.88, 0.10], [0.0, 0.02, 0.98]])

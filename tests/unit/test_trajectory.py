@@ -9,10 +9,10 @@ from gdyn.errors import InputError
 from gdyn.graphs.build import build_shard
 from gdyn.simulation.lammps import executable
 from gdyn.simulation.runs import simulate
+from gdyn.statistics.lag import lagged_frames, split_frames
 from gdyn.store import GraphShard
 from gdyn.store import trajectory as trajectory_store
 from gdyn.store.trajectory import Atoms
-from gdyn.trajectory.lag import lagged_frames, split_frames
 from gdyn.trajectory.targets import target_sets
 from gdyn.trajectory.unwrap import Unwrapper
 

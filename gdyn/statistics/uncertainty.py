@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from scipy.stats import t as student
 
 from gdyn.errors import InputError
+from gdyn.statistics.interval import Interval, jackknife_weight
 
 INDEPENDENT = 5.0  # slowest timescales that a stretch of time has to be long
 FEWEST_BLOCKS = 3
@@ -110,83 +110,6 @@ def time_chunks(n_frames, n_chunks):
     return [slice(a, b) for a, b in pairwise(edges)]
 
 
-PROBABILITY, POSITIVE = (0.0, 1.0), (0.0, np.inf)  # bounds of such numbers
-
-
-def interval(value, samples, logarithmic=False, within=None, weight=None):
-    """95 % interval of an estimate, from the same estimate on independent chunks.
-
-    ``value -+ t(0.975, k - 1) s / sqrt(k)`` with the sample standard deviation ``s`` of the ``k``
-    chunks (equation 13 of docs/theory.md); for positive quantities of wide spread on the logarithm.
-
-    Parameters
-    ----------
-    value : array, the estimate from all data.
-    samples : (k, ...) array, the estimates from the chunks.
-    logarithmic : whether to take the interval of the logarithm.
-    within : (least, greatest) bounds that the interval keeps; see :func:`bounded`.
-    weight : in place of ``1 / sqrt(k)``.
-
-    Returns
-    -------
-    low, high : arrays like ``value``; not a number where any chunk has no estimate.
-    """
-    value, samples = np.asarray(value, np.float64), np.asarray(samples, np.float64)
-    k = len(samples)
-    weight = 1.0 / np.sqrt(k) if weight is None else weight
-    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        if logarithmic:
-            value, samples = np.log(value), np.log(samples)
-        half = student.ppf(0.975, k - 1) * samples.std(axis=0, ddof=1) * weight
-        low, high = value - half, value + half
-        if logarithmic:
-            low, high = np.exp(low), np.exp(high)
-        elif within:
-            low, high = bounded(value, half, within)
-    bad = ~np.isfinite(low) | ~np.isfinite(high)
-    return np.where(bad, np.nan, low), np.where(bad, np.nan, high)
-
-
-def bounded(value, half, within):
-    """An interval that keeps its bounds (section "Intervals" of docs/theory.md).
-
-    Between two bounds it is symmetric on the logit scale, above one it is so downwards on the logarithm; where the half
-    width is small, it is ``value -+ half``. At a bound it is cut off there, and there is none where the chunks do
-    not differ at all: that nothing was seen does not say that nothing is there. A value beyond a bound shows that
-    its estimate does not keep it, and the interval stays as it is.
-
-    Parameters
-    ----------
-    value, half : arrays
-    within : (least, greatest), the greatest may be infinite.
-
-    Returns
-    -------
-    low, high : arrays
-    """
-    least, greatest = within
-    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        below = value - least
-        if np.isinf(greatest):
-            low, high = least + below * np.exp(-half / below), value + half
-            inside, at_bound = below > 0, below == 0
-        else:
-            width = greatest - least
-            x = below / width
-            shift = half / width / (x * (1.0 - x))
-            low, high = (least + width / (1.0 + (1.0 - x) / x * np.exp(sign * shift)) for sign in (1.0, -1.0))
-            inside, at_bound = (x > 0) & (x < 1), (x == 0) | (x == 1)
-        cut = np.where(half > 0, half, np.nan)
-        low = np.where(inside, low, np.where(at_bound, np.maximum(value - cut, least), value - half))
-        high = np.where(inside, high, np.where(at_bound, np.minimum(value + cut, greatest), value + half))
-    return low, high
-
-
-def jackknife_weight(k):
-    """Of the standard deviation of estimates from all of ``k`` chunks but one, in an :func:`interval`."""
-    return (k - 1) / np.sqrt(k)
-
-
 @dataclass
 class Estimate:
     """Something estimated from all frames, and again from each block, or from all blocks but one.
@@ -265,18 +188,17 @@ class Estimate:
             return Estimate(np.full(shape, np.nan), [None] * len(self.samples), self.without_one)
 
     def interval(self, logarithmic=False, within=None):
-        """The estimate with its 95 % interval: dict with ``value``, ``low`` and ``high``.
+        """The estimate with its 95 % interval: an :class:`Interval`.
 
         Parameters
         ----------
-        logarithmic, within : as of :func:`interval`.
+        logarithmic, within : as of :meth:`Interval.of`.
         """
         value, k = np.asarray(self.whole), len(self.samples)
         unknown = np.full(value.shape, np.nan)
         samples = [unknown if x is None else x for x in self.samples]
         weight = jackknife_weight(k) if self.without_one else None
-        low, high = interval(value, samples, logarithmic, within, weight)
-        return {"value": value, "low": low, "high": high}
+        return Interval.of(value, samples, logarithmic, within, weight)
 
 
 def _or_none(function, argument):
