@@ -96,7 +96,7 @@ def chapman_kolmogorov(states, steps, blocks):
 
 
 def _within_bounds(curves):
-    low, high = bounded(curves.value, curves.half, PROBABILITY)
+    low, high = bounded(curves.value, curves.high - curves.value, PROBABILITY)
     return replace(curves, low=low, high=high)
 
 
