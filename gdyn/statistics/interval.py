@@ -111,9 +111,9 @@ class Interval:
 
     @property
     def arms(self):
-        """Error bars: how far it reaches down and up, (2, ...); none where it is not known."""
+        """Error bars: how far it reaches down and up, (2, ...); NaN, which draws none, where that is not known."""
         arms = np.stack([np.asarray(self.value) - self.low, np.asarray(self.high) - self.value])
-        return np.maximum(np.nan_to_num(arms), 0.0)
+        return np.maximum(arms, 0.0)
 
     def columns(self, name):
         """Of a table: ``name``, ``name_low`` and ``name_high``."""
