@@ -132,6 +132,7 @@ def _part(lammps, deck, before, dump, log, stretch, restart_every, data):
     step = next((step for step in restarts.steps() if step > begin and held.reaches(step)), begin)
     if step >= end:
         LOG.info("the frames up to step %d are in %s already; remove them to simulate anew", end, dump)
+        restarts.remove(begin, end)
         return held, end
     origin = restarts.at(step) if step else prepared
     if not whole(origin):

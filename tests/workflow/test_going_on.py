@@ -86,8 +86,8 @@ def argon(root, deck, reference, tmp_path_factory, make_workflow):
             workflow.losses.append(last - began)
             assert began >= restart
         # It has to come further before it is ended, or nothing would ever come to an end.
-        wait_for(partial(came_further, workflow, began, process), every=0.01)
-        time.sleep(chance.uniform(0.0, 0.4))
+        wait_for(partial(came_further, workflow, began + chance.choice((0, 1, 2)) * INTERVAL, process), every=0.01)
+        time.sleep(chance.uniform(0.0, 0.05))
         restart, previous = latest_restart(workflow.folder), number
         if not ended(kills[0], number, workflow.folder, process):  # the part was through just now
             previous = None
@@ -104,7 +104,7 @@ def argon(root, deck, reference, tmp_path_factory, make_workflow):
 
 
 def came_further(workflow, began, process):
-    """Whether there is a later restart file than the one it went on from."""
+    """Whether there is a restart file of a later step than that."""
     assert process.poll() is None, workflow.finish(process)
     return latest_restart(workflow.folder) > began
 
@@ -141,7 +141,8 @@ def test_what_there_is_can_be_looked_at_while_it_runs(root, deck, reference, mak
     """As a system of its own, beside the Snakemake that simulates, whole frames alone."""
     workflow = make_workflow(tmp_path.resolve() / "run")
     shutil.copy(deck, workflow.folder / "systems")
-    workflow.configure("argon", system(length_ps=4 * PART * 0.005))
+    length_ps = 100 * PART * 0.005  # some minutes of LAMMPS
+    workflow.configure("argon", system(length_ps=length_ps, part_ps=length_ps))
     process = workflow.start("--cores", "1", "results/argon/trajectory/0.h5")
     try:
         wait_for(lambda: latest_restart(workflow.folder) >= 3 * INTERVAL)
@@ -149,7 +150,7 @@ def test_what_there_is_can_be_looked_at_while_it_runs(root, deck, reference, mak
         assert status == 0, said
         assert process.poll() is None
     finally:
-        process.terminate()
+        process.kill()
         workflow.finish(process)
     with TrajectoryStore.open(workflow.results / "argon@now/trajectory/0.h5") as store:
         steps = store.step.tolist()
@@ -293,6 +294,17 @@ def test_what_is_half_written_is_never_gone_on_from(deck, reference, stretch, tm
         InputError, match=r"0\.lammpstrj: ends after 5000 bytes, but the parts of the run that are done"
     ):
         run(deck, tmp_path, stretch, 1, steps=[4 * INTERVAL, 8 * INTERVAL])
+
+
+def test_restart_files_of_its_way_do_not_outlive_a_part(deck, reference, stretch, tmp_path):
+    """Though its job was killed between the last step of LAMMPS and its record."""
+    _, dump = run(deck, tmp_path, stretch)
+    (tmp_path / "0-0.json").unlink()
+    (last,) = tmp_path.glob(f"0.restart.*.{4 * INTERVAL}")
+    shutil.copy(last, last.with_suffix(f".{2 * INTERVAL}"))
+    run(deck, tmp_path, stretch)
+    assert list(tmp_path.glob("0.restart.*")) == [last]
+    assert dump.read_bytes() == until_step(reference, 4 * INTERVAL)
 
 
 def test_a_number_that_is_none_is_not_taken_for_a_whole_frame(deck, reference, stretch, tmp_path):
