@@ -102,7 +102,7 @@ SHORTENED = {
 }
 
 
-@pytest.mark.skipif("GDYN_PAPER" not in os.environ, reason="half an hour: GDYN_PAPER=1 make test-slurm")
+@pytest.mark.skipif("GDYN_PAPER" not in os.environ, reason="an hour: GDYN_PAPER=1 make test-slurm")
 @pytest.mark.parametrize("name", ["si_au", "peo_litfsi"])
 def test_a_shortened_copy_runs_to_its_report_through_jobs_of_two_minutes(paper, name):
     workflow = paper(name)
