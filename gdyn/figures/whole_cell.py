@@ -167,18 +167,8 @@ def _curves(axes, lags, pairs, colours):
     for (predicted, observed), color in zip(pairs, colours, strict=False):
         axes.fill_between(lags, predicted.low, predicted.high, color=color, alpha=0.2, lw=0)
         axes.plot(lags, predicted.value, color=color, lw=1.1)
-        axes.errorbar(
-            lags,
-            observed.value,
-            observed.arms,
-            color=color,
-            fmt="o",
-            ms=2.4,
-            mec="#202124",
-            mew=0.4,
-            lw=0.8,
-            capsize=1.2,
-        )
+        look = {"color": color, "fmt": "o", "ms": 2.4, "mec": "#202124", "mew": 0.4, "lw": 0.8, "capsize": 1.2}
+        axes.errorbar(lags, observed.value, observed.arms, **look)
     axes.set(xlabel="lag time (ps)", ylabel="probability", ylim=(-0.05, 1.05))
 
 

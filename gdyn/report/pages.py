@@ -169,11 +169,8 @@ def _sections(numbers):
         if how == "counted":
             break
     model.append(("purity of the states", str(Interval.twin(numbers, "purity")), ""))
-    vamp2, between = numbers["vamp2"], numbers["vamp2_interval"]
-    scores = {
-        split: Interval.read({"value": vamp2[split], **{end: between[end][split] for end in ("low", "high")}})
-        for split in ("train", "validation", "test")
-    }
+    vamp2 = numbers["vamp2"]
+    scores = {split: Interval.twin(numbers, "vamp2", of=split) for split in ("train", "validation", "test")}
     tests = [
         ("VAMP-2 score, test frames", str(scores.pop("test")), ""),
         ("VAMP-2 score, others", ", ".join(f"{split} {found}" for split, found in scores.items()), ""),
@@ -249,11 +246,9 @@ def _structure_rows(numbers):
     structure = numbers["structure"]
     rows = [("coordinating atoms", structure["coordinating"], "")]
     shell = f"within {structure['first_shell_A']:.2f} A"
-    for group, values in structure["coordination"].items():
-        between = {part: ends[group] for part, ends in structure["coordination_interval"].items()}
-        rows.append(
-            (f"{group} {shell}, by state", "   ".join(map(str, Interval.read({"value": values, **between}))), "")
-        )
+    for group in structure["coordination"]:
+        by_state = map(str, Interval.twin(structure, "coordination", of=group))
+        rows.append((f"{group} {shell}, by state", "   ".join(by_state), ""))
     if "order_parameter" in numbers:
         order = numbers["order_parameter"]
         share = Interval.twin(order, "disagreement").map(_percent)
@@ -272,11 +267,11 @@ def _structure_rows(numbers):
     ):
         if transport[key] is not None:
             rows.append((name, str(Interval.twin(transport, key, unit)), ""))
-    numbers, between = transport["collective"]["transference"], transport["collective"]["transference_interval"]
+    together = transport["collective"]
     for frame, at_rest in (("barycentric", "centre of mass at rest"), ("solvent", "solvent at rest")):
-        if numbers[frame] is not None:
-            text = Interval.read({"value": numbers[frame], **{part: ends[frame] for part, ends in between.items()}})
-            rows.append((f"transference number, {frame}", f"{text}, {at_rest}", ""))
+        if together["transference"][frame] is not None:
+            found = Interval.twin(together, "transference", of=frame)
+            rows.append((f"transference number, {frame}", f"{found}, {at_rest}", ""))
     residual = transport["msd_closure_residual"]
     rows.append(("sum over transitions and MSD differ by", "not known" if residual is None else f"{residual:.1e}", ""))
     return rows

@@ -152,12 +152,8 @@ def summarise(
     flags |= {"provenance": notes} if notes else {}
     planned_ps = system.trajectory.planned_ps
     if planned_ps:
-        numbers["planned_ps"] = {
-            "length_ps": planned_ps,
-            "reached_ps": reached_ps,
-            "not_begun": system.trajectory.not_begun,
-        }
         not_begun = system.trajectory.not_begun
+        numbers["planned_ps"] = {"length_ps": planned_ps, "reached_ps": reached_ps, "not_begun": not_begun}
         if not_begun or min(reached_ps) < planned_ps - 0.5 * system.trajectory.frame_interval_ps:
             flags = {"planned_ps": [_not_yet(planned_ps, reached_ps, system.labels, not_begun)]} | flags
     numbers |= {

@@ -71,14 +71,16 @@ class Interval:
         return cls(*(np.array(plain[part], dtype=float)[()] for part in PARTS), unit)
 
     @classmethod
-    def twin(cls, numbers, key, unit=""):
+    def twin(cls, numbers, key, unit="", of=None):
         """Of a summary, in which ``key`` and ``key_interval`` lie beside each other; unknown where there is none.
 
         Parameters
         ----------
         numbers : mapping that has both.
+        of : which one, where there are several by name, whose names are the innermost keys.
         """
-        return cls.read({"value": numbers[key], **numbers[f"{key}_interval"]}, unit)
+        parts = {"value": numbers[key], **numbers[f"{key}_interval"]}
+        return cls.read(parts if of is None else {part: by_name[of] for part, by_name in parts.items()}, unit)
 
     @classmethod
     def join(cls, several):

@@ -25,6 +25,8 @@ def test_json_and_back(tmp_path):
 def test_a_summary_has_it_as_twins():
     found = Interval.twin({"x": [1.0, 2.0], "x_interval": {"low": [0.0, 1.0], "high": [3.0, 4.0]}}, "x", "ps")
     assert [str(one) for one in found] == ["1.0 ps (0.0 to 3.0)", "2.0 ps (1.0 to 4.0)"]
+    by_name = {"x": {"a": 1.0, "b": 5.0}, "x_interval": {"low": {"a": 0.0, "b": 4.0}, "high": {"a": 3.0, "b": 6.0}}}
+    assert str(Interval.twin(by_name, "x", "ps", of="b")) == "5.0 ps (4.0 to 6.0)"
     nothing = Interval.twin({"x": None, "x_interval": {"low": None, "high": None}}, "x", "ps")
     assert str(nothing) == "not known"
 
