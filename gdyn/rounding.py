@@ -21,6 +21,8 @@ def rounded(value, low=None, high=None, unit=""):
     """
     if not _known(value):
         return NOTHING
+    # Numpy rounds 0.415 otherwise than Python does: a number reads the same wherever it comes from.
+    value, low, high = (x if x is None else float(x) for x in (value, low, high))
     unit = f" {unit}" if unit else ""
     if not (_known(low) and _known(high)):
         return f"{value:.3g}{unit} (no interval)"

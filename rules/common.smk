@@ -38,9 +38,10 @@ def system(name):
     return checked(load_system, name, CONFIG)
 
 
-if CONFIG.until and FOUND_BEFORE not in os.environ:
-    found = {name: written_so_far(name, system(name)) for name in CONFIG.systems if system(name).simulate}
-    os.environ[FOUND_BEFORE] = json.dumps(found)
+if CONFIG.until and workflow.is_main_process:
+    os.environ.pop(FOUND_BEFORE, None)  # of an earlier Snakemake
+    simulated = [name for name in CONFIG.systems if system(name).simulate]
+    os.environ[FOUND_BEFORE] = json.dumps({name: list(written_so_far(name, system(name))) for name in simulated})
 
 SYSTEMS = [name for name in CONFIG.names if system(name)]
 

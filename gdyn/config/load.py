@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from gdyn.config.models import NOW, Config, System
 from gdyn.errors import ConfigError
 
-FRAME = b"ITEM: TIMESTEP\n"  # with which each begins in a dump
+FRAME = b"ITEM: TIMESTEP"  # with which each begins in a dump
 FOUND_BEFORE = "GDYN_RUNS_SO_FAR"  # in the environment of a workflow's jobs, as JSON
 OF_MODEL = (  # what a system needs to which that model is applied
     "selected/model.pt",
@@ -122,27 +122,26 @@ def _so_far(name, system):
 def written_so_far(name, system):
     """The dumps of the runs of a system that have written more frames than their graphs have files, by run.
 
-    What a Snakemake has found holds for its jobs, which look at the configuration again when they begin.
+    Which runs a Snakemake has found holds for its jobs, which look at the configuration again when they begin.
     """
-    known = json.loads(os.environ.get(FOUND_BEFORE, "{}"))
-    if name not in known:
-        folder, known[name] = Path("results", name, "simulation"), {}
-        for run in range(system.simulate.runs):
-            # A deck that does not go on writes under another name until it has come to its end.
-            candidates = [folder / f"{run}.lammpstrj", *folder.glob(f".unfinished-*-{run}.lammpstrj")]
-            written = [path for path in candidates if path.exists() and _has_frames(path, system.graphs.shards + 1)]
-            if written:
-                known[name][run] = str(max(written, key=lambda path: path.stat().st_mtime))
-    return {int(run): path for run, path in known[name].items()}
+    folder, found = Path("results", name, "simulation"), {}
+    for run in json.loads(os.environ.get(FOUND_BEFORE, "{}")).get(name, range(system.simulate.runs)):
+        # A deck that does not go on writes under another name until it has come to its end.
+        candidates = [folder / f"{run}.lammpstrj", *folder.glob(f".unfinished-*-{run}.lammpstrj")]
+        written = [path for path in candidates if path.exists() and _has_frames(path, system.graphs.shards + 1)]
+        if written:
+            found[run] = str(max(written, key=lambda path: path.stat().st_mtime))
+    return found
 
 
 def _has_frames(path, number):
     """Whether a dump has so many whole frames behind which another one begins; one that is not text is taken to."""
     with open(path, "rb") as file:
-        if file.read(5) not in (b"ITEM:", b""):
+        if not FRAME.startswith(file.read(5)):
             return True
         file.seek(0)
-        return any(count > number for count, _ in enumerate((line for line in file if line == FRAME), start=1))
+        frames = (line for line in file if line.rstrip() == FRAME)
+        return any(count > number for count, _ in enumerate(frames, start=1))
 
 
 def _applying(name, values, config, path):

@@ -28,6 +28,7 @@ LOOK_EVERY_S = 5.0
 # spin, and runs that share cores take 10 (ranks) to 100 times (threads) as long; to give way costs nothing alone.
 GIVE_WAY = {"MPIR_CVAR_CH4_PROGRESS_THROTTLE": "1", "GOMP_SPINCOUNT": "1000"}
 _MEND = "write the command that starts it here, with {ranks}, under lammps in config/config.yaml"
+_BEGINS = re.compile(r"LAMMPS \(\d+ \w+ \d{4}")  # its version
 _GRID = re.compile(r" *(\d+) by (\d+) by (\d+) MPI processor grid")
 
 
@@ -201,10 +202,12 @@ def _remove_stale_memory(steps=1000):
     if not job or not SHARED_MEMORY.is_dir():
         return
     names = {f"mpich_shm_{_fnv1a(f'{job}.{step}'):x}" for step in range(steps)}
-    stale = [path for path in SHARED_MEMORY.glob("mpich_shm_*") if path.name.rpartition("_")[0] in names]
-    for path in stale:
-        if not _mapped(path):
-            path.unlink(missing_ok=True)
+    left = [path for path in SHARED_MEMORY.glob("mpich_shm_*") if path.name.rpartition("_")[0] in names]
+    in_use = _mapped(left) if left else set()
+    for path in left:
+        with suppress(OSError):
+            if path not in in_use:
+                path.unlink()
 
 
 def _fnv1a(text):
@@ -215,13 +218,14 @@ def _fnv1a(text):
     return value
 
 
-def _mapped(path):
-    """Whether any process has a file in its memory."""
+def _mapped(paths):
+    """Which of some files any process has in its memory."""
+    found = set()
     for maps in Path("/proc").glob("[0-9]*/maps"):
         with suppress(OSError):
-            if str(path) in maps.read_text():
-                return True
-    return False
+            text = maps.read_text()
+            found |= {path for path in paths if str(path) in text}
+    return found
 
 
 def elements_of_types(data):
@@ -248,7 +252,7 @@ def _watch(lines, ranks, begin, end, look):
             last = line.strip() or last
             if line.startswith("ERROR"):
                 errors.append(line.strip())
-            elif line.startswith("LAMMPS ("):
+            elif _BEGINS.match(line):
                 begun += 1
                 if begun > 1:
                     raise InputError(

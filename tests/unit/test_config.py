@@ -392,7 +392,7 @@ def simulated(tmp_path, monkeypatch):
     return config, write_run
 
 
-def test_runs_that_have_hardly_begun_are_named_and_block_no_others(simulated):
+def test_runs_that_have_hardly_begun_are_named_and_block_no_others(simulated, tmp_path):
     config, write_run = simulated
     with pytest.raises(ConfigError, match="mine: until: no run has written 3 frames yet under results/mine/simulation"):
         load_system("mine@now", config)
@@ -402,12 +402,17 @@ def test_runs_that_have_hardly_begun_are_named_and_block_no_others(simulated):
     assert (now.files, now.labels, now.not_begun) == (["results/mine/simulation/1.lammpstrj"], ["b"], ["a", "c"])
     write_run(2, 4)
     assert load_system("mine@now", config).trajectory.not_begun == ["a"]
+    path = tmp_path / "results/mine/simulation/2.lammpstrj"
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    assert load_system("mine@now", config).trajectory.not_begun == ["a"]
+    path.write_bytes(b"ITE")
+    assert load_system("mine@now", config).trajectory.not_begun == ["a", "c"]
 
 
 def test_the_jobs_of_a_workflow_look_at_the_runs_that_it_has_found(simulated, monkeypatch):
     config, write_run = simulated
     write_run(1, 100)
-    monkeypatch.setenv("GDYN_RUNS_SO_FAR", json.dumps({"mine": {"1": "results/mine/simulation/1.lammpstrj"}}))
+    monkeypatch.setenv("GDYN_RUNS_SO_FAR", json.dumps({"mine": [1]}))
     write_run(0, 100)
     assert load_system("mine@now", config).trajectory.labels == ["b"]
 

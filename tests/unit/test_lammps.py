@@ -79,6 +79,11 @@ def test_what_killed_ranks_of_this_job_have_left_in_memory_is_removed(stand_in, 
     assert [path.exists() for path in (of_others, ours, in_use)] == [True, False, True]
 
 
+def test_a_deck_may_print_what_it_likes(stand_in, tmp_path):
+    stand_in("lmp_mine", "echo 'LAMMPS (22 Jul 2025)'; echo 'LAMMPS (my deck) begins'")
+    run_lammps(ready("lmp_mine", simulate(), 1), "in.x", tmp_path / "log", {}, (0, 1))
+
+
 def test_several_lammps_that_would_write_the_same_dump_are_noticed(stand_in, tmp_path):
     stand_in("lmp_mine", "echo 'LAMMPS (22 Jul 2025)'; echo 'LAMMPS (22 Jul 2025)'; sleep 30")
     with pytest.raises(InputError, match=r"several LAMMPS were started.*with \{ranks\}, under lammps in config"):

@@ -98,3 +98,9 @@ def test_bounded_intervals_of_shares_cover(truth):
 def test_no_number_is_printed_as_none(number, text):
     """Intervals on a logarithm are far wider on one side."""
     assert rounded(*number) == text
+
+
+def test_a_number_of_numpy_reads_as_the_same_one_of_python():
+    for thousandths in range(1000):
+        value, low, high = thousandths / 1000, thousandths / 1000 - 0.2, thousandths / 1000 + 0.2
+        assert rounded(*map(np.float64, (value, low, high))) == rounded(value, low, high)

@@ -1,6 +1,7 @@
 """The systems that come with gdyn, simulated at the scale of a test, from the builder to the report."""
 
 import json
+import os
 import re
 import shutil
 
@@ -210,6 +211,7 @@ def test_what_is_looked_at_now_takes_the_model_of_another_system_as_it_is(system
     longer["scales"]["test"]["simulate"]["length_ps"] = 16
     (systems.folder / "systems/water.yaml").write_text(yaml.safe_dump(longer))
     now = ("--config", "systems=hot", "until=now")
+    systems.env = os.environ | {"GDYN_RUNS_SO_FAR": "{"}  # whatever an earlier one has left
     try:
         planned = systems.planned(*now)
         assert not {"prepare", "simulate", "train", "select"} & set(planned)
@@ -217,6 +219,7 @@ def test_what_is_looked_at_now_takes_the_model_of_another_system_as_it_is(system
         status, said = systems.snakemake(*now)
         assert status == 0, said
     finally:
+        systems.env = None
         (systems.folder / "systems/water.yaml").write_text(before)
     summary = summary_of(systems, "hot@now")
     assert summary["planned_ps"] == {"length_ps": 6, "reached_ps": pytest.approx([6, 6]), "not_begun": []}
