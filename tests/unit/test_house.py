@@ -27,6 +27,7 @@ BESIDE = {
     ("store", "trajectory"): False,
     ("trajectory", "store"): True,
     ("simulation", "trajectory"): True,
+    ("statistics", "store"): True,
     ("structure", "kinetics"): True,
     ("transport", "kinetics"): True,
     ("report", "figures"): True,
