@@ -77,7 +77,7 @@ def test_rebuilt_network_against_a_simulated_hopper(network):
     leave = np.where(network.type_of == 0, 0.04, 0.20)
     rates = leave[:, None] * network.bonds / network.bonds.sum(1, keepdims=True) - np.diag(leave)
     sites = markov_chain(expm(rates), 6000, rng, 60)
-    segment = np.zeros(len(sites))
+    segment = np.zeros(len(sites), int)
     lag = 2
     local = koopman_matrix(np.eye(2)[network.type_of[sites]], segment, lag)
     observed = timescales(koopman_matrix(np.eye(12)[sites], segment, lag), lag)
