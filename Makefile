@@ -1,4 +1,4 @@
-# make env, demo, test, fuzz, lint, bench, docs: see README.md and CONTRIBUTING.md.
+# make env, demo, test, coverage, fuzz, lint, bench, docs: see README.md and CONTRIBUTING.md.
 
 PYTHON ?= python3
 CORES ?= all
@@ -6,7 +6,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 SNAKEMAKE := $(BIN)/snakemake --profile config/profiles/default --cores $(CORES)
 
-.PHONY: env demo test test-slurm fuzz lint format bench docs clean
+.PHONY: env demo test coverage test-slurm fuzz lint format bench docs clean
 
 env: $(INSTALLED)
 
@@ -28,6 +28,9 @@ demo: env
 test: env
 	$(BIN)/python -m pytest
 
+coverage: env
+	$(BIN)/python -m pytest --cov --cov-report=term-missing tests/unit tests/physics
+
 # On a real Slurm of two nodes on this machine: needs root, and installs Debian's slurm-wlm and munge if they are missing.
 test-slurm: env
 	$(BIN)/python -m pytest -rs tests/slurm
@@ -40,6 +43,7 @@ fuzz: env
 lint: env
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/snakemake --lint
 

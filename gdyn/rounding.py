@@ -1,6 +1,8 @@
 """Numbers as a person reads them: to the digits that their error leaves."""
 
 import math
+from collections.abc import Mapping
+from typing import Any, TypeGuard
 
 NOTHING = "not known"
 NANOSECONDS_PS = 1e4  # from which on times are told in ns
@@ -11,7 +13,7 @@ TWO_DIGITS = (
 )
 
 
-def rounded(value, low=None, high=None, unit=""):
+def rounded(value: float | None, low: float | None = None, high: float | None = None, unit: str = "") -> str:
     """A number with its 95 % interval, rounded to its error: ``37 ps (32 to 44)``.
 
     Parameters
@@ -21,18 +23,19 @@ def rounded(value, low=None, high=None, unit=""):
     """
     if not _known(value):
         return NOTHING
-    # Numpy rounds 0.415 otherwise than Python does: a number reads the same wherever it comes from.
-    value, low, high = (x if x is None else float(x) for x in (value, low, high))
     unit = f" {unit}" if unit else ""
+    # Numpy rounds 0.415 otherwise than Python does: a number reads the same wherever it comes from.
+    value = float(value)
     if not (_known(low) and _known(high)):
         return f"{value:.3g}{unit} (no interval)"
+    low, high = float(low), float(high)
     place = decimals(min(high - value, value - low) or 0.5 * (high - low), value)
     largest = max(map(abs, (value, low, high)))
     at = _scientific if largest >= 1e5 or 0 < largest < 1e-3 else _plain
     return f"{at(value, place)}{unit} ({at(low, place)} to {at(high, place)})"
 
 
-def decimals(error, value=0.0):
+def decimals(error: float, value: float = 0.0) -> int:
     """How many decimals an error leaves of a number; negative where digits before the point are lost too."""
     error = abs(error)
     if not error > max(ROUNDING * abs(value), SMALLEST):
@@ -42,38 +45,39 @@ def decimals(error, value=0.0):
     return 1 - power if first < TWO_DIGITS else -power
 
 
-def time(ps, low=None, high=None):
+def time(ps: float | None, low: float | None = None, high: float | None = None) -> str:
     """A time with its interval in ps, or in ns where it is long."""
     if not _known(ps):
         return NOTHING
     scale, unit = (1e-3, "ns") if ps >= NANOSECONDS_PS else (1.0, "ps")
-    return rounded(ps * scale, *(x * scale if _known(x) else None for x in (low, high)), unit)
+    low, high = (x * scale if _known(x) else None for x in (low, high))
+    return rounded(ps * scale, low, high, unit)
 
 
-def brief_time(ps, low=None, high=None):
+def brief_time(ps: float | None, low: float | None = None, high: float | None = None) -> str:
     """The time alone, to the digits that its error leaves; three where that is not known."""
     return time(ps, low, high).partition(" (")[0]
 
 
-def process_time(process):
+def process_time(process: Mapping[str, Any]) -> str:
     """The timescale of a process, which says so where it is not resolved."""
     text = time(*(process[part] for part in ("value", "low", "high")))
     return text if process["resolved"] else f"{text}, not resolved"
 
 
-def _plain(value, place):
+def _plain(value: float, place: int) -> str:
     place = max(place, -_power(value))
     return f"{round(value, place) + 0.0:.{max(0, min(place, 15))}f}"
 
 
-def _scientific(value, place):
+def _scientific(value: float, place: int) -> str:
     return f"{value:.{max(0, min(place + _power(value), 15))}e}" if value else "0"
 
 
-def _power(value):
+def _power(value: float) -> int:
     """Of ten, of the first digit of a number: at least that digit is told. None of zero."""
     return math.floor(math.log10(abs(value))) if value else 15
 
 
-def _known(value):
+def _known(value: float | None) -> TypeGuard[float]:
     return value is not None and math.isfinite(value)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import shapes  # noqa: F401 - before anything of gdyn
 from helpers import markov_chain
 
 from gdyn.store import graphs as graph_store

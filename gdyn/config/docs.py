@@ -7,7 +7,7 @@ import json
 import types
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -32,7 +32,7 @@ Keys without a default must be given. Lengths are in A, times in ps.
 """
 
 
-def generate():
+def generate() -> dict[Path, str]:
     """Return the text of every generated file by its path."""
     return {
         FOLDER / "schema" / "config.schema.json": _schema(Config, "gdyn: what to run"),
@@ -41,12 +41,12 @@ def generate():
     }
 
 
-def _schema(model, title):
+def _schema(model: type[BaseModel], title: str) -> str:
     schema = model.model_json_schema() | {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title}
     return json.dumps(_lists_may_be_scalars(schema), indent=2, ensure_ascii=False) + "\n"
 
 
-def _lists_may_be_scalars(node):
+def _lists_may_be_scalars(node: Any) -> Any:
     """Where the models take one value for a list of one, let the schema do so too."""
     if isinstance(node, dict):
         node = {key: _lists_may_be_scalars(value) for key, value in node.items()}
@@ -57,7 +57,7 @@ def _lists_may_be_scalars(node):
     return [_lists_may_be_scalars(item) for item in node] if isinstance(node, list) else node
 
 
-def _page():
+def _page() -> str:
     lines = [INTRODUCTION]
     lines += _table("`config.yaml`", Config, "")
     lines += ["", "# A system", ""]
@@ -69,15 +69,16 @@ def _page():
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _sections(model, prefix) -> Iterator[tuple[str, type[BaseModel]]]:
+def _sections(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, type[BaseModel]]]:
     for name, field in model.model_fields.items():
-        path = f"{prefix}{name}" + {dict: ".NAME", list: "[]"}.get(get_origin(field.annotation), "")
+        origin = get_origin(field.annotation)
+        path = f"{prefix}{name}" + (".NAME" if origin is dict else "[]" if origin is list else "")
         for inner in _models_in(field.annotation):
             yield path, inner
             yield from _sections(inner, f"{path}.")
 
 
-def _table(title, model, prefix):
+def _table(title: str, model: type[BaseModel], prefix: str) -> list[str]:
     lines = [
         f"## {title}",
         "",
@@ -97,28 +98,28 @@ def _table(title, model, prefix):
             )
         else:
             kind, meaning = _kind(field.annotation), _paragraph(field.description)
-            if (field.json_schema_extra or {}).get("or_one"):
+            if isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get("or_one"):
                 kind = kind.removeprefix("list of ") + ", or a list"
         lines.append(f"| `{prefix}{name}` | {kind} | {default} | {meaning} |")
     return lines
 
 
-def _default(value):
+def _default(value: Any) -> str:
     return json.dumps(value, default=str)
 
 
-def _paragraph(text):
+def _paragraph(text: str | None) -> str:
     return " ".join((text or "").split()).replace("|", "\\|")
 
 
-def _models_in(annotation):
+def _models_in(annotation: Any) -> list[type[Section]]:
     """Return the sections that an annotation holds, as a container or as alternatives."""
     if isinstance(annotation, type) and get_origin(annotation) is None and issubclass(annotation, Section):
         return [annotation]
     return [model for argument in get_args(annotation) for model in _models_in(argument)]
 
 
-def _kind(annotation):
+def _kind(annotation: Any) -> str:
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return _kind(arguments[0])

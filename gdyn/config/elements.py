@@ -23,6 +23,6 @@ ELEMENTS = {
 }  # fmt: skip
 
 
-def respelled(name):
+def respelled(name: str) -> str | None:
     """The element that a name is but for capitals, or None: ``Li`` for ``LI`` and ``li``."""
     return name.capitalize() if name.capitalize() in ELEMENTS else None

@@ -3,10 +3,11 @@
 import json
 import os
 import re
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Union, get_args, get_origin
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -27,8 +28,10 @@ FILL_IN = "FILL_IN"  # what `gdyn new` writes where no file says a value
 BROUGHT = ("model", "network", "search", "seeds", "selection")  # by a model that is applied to another system
 NOTHING_TO_TRAIN = {"train": (0.0, 0.1), "validation": (0.1, 0.2), "test": (0.2, 1.0)}
 
+Model = TypeVar("Model", bound=BaseModel)
 
-def load_config(values, where="config/config.yaml"):
+
+def load_config(values: Mapping[str, Any], where: str = "config/config.yaml") -> Config:
     """Check the workflow's top-level configuration.
 
     Parameters
@@ -43,7 +46,7 @@ def load_config(values, where="config/config.yaml"):
     return _validate(Config, values, where)
 
 
-def load_system(name, config):
+def load_system(name: str, config: Config) -> System:
     """Read and check the file of the system called ``name``.
 
     Parameters
@@ -82,7 +85,7 @@ def load_system(name, config):
     return _validate(System, values, str(path))
 
 
-def _so_far(name, system):
+def _so_far(name: str, system: System) -> System:
     """A system whose trajectories are what its simulations have written up to now.
 
     Raises
@@ -119,22 +122,23 @@ def _so_far(name, system):
     return _validate(System, values, f"{name}: until")
 
 
-def written_so_far(name, system):
+def written_so_far(name: str, system: System) -> dict[int, str]:
     """The dumps of the runs of a system that have written more frames than their graphs have files, by run.
 
     Which runs a Snakemake has found holds for its jobs, which look at the configuration again when they begin.
     """
-    folder, found = Path("results", name, "simulation"), {}
-    for run in json.loads(os.environ.get(FOUND_BEFORE, "{}")).get(name, range(system.simulate.runs)):
+    folder = Path("results", name, "simulation")
+    dumps: dict[int, str] = {}
+    for run in json.loads(os.environ.get(FOUND_BEFORE, "{}")).get(name, range(system.simulated.runs)):
         # A deck that does not go on writes under another name until it has come to its end.
         candidates = [folder / f"{run}.lammpstrj", *folder.glob(f".unfinished-*-{run}.lammpstrj")]
         written = [path for path in candidates if path.exists() and _has_frames(path, system.graphs.shards + 1)]
         if written:
-            found[run] = str(max(written, key=lambda path: path.stat().st_mtime))
-    return found
+            dumps[run] = str(max(written, key=lambda path: path.stat().st_mtime))
+    return dumps
 
 
-def _has_frames(path, number):
+def _has_frames(path: Path, number: int) -> bool:
     """Whether a dump has so many whole frames behind which another one begins; one that is not text is taken to."""
     with open(path, "rb") as file:
         if not FRAME.startswith(file.read(5)):
@@ -144,7 +148,7 @@ def _has_frames(path, number):
         return any(count > number for count, _ in enumerate(frames, start=1))
 
 
-def _applying(name, values, config, path):
+def _applying(name: str, values: dict[str, Any], config: Config, path: Path) -> dict[str, Any]:
     """Complete a system to which another one's model is applied by what that model brings.
 
     Raises
@@ -168,7 +172,7 @@ def _applying(name, values, config, path):
     return _merge({"splits": NOTHING_TO_TRAIN} | brought, {k: v for k, v in values.items() if k not in BROUGHT})
 
 
-def sections(values):
+def sections(values: Mapping[str, Any]) -> dict[str, Any]:
     """Turn plain sections of a system, as they travel through Snakemake's params, into their models.
 
     Parameters
@@ -179,7 +183,7 @@ def sections(values):
     return {name: None if value is None else models[name].model_validate(value) for name, value in values.items()}
 
 
-def read_yaml(path):
+def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML file of keys and values.
 
     Raises
@@ -198,7 +202,7 @@ def read_yaml(path):
     return values
 
 
-def _refuse_unfilled(values, path):
+def _refuse_unfilled(values: Mapping[str, Any], path: Path) -> None:
     """Refuse every value, and every name of a key, that is still to be filled in, with its line in the file."""
     unfilled = list(_unfilled(values))
     if not unfilled:
@@ -214,7 +218,7 @@ def _refuse_unfilled(values, path):
     )
 
 
-def _unfilled(values, parts=()):
+def _unfilled(values: Any, parts: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """Yield the way to every value, or name of a key, that holds ``FILL_IN``."""
     if isinstance(values, dict | list | tuple):
         for name, value in values.items() if isinstance(values, dict) else enumerate(values):
@@ -225,21 +229,21 @@ def _unfilled(values, parts=()):
         yield parts
 
 
-def _line(tree, parts):
+def _line(tree: yaml.Node | None, parts: Sequence[Any]) -> int | None:
     """The line where the value at ``parts`` stands in a YAML tree, or None where it is not in there."""
     for part in parts:
         if isinstance(tree, yaml.MappingNode):
             tree = next((value for key, value in tree.value if key.value == str(part)), None)
         else:
             tree = tree.value[part] if isinstance(tree, yaml.SequenceNode) and part < len(tree.value) else None
-    return tree and tree.start_mark.line + 1
+    return tree.start_mark.line + 1 if tree else None
 
 
-def _key(parts):
+def _key(parts: Sequence[Any]) -> str:
     return re.sub(r"\.(\d+)", r"[\1]", ".".join(map(str, parts)))
 
 
-def _merge(defaults, values):
+def _merge(defaults: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """Lay the mapping ``values`` over ``defaults``, section by section."""
     merged = dict(defaults)
     for key, value in values.items():
@@ -248,7 +252,7 @@ def _merge(defaults, values):
     return merged
 
 
-def _validate(model, values, where):
+def _validate(model: type[Model], values: Mapping[str, Any], where: str) -> Model:
     try:
         return model.model_validate(values)
     except ValidationError as error:
@@ -256,7 +260,7 @@ def _validate(model, values, where):
         raise ConfigError("\n".join(dict.fromkeys(sentences))) from None
 
 
-def _sentence(model, problem):
+def _sentence(model: type[BaseModel], problem: Any) -> str:
     path = [str(part) for part in problem["loc"]]
     key = _key(path)
     kind = problem["type"]
@@ -274,12 +278,12 @@ def _sentence(model, problem):
     return f"{key}: {message}"
 
 
-def _suggestion(word, known):
+def _suggestion(word: str, known: Sequence[str]) -> str:
     close = get_close_matches(word, known, n=1)
     return f", did you mean {close[0]!r}?" if close else ""
 
 
-def _fields(model, path):
+def _fields(model: Any, path: Sequence[str]) -> dict[str, str | None]:
     """Names and meanings of the keys that may stand at ``path`` below ``model``."""
     for part in path:
         models = [model] if isinstance(model, type) and issubclass(model, BaseModel) else []
@@ -290,7 +294,7 @@ def _fields(model, path):
     return {name: field.description for name, field in model.model_fields.items()}
 
 
-def _inner(annotation):
+def _inner(annotation: Any) -> Any:
     """The model inside an annotation such as ``Model | None`` or ``dict[str, Model]``."""
     if isinstance(annotation, type) and get_origin(annotation) is None:
         return annotation

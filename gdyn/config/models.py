@@ -7,7 +7,7 @@ config/README.md are generated from here.
 from functools import cached_property
 from itertools import pairwise, product
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -25,17 +25,17 @@ from gdyn.errors import ConfigError
 from gdyn.units import UNIT_STYLES, multiple
 
 
-def _as_list(value):
+def _as_list(value: Any) -> Any:
     return value if isinstance(value, list | tuple) or value is None else [value]
 
 
-def _no_bool(value):
+def _no_bool(value: Any) -> Any:
     if isinstance(value, bool):
         raise ValueError("should be a number, not true or false")
     return value
 
 
-def _named(value, info: ValidationInfo):
+def _named(value: str, info: ValidationInfo) -> str:
     """A chemical element, or one of the species declared beside it."""
     if value in ELEMENTS or value in info.data.get("species", {value}):
         return value
@@ -155,24 +155,24 @@ class Simulate(Section):
     """Further variables for the deck, given to LAMMPS as `-var NAME VALUE`; a list has one value for each run."""
 
     @model_validator(mode="after")
-    def _one_for_each_run(self):
+    def _one_for_each_run(self) -> Self:
         for name, value in self.variables.items():
             if isinstance(value, list) and len(value) != self.runs:
                 raise ValueError(f"variables.{name}: has {len(value)} values for {self.runs} runs; give one for each")
         return self
 
-    def variables_of(self, run):
+    def variables_of(self, run: int) -> dict[str, Value]:
         """The variables of one run."""
         return {name: value[run] if isinstance(value, list) else value for name, value in self.variables.items()}
 
-    def restart_every(self, timestep_ps, steps):
+    def restart_every(self, timestep_ps: float, steps: int) -> int:
         """Steps from one restart file to the next, in a part of so many."""
         if self.restart_ps:
             return max(1, round(self.restart_ps / timestep_ps))
         return max(SORT_STEPS, steps // 20 // SORT_STEPS * SORT_STEPS)
 
     @model_validator(mode="after")
-    def _has_styles_for_it(self):
+    def _has_styles_for_it(self) -> Self:
         if self.threads > 1 and self.suffix not in ("omp", "intel", "kk"):
             raise ValueError(
                 f"threads: {self.threads} threads need styles that use them; set suffix: omp, or take more ranks"
@@ -195,7 +195,7 @@ class Trajectory(Section):
     topology: str | None = None
     """LAMMPS data file of the run, for what a dump does not say: masses (from which elements follow),
     charges, molecules. Formats without atoms, such as dcd and xtc, need it."""
-    units: Literal[tuple(UNIT_STYLES)]
+    units: Literal["real", "metal", "electron", "si", "cgs", "micro", "nano"]
     """LAMMPS unit style of the run that wrote the dump."""
     timestep: Positive
     """Time step of that run, in the time unit of its unit style."""
@@ -215,11 +215,11 @@ class Trajectory(Section):
     """Element (or one of `species`) of each LAMMPS atom type, where neither an `element` column nor masses say it."""
 
     @property
-    def timestep_ps(self):
+    def timestep_ps(self) -> float:
         return self.timestep * UNIT_STYLES[self.units].time_ps
 
     @property
-    def steps_per_frame(self):
+    def steps_per_frame(self) -> int:
         return multiple(self.frame_interval_ps, self.timestep_ps, "trajectory.frame_interval_ps", "the timestep")
 
 
@@ -279,11 +279,11 @@ class Splits(Section):
     test: tuple[Fraction, Fraction] = (0.5, 1.0)
     """Part that every reported number comes from; opened only after the choice."""
 
-    def as_dict(self):
+    def as_dict(self) -> dict[str, tuple[float, float]]:
         return {"train": self.train, "validation": self.validation, "test": self.test}
 
     @model_validator(mode="after")
-    def _disjoint(self):
+    def _disjoint(self) -> Self:
         parts = sorted(self.as_dict().items(), key=lambda item: item[1])
         for name, (begin, end) in parts:
             if not begin < end:
@@ -346,7 +346,7 @@ class Baseline(Section):
     learning_rate: Positive = 0.001
     """Step size of the Adam optimiser."""
 
-    def trial(self, n_states):
+    def trial(self, n_states: int) -> "Trial":
         return Trial(
             model="vampnet",
             n_states=n_states,
@@ -368,7 +368,7 @@ class Trial(Section):
     learning_rate: float
 
     @property
-    def name(self):
+    def name(self) -> str:
         """The trial as a folder name that says its values, so that adding one moves no other."""
         values = [f"{key}~{value:.12g}" for key, value in self if key != "model"]
         return "_".join(values if self.model == "gdynet" else [f"model~{self.model}", *values])
@@ -416,7 +416,7 @@ class Training(Section):
     """Whether the history is also written for TensorBoard, to `tensorboard/` beside the model."""
 
     @model_validator(mode="after")
-    def _spread_evenly(self):
+    def _spread_evenly(self) -> Self:
         if self.processes % self.nodes:
             raise ValueError(
                 f"nodes: {self.processes} processes cannot be spread evenly over {self.nodes} nodes; "
@@ -502,7 +502,7 @@ class Structure(Section):
     """How many typical surroundings of each state are written and drawn."""
 
     @model_validator(mode="after")
-    def _shell_is_counted(self):
+    def _shell_is_counted(self) -> Self:
         if self.first_shell_A and self.first_shell_A > self.max_A:
             raise ValueError(
                 f"first_shell_A: {self.first_shell_A:g} A is beyond max_A ({self.max_A:g} A), up to which is counted; "
@@ -557,7 +557,7 @@ class Sites(Section):
     """Which sites are neighbors."""
 
     @model_validator(mode="after")
-    def _known(self):
+    def _known(self) -> Self:
         for bond in self.bonds:
             for name in bond.between:
                 if name not in self.types:
@@ -604,15 +604,21 @@ class System(Section):
     baseline: Baseline | None = None
 
     @property
-    def n_trajectories(self):
+    def simulated(self) -> Simulate:
+        """The section ``simulate`` of a system that has one."""
+        assert self.simulate
+        return self.simulate
+
+    @property
+    def n_trajectories(self) -> int:
         return self.simulate.runs if self.simulate else len(self.trajectory.files or [])
 
     @property
-    def labels(self):
+    def labels(self) -> list[str]:
         """What the trajectories are called."""
         return self.trajectory.labels or [f"trajectory {number}" for number in range(self.n_trajectories)]
 
-    def n_parts(self, goes_on):
+    def n_parts(self, goes_on: bool) -> int:
         """Of how many parts each simulated run is: of one, if its deck cannot go on.
 
         Raises
@@ -624,13 +630,13 @@ class System(Section):
         last = self._frames - first + (n == 1)
         if min(last, self._part_frames if n > 1 else last) < self.graphs.shards:
             raise ConfigError(
-                f"graphs.shards: the last part of a run of {self.simulate.length_ps:g} ps (simulate.length_ps) has "
+                f"graphs.shards: the last part of a run of {self.simulated.length_ps:g} ps (simulate.length_ps) has "
                 f"{last} frames of {every:g} ps, which cannot be divided into {self.graphs.shards} files; lower it, or "
                 f"choose another length_ps or part_ps"
             )
         return n
 
-    def stretch(self, run, part, goes_on):
+    def stretch(self, run: int, part: int, goes_on: bool) -> dict[str, Any]:
         """What one part of a simulated run is, in plain values: all that its frames follow from, but for the deck."""
         every = self.trajectory.steps_per_frame
         frames = [part * self._part_frames, min((part + 1) * self._part_frames, self._frames)]
@@ -639,27 +645,27 @@ class System(Section):
             "dump_every": every,
             "timestep": self.trajectory.timestep,
             "timestep_ps": self.trajectory.timestep_ps,
-            "seed": self.simulate.seed + run,
-            "variables": self.simulate.variables_of(run),
+            "seed": self.simulated.seed + run,
+            "variables": self.simulated.variables_of(run),
         }
 
     @property
-    def _frames(self):
+    def _frames(self) -> int:
         """Frame intervals of a simulated run, and of a part of it."""
-        return round(self.simulate.length_ps / self.trajectory.frame_interval_ps)
+        return round(self.simulated.length_ps / self.trajectory.frame_interval_ps)
 
     @property
-    def _part_frames(self):
-        part_ps = self.simulate.part_ps
+    def _part_frames(self) -> int:
+        part_ps = self.simulated.part_ps
         return round(part_ps / self.trajectory.frame_interval_ps) if part_ps else PART_FRAMES
 
     @property
-    def hops(self):
+    def hops(self) -> int:
         """How many neighbors away the deepest network of the search sees."""
         return max(self.search.convolutions)
 
     @cached_property
-    def trials(self):
+    def trials(self) -> dict[str, Trial]:
         """Every trial of the search by its name."""
         keys = Search.model_fields
         points = product(*(getattr(self.search, key) for key in keys))
@@ -667,13 +673,13 @@ class System(Section):
         return {trial.name: trial for trial in trials}
 
     @cached_property
-    def baselines(self):
+    def baselines(self) -> dict[str, Trial]:
         """The trials of the baseline by their names."""
         trials = [self.baseline.trial(n_states) for n_states in self.baseline.n_states] if self.baseline else []
         return {trial.name: trial for trial in trials}
 
     @model_validator(mode="after")
-    def _consistent(self):
+    def _consistent(self) -> Self:
         if bool(self.simulate) == bool(self.trajectory.files):
             raise ValueError(
                 "give either trajectory.files (your dumps) or a simulate section (LAMMPS is run), and not both"
@@ -769,6 +775,6 @@ class Config(Section):
     """Settings for all systems: the same keys as in a system file, which overrides them."""
 
     @property
-    def names(self):
+    def names(self) -> list[str]:
         """What the systems are called in the workflow."""
         return [f"{name}{NOW}" if self.until else name for name in self.systems]

@@ -1,7 +1,11 @@
 """From a trajectory store to graph shards."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 
+from gdyn.config.models import Graphs, Targets
 from gdyn.errors import InputError
 from gdyn.graphs.neighbors import receptive_field
 from gdyn.logs import LOG, progress
@@ -12,7 +16,15 @@ from gdyn.trajectory.targets import choose_targets
 BLOCK_BYTES = 32 * 2**20
 
 
-def build_shard(stores, shard, trajectory, number, hops, graphs, targets):
+def build_shard(
+    stores: Sequence[str | Path],
+    shard: str | Path,
+    trajectory: int,
+    number: int,
+    hops: int,
+    graphs: Graphs,
+    targets: Targets,
+) -> None:
     """Write the graphs of one stretch of a trajectory.
 
     Parameters

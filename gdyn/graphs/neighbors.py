@@ -1,15 +1,27 @@
 """The M nearest neighbours in a periodic cell of any shape, images counted: of every atom, or of those that matter."""
 
+from collections.abc import Sequence
+
 import numba
 import numpy as np
+from jaxtyping import Float, Int
 
 from gdyn.errors import InputError
 
 ATOMS_PER_BIN = 2.0
 EVERYWHERE = (True, True, True)
 
+# Cell, widths and numbers of bins, periodic directions; positions by place, positions in bins and home bins by atom;
+# the atom at each place, the place of each atom, and where each bin's places begin.
+Grid = tuple[np.ndarray, ...]
 
-def nearest_neighbors(positions, cell, m, periodic=EVERYWHERE):
+
+def nearest_neighbors(
+    positions: Float[np.ndarray, "atoms 3"],
+    cell: Float[np.ndarray, "3 3"],
+    m: int,
+    periodic: Sequence[bool] | np.ndarray = EVERYWHERE,
+) -> tuple[Int[np.ndarray, "atoms {m}"], Float[np.ndarray, "atoms {m}"]]:
     """Return the ``m`` nearest neighbours of every atom, nearest first.
 
     Every periodic image is a neighbour of its own, so in a small cell one index may appear several
@@ -41,7 +53,19 @@ def nearest_neighbors(positions, cell, m, periodic=EVERYWHERE):
     return neighbors, distances
 
 
-def receptive_field(positions, cell, m, targets, hops, periodic=EVERYWHERE):
+def receptive_field(
+    positions: Float[np.ndarray, "atoms 3"],
+    cell: Float[np.ndarray, "3 3"],
+    m: int,
+    targets: Int[np.ndarray, " targets"],
+    hops: int,
+    periodic: Sequence[bool] | np.ndarray = EVERYWHERE,
+) -> tuple[
+    Int[np.ndarray, " nodes"],
+    Int[np.ndarray, " {hops}+1"],
+    Int[np.ndarray, "inner {m}"],
+    Float[np.ndarray, "inner {m}"],
+]:
     """Return the part of the graph that can reach the targets in a number of hops.
 
     Only the neighbours of atoms up to ``hops - 1`` hops away are looked for: a network of ``hops``
@@ -69,7 +93,7 @@ def receptive_field(positions, cell, m, targets, hops, periodic=EVERYWHERE):
     return _search_field(grid, np.ascontiguousarray(targets, np.int32), hops, m)
 
 
-def _grid(positions, cell, m, periodic):
+def _grid(positions: np.ndarray, cell: np.ndarray, m: int, periodic: Sequence[bool] | np.ndarray) -> Grid:
     """Check the input, and sort the atoms into bins."""
     positions = np.ascontiguousarray(positions, dtype=np.float64)
     cell = np.ascontiguousarray(cell, dtype=np.float64)
@@ -96,7 +120,9 @@ def _grid(positions, cell, m, periodic):
 
 
 @numba.njit(cache=True)
-def _sort(positions, cell, inverse, bins, periodic):
+def _sort(
+    positions: np.ndarray, cell: np.ndarray, inverse: np.ndarray, bins: np.ndarray, periodic: np.ndarray
+) -> tuple[np.ndarray, ...]:
     """Wrap into the cell and sort the atoms by bin, so that a bin's atoms lie next to each other.
 
     Returns positions (by place), positions in units of bins and home bins (by atom), the atom at each
@@ -138,7 +164,7 @@ def _sort(positions, cell, inverse, bins, periodic):
 
 
 @numba.njit(cache=True)
-def _search_all(grid, neighbors, distances):
+def _search_all(grid: Grid, neighbors: np.ndarray, distances: np.ndarray) -> None:
     order = grid[7]
     who = np.empty(neighbors.shape[1], np.int32)
     best = np.empty(neighbors.shape[1], np.float64)
@@ -151,7 +177,9 @@ def _search_all(grid, neighbors, distances):
 
 
 @numba.njit(cache=True)
-def _search_field(grid, targets, hops, m):
+def _search_field(
+    grid: Grid, targets: np.ndarray, hops: int, m: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     n = len(grid[7])
     nodes = np.empty(n, np.int32)
     number = np.full(n, -1, np.int32)
@@ -192,7 +220,7 @@ def _search_field(grid, targets, hops, m):
 
 
 @numba.njit(cache=True)
-def _beyond(steps, at, width, worst):
+def _beyond(steps: int, at: float, width: float, worst: float) -> bool:
     """Whether bins so many steps away in one direction are farther than the square root of ``worst``."""
     if steps == 0:
         return False
@@ -201,7 +229,7 @@ def _beyond(steps, at, width, worst):
 
 
 @numba.njit(cache=True)
-def _search_one(grid, i, who, best):
+def _search_one(grid: Grid, i: int, who: np.ndarray, best: np.ndarray) -> None:
     """Find the nearest neighbours of atom ``i``: ``who`` (m,) and their squared distances ``best`` (m,), A^2."""
     cell, widths, bins, periodic, wrapped, scaled, home, order, place, start = grid
     m = len(who)

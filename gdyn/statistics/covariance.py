@@ -1,51 +1,57 @@
 """Time-lagged covariances of state probabilities, and the VAMP-2 score with its noise floor."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
+from jaxtyping import Float, Int
 
 from gdyn.statistics.lag import lagged_frames
 
 RIDGE = 1e-6  # of the mean variance
 ROUNDING = 1e-24  # variance below which a state is constant but for rounding
 
+Matrix = Float[np.ndarray, "states states"]
+
 
 @dataclass
 class Covariances:
-    """Second moments over all pairs and targets (equation 7 of docs/theory.md), with the means kept and without.
+    """Second moments over all pairs and targets (equation 7 of docs/theory.md), without the means and with them.
 
-    c00, c01, c11 : (states, states), means kept; ``c01[i, j] = <chi_i(t) chi_j(t + lag)>``
+    centred : three of (states, states), taken about the means before anything is multiplied: of states that hardly
+        vary, the difference of ``c00`` and the product of the means holds rounding alone.
     mean0, mean1 : (states,) of the first and the second frames of the pairs
     samples : number of pairs times targets
     walkers : number of targets that have any pair
-    centred : the three without the means. Taken about the means before anything is multiplied: of states that hardly
-        vary, the difference of ``c00`` and the product of the means holds rounding alone.
+    c00, c01, c11 : (states, states), means kept; ``c01[i, j] = <chi_i(t) chi_j(t + lag)>``
     """
 
-    c00: np.ndarray
-    c01: np.ndarray
-    c11: np.ndarray
-    mean0: np.ndarray
-    mean1: np.ndarray
+    centred: tuple[Matrix, ...]
+    mean0: Float[np.ndarray, " states"]
+    mean1: Float[np.ndarray, " states"]
     samples: int
     walkers: int = 1
-    centred: tuple | None = None
 
-    def __post_init__(self):
-        if self.centred is None:
-            means = (self.mean0, self.mean0), (self.mean0, self.mean1), (self.mean1, self.mean1)
-            kept = self.c00, self.c01, self.c11
-            self.centred = tuple(c - np.outer(*mean) for c, mean in zip(kept, means, strict=True))
+    @property
+    def c00(self) -> Matrix:
+        return self.centred[0] + np.outer(self.mean0, self.mean0)
 
-    @classmethod
-    def about_means(cls, centred, mean0, mean1, samples, walkers=1):
-        """From the centred ones."""
-        outer = np.outer(mean0, mean0), np.outer(mean0, mean1), np.outer(mean1, mean1)
-        kept = (c + mean for c, mean in zip(centred, outer, strict=True))
-        return cls(*kept, mean0, mean1, samples, walkers, tuple(centred))
+    @property
+    def c01(self) -> Matrix:
+        return self.centred[1] + np.outer(self.mean0, self.mean1)
+
+    @property
+    def c11(self) -> Matrix:
+        return self.centred[2] + np.outer(self.mean1, self.mean1)
 
     @classmethod
-    def of(cls, probabilities, segment, lag_frames):
+    def of(
+        cls,
+        probabilities: Float[np.ndarray, "frames targets states"],
+        segment: Int[np.ndarray, " frames"],
+        lag_frames: int,
+    ) -> Self:
         """Estimate from the frames of one split.
 
         Parameters
@@ -66,23 +72,23 @@ class Covariances:
         mean0, mean1 = x.sum(0) / n, y.sum(0) / n
         x -= mean0
         y -= mean1
-        return cls.about_means((x.T @ x / n, x.T @ y / n, y.T @ y / n), mean0, mean1, len(x), walkers)
+        return cls((x.T @ x / n, x.T @ y / n, y.T @ y / n), mean0, mean1, len(x), walkers)
 
     @classmethod
-    def together(cls, parts):
+    def together(cls, parts: Sequence["Covariances"]) -> Self:
         """Those of the pairs of all ``parts``, which have none in common."""
         samples = np.array([part.samples for part in parts], float)
         share = samples / max(samples.sum(), 1.0)
-        means = [share @ np.array([getattr(part, name) for part in parts]) for name in ("mean0", "mean1")]
-        apart = [(part.mean0 - means[0], part.mean1 - means[1]) for part in parts]
-        centred = [
+        mean0, mean1 = (share @ np.array([getattr(part, name) for part in parts]) for name in ("mean0", "mean1"))
+        apart = [(part.mean0 - mean0, part.mean1 - mean1) for part in parts]
+        centred = tuple(
             sum(s * (part.centred[k] + np.outer(d[a], d[b])) for s, part, d in zip(share, parts, apart, strict=True))
             for k, (a, b) in enumerate(((0, 0), (0, 1), (1, 1)))
-        ]  # fmt: skip
-        return cls.about_means(centred, *means, int(samples.sum()), max(part.walkers for part in parts))
+        )  # fmt: skip
+        return cls(centred, mean0, mean1, int(samples.sum()), max(part.walkers for part in parts))
 
     @property
-    def reversible(self):
+    def reversible(self) -> tuple[Matrix, Matrix]:
         """Instantaneous and lagged covariances of the reversible estimate, about the mean of both ends of the pairs."""
         c00, c01, c11 = self.centred
         half = 0.5 * (self.mean0 - self.mean1)
@@ -90,20 +96,20 @@ class Covariances:
         return 0.5 * (c00 + c11) + apart, 0.5 * (c01 + c01.T) - apart
 
 
-def present_rows(probabilities):
+def present_rows(probabilities: Float[np.ndarray, "frames targets states"]) -> Float[np.ndarray, "samples states"]:
     """The rows of probabilities (frames, targets, states) of targets that are present: (samples, states)."""
     rows = probabilities.reshape(-1, probabilities.shape[-1])
     present = ~np.isnan(rows[:, 0])
     return rows if present.all() else rows[present]
 
 
-def purity(probabilities):
+def purity(probabilities: Float[np.ndarray, "frames targets states"]) -> float:
     """Mean of the largest probability of every target in every frame (section "Pure states" of docs/theory.md)."""
     rows = present_rows(probabilities)
     return float(rows.max(1).mean(dtype=np.float64)) if len(rows) else float("nan")
 
 
-def helmert_basis(n):
+def helmert_basis(n: int) -> Float[np.ndarray, "{n} {n}-1"]:
     """Orthonormal basis of the vectors of length ``n`` whose entries sum to zero: (n, n - 1)."""
     basis = np.zeros((n, n - 1))
     for k in range(1, n):
@@ -113,7 +119,7 @@ def helmert_basis(n):
     return basis
 
 
-def singular_values(covariances):
+def singular_values(covariances: Covariances) -> Float[np.ndarray, " processes"]:
     """Singular values of the Koopman operator in the space of the states, means removed, largest first: (states - 1,).
 
     ``C00^(-1/2) C01 C11^(-1/2)`` of equation 7 of docs/theory.md; of a reversible process they are its eigenvalues.
@@ -123,13 +129,13 @@ def singular_values(covariances):
     c00, c01, c11 = (basis.T @ c @ basis for c in covariances.centred)
     try:
         coupling = np.linalg.solve(_root(c00), c01)
-        found = np.linalg.svd(np.linalg.solve(_root(c11), coupling.T), compute_uv=False)
+        singular = np.linalg.svd(np.linalg.solve(_root(c11), coupling.T), compute_uv=False)
     except np.linalg.LinAlgError:
         return np.zeros(len(c00))
-    return np.minimum(found, 1.0)  # but for rounding they are
+    return np.minimum(singular, 1.0)  # but for rounding they are
 
 
-def vamp2(covariances):
+def vamp2(covariances: Covariances) -> float:
     """VAMP-2 score with means removed, at most ``states - 1`` (equation 7 of docs/theory.md).
 
     The same numbers as :func:`gdyn.training.vamp.vamp2`, from covariances over a whole set.
@@ -137,18 +143,18 @@ def vamp2(covariances):
     return float(np.square(singular_values(covariances)).sum())
 
 
-def score_with_floor(covariances, lag_frames):
+def score_with_floor(covariances: Covariances, lag_frames: int) -> tuple[float, float]:
     """VAMP-2 score of a whole set, and its noise floor."""
     c, singular = covariances, singular_values(covariances)
     return float(np.square(singular).sum()), noise_floor(singular, c.samples, lag_frames, c.walkers)
 
 
-def _root(covariance):
+def _root(covariance: Matrix) -> Matrix:
     n = len(covariance)
     return np.linalg.cholesky(covariance + (RIDGE * np.trace(covariance) / n + ROUNDING) * np.eye(n))
 
 
-def noise_floor(singular, samples, lag_frames, walkers=1):
+def noise_floor(singular: Float[np.ndarray, " processes"], samples: int, lag_frames: int, walkers: int = 1) -> float:
     """The VAMP-2 score that unrelated features would reach: ``sum_ij 1 / (B_ij - 1)`` (equation 8 of docs/theory.md).
 
     ``B_ij`` is how many independent pairs the samples are worth for two processes that are correlated as long as these

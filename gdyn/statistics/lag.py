@@ -1,9 +1,12 @@
 """Which frames form time-lagged pairs."""
 
+from collections.abc import Sequence
+
 import numpy as np
+from jaxtyping import Int
 
 
-def lagged_frames(segment, lag_frames):
+def lagged_frames(segment: Int[np.ndarray, " frames"], lag_frames: int) -> Int[np.ndarray, " pairs"]:
     """Return the frames ``t`` for which ``t + lag_frames`` lies in the same segment.
 
     Frames of a segment follow each other without a gap, so the pair is exactly the lag apart; no
@@ -18,14 +21,13 @@ def lagged_frames(segment, lag_frames):
     -------
     (pairs,) int64, ascending
     """
-    segment = np.asarray(segment)
     if lag_frames >= len(segment):
         return np.empty(0, np.int64)
     same = segment[: len(segment) - lag_frames] == segment[lag_frames:]
     return np.flatnonzero(same)
 
 
-def split_frames(n_frames, fractions):
+def split_frames(n_frames: int, fractions: Sequence[float]) -> slice:
     """Return the slice of a trajectory's frames that a split given in fractions covers.
 
     The end of one split is the beginning of the next: no frame is in two splits.

@@ -1,10 +1,13 @@
 """Which state of one model is which state of another, and how far they are the same."""
 
 import numpy as np
+from jaxtyping import Float, Int
 from scipy.optimize import linear_sum_assignment
 
 
-def match_states(reference, other):
+def match_states(
+    reference: Float[np.ndarray, "samples states"], other: Float[np.ndarray, "samples states"]
+) -> tuple[Int[np.ndarray, " states"], Float[np.ndarray, " states"]]:
     """Match the states of two models by their overlap on the same samples.
 
     The overlap of two states is ``sum min(p, q) / sum max(p, q)``: 1 where they are equal, 0 where

@@ -1,6 +1,7 @@
 """The linear map that turns VAMP features into states: PCCA+ by the inner simplex."""
 
 import numpy as np
+from jaxtyping import Float, Int
 
 from gdyn.statistics.covariance import Covariances, helmert_basis, present_rows
 
@@ -10,7 +11,12 @@ SHARE_IN_CORNER, LEAST_IN_CORNER = 0.002, 10
 LARGEST_CONDITION = 1e8  # of the corners, beyond which they are no simplex
 
 
-def simplex_rotation(probabilities, segment, lag_frames, n_states=None):
+def simplex_rotation(
+    probabilities: Float[np.ndarray, "frames targets features"],
+    segment: Int[np.ndarray, " frames"],
+    lag_frames: int,
+    n_states: int | None = None,
+) -> Float[np.ndarray, "features states"] | None:
     """Find the linear map after which the states are as pure as a linear map can make them.
 
     The slow eigenfunctions of the reversible estimate of the Koopman operator send metastable
@@ -39,7 +45,7 @@ def simplex_rotation(probabilities, segment, lag_frames, n_states=None):
     if independent.sum() < n_states - 1:
         return None
     whiten = directions[:, independent] / np.sqrt(variance[independent])
-    eigenvalues, rotation = (found[..., 1 - n_states :] for found in np.linalg.eigh(whiten.T @ lagged @ whiten))
+    eigenvalues, rotation = (part[..., 1 - n_states :] for part in np.linalg.eigh(whiten.T @ lagged @ whiten))
     slow = basis @ whiten @ rotation * np.maximum(eigenvalues, SMALLEST_WEIGHT)
 
     chi = present_rows(probabilities).astype(np.float64)
@@ -52,7 +58,7 @@ def simplex_rotation(probabilities, segment, lag_frames, n_states=None):
     return np.column_stack([np.ones(n_features), slow - centre @ slow]) @ np.linalg.inv(corners)
 
 
-def _inner_simplex(points):
+def _inner_simplex(points: Float[np.ndarray, "samples dimension"]) -> Float[np.ndarray, "dimension+1 dimension"]:
     """Corners (dimension + 1, dimension), each the farthest from the simplex of those before it.
 
     A corner is the mean of the points that lie farthest in its direction, a few of all, so that no single odd frame
@@ -60,11 +66,12 @@ def _inner_simplex(points):
     """
     few = min(max(LEAST_IN_CORNER, round(SHARE_IN_CORNER * len(points))), -(-len(points) // (5 * points.shape[1] + 5)))
 
-    def farthest(rest):
+    def farthest(rest: Float[np.ndarray, "samples dimension"]) -> Float[np.ndarray, " dimension"]:
         direction = rest[np.argmax(np.square(rest).sum(1))]
         return points[np.argpartition(rest @ direction, -few)[-few:]].mean(0)
 
-    corners, directions = [farthest(points - points.mean(0))], []
+    corners = [farthest(points - points.mean(0))]
+    directions: list[np.ndarray] = []
     rest = points - corners[0]
     for _ in range(points.shape[1]):
         corners.append(farthest(rest))

@@ -59,7 +59,7 @@ def test_timescales_do_not_depend_on_the_lag(chain, lag):
 
 def test_hard_states_give_the_markov_state_model_of_deeptime(chain):
     msm = MaximumLikelihoodMSM(reversible=False, lagtime=3).fit_fetch([c for c in chain.T])
-    matrix = koopman_matrix(np.eye(3)[chain], np.zeros(len(chain)), 3)
+    matrix = koopman_matrix(np.eye(3)[chain], np.zeros(len(chain), int), 3)
     np.testing.assert_allclose(matrix, msm.transition_matrix, atol=1e-10)
     np.testing.assert_allclose(timescales(matrix, 3.0), msm.timescales(), rtol=1e-8)
     np.testing.assert_allclose(stationary_distribution(matrix), msm.stationary_distribution, atol=1e-10)
@@ -94,7 +94,7 @@ def test_chapman_kolmogorov_passes_on_chains_of_many_states():
 def test_soft_states_have_the_timescales_of_the_hard_ones(chain):
     """States that are a linear map of the hard ones carry the same processes."""
     mix = np.array([[0.8, 0.1, 0.1], [0.1, 0.7, 0.2], [0.0, 0.2, 0.8]])
-    segment = np.zeros(len(chain))
+    segment = np.zeros(len(chain), int)
     hard, soft = (koopman_matrix(np.eye(3)[chain] @ m, segment, 5) for m in (np.eye(3), mix))
     np.testing.assert_allclose(timescales(soft, 5.0), timescales(hard, 5.0), rtol=1e-6)
     np.testing.assert_allclose(soft.sum(1), 1.0)
@@ -113,7 +113,7 @@ def test_pairs_do_not_cross_segments():
     labels = np.array([0] * 50 + [1] * 50)[:, None]
     segment = np.repeat([0, 1], 50)
     np.testing.assert_allclose(koopman_matrix(np.eye(2)[labels], segment, 5), np.eye(2))
-    crossing = koopman_matrix(np.eye(2)[labels], np.zeros(100), 5)
+    crossing = koopman_matrix(np.eye(2)[labels], np.zeros(100, int), 5)
     assert crossing[0, 1] == pytest.approx(0.1)
 
 
@@ -271,7 +271,7 @@ def test_intervals_cover_whatever_the_blocks_are(method):
 def test_reversible_matrix_is_that_of_deeptime_for_hard_states(chain, lag):
     hard = np.eye(3)[chain[:2000]]
     msm = MaximumLikelihoodMSM(reversible=True, lagtime=lag, maxerr=1e-14).fit_fetch([c for c in chain[:2000].T])
-    matrix = transition_matrix(reversible_of(Covariances.of(hard, np.zeros(2000), lag)))
+    matrix = transition_matrix(reversible_of(Covariances.of(hard, np.zeros(2000, int), lag)))
     np.testing.assert_allclose(matrix, msm.transition_matrix, atol=1e-9)
     flux = stationary_distribution(matrix)[:, None] * matrix
     np.testing.assert_allclose(flux, flux.T, atol=1e-12)
@@ -283,7 +283,7 @@ def test_reversible_matrix_of_soft_states_has_no_negative_entries():
     mix = np.array([[0.9, 0.1, 0.0], [0.1, 0.8, 0.1], [0.0, 0.1, 0.9]])
     labels = markov_chain(transition, 3000, np.random.default_rng(2), 4)
     soft = np.eye(3)[labels] @ mix
-    c = Covariances.of(soft, np.zeros(3000), 1)
+    c = Covariances.of(soft, np.zeros(3000, int), 1)
     raw, matrix = koopman_of(c), transition_matrix(reversible_of(c))
     assert raw.min() < 0 <= matrix.min()
     np.testing.assert_allclose(matrix.sum(1), 1.0)
@@ -318,6 +318,6 @@ def test_the_pcca_form_does_not_depend_on_how_states_are_mixed(tmp_path):
     np.testing.assert_allclose(pcca[0], np.sort(np.bincount(labels.ravel()) / labels.size), atol=1e-4)
     for one in found:
         order = np.argsort(one["pcca"]["populations"]["value"])
-        hard = koopman_matrix(np.eye(3)[labels], np.zeros(4000), 2)
+        hard = koopman_matrix(np.eye(3)[labels], np.zeros(4000, int), 2)
         expected = hard[np.ix_(*2 * [np.argsort(np.bincount(labels.ravel()))])]
         np.testing.assert_allclose(np.array(one["pcca"]["koopman"]["value"])[np.ix_(order, order)], expected, atol=1e-3)

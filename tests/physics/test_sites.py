@@ -77,7 +77,7 @@ def test_rebuilt_network_against_a_simulated_hopper(network):
     leave = np.where(network.type_of == 0, 0.04, 0.20)
     rates = leave[:, None] * network.bonds / network.bonds.sum(1, keepdims=True) - np.diag(leave)
     sites = markov_chain(expm(rates), 6000, rng, 60)
-    segment = np.zeros(len(sites))
+    segment = np.zeros(len(sites), int)
     lag = 2
     local = koopman_matrix(np.eye(2)[network.type_of[sites]], segment, lag)
     observed = timescales(koopman_matrix(np.eye(12)[sites], segment, lag), lag)
@@ -100,11 +100,11 @@ def test_a_chain_of_three_types_against_a_simulated_hopper():
     rates = network.bonds * toward
     rates = leave[:, None] * rates / rates.sum(1, keepdims=True) - np.diag(leave)
     sites = markov_chain(expm(rates), 6000, np.random.default_rng(1), 60)
-    local = koopman_matrix(np.eye(3)[network.type_of[sites]], np.zeros(6000), 2)
+    local = koopman_matrix(np.eye(3)[network.type_of[sites]], np.zeros(6000, int), 2)
     matrix, generator = network.rebuild(local, 2)
     assert np.isnan(matrix).all()
     np.testing.assert_allclose(generator.sum(1), 1.0)
-    np.testing.assert_allclose(generator, koopman_matrix(np.eye(6)[sites], np.zeros(6000), 2), atol=0.01)
+    np.testing.assert_allclose(generator, koopman_matrix(np.eye(6)[sites], np.zeros(6000, int), 2), atol=0.01)
 
 
 def test_what_cannot_be_rebuilt(network):

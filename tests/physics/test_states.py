@@ -27,7 +27,7 @@ def test_rotation_unmixes_states(n):
     hard = np.eye(n)[labels]
     mixed = hard @ MIXES[n] + 1e-4 * rng.standard_normal((*labels.shape, n))
     mixed /= mixed.sum(-1, keepdims=True)
-    rotation = simplex_rotation(mixed, np.zeros(len(labels)), 5)
+    rotation = simplex_rotation(mixed, np.zeros(len(labels), int), 5)
     np.testing.assert_allclose(rotation.sum(1), 1.0, atol=1e-6)
     memberships = mixed @ rotation
     order, overlap = match_states(hard.reshape(-1, n), memberships.reshape(-1, n).clip(0, 1))
@@ -37,7 +37,7 @@ def test_rotation_unmixes_states(n):
 
 def test_rotation_of_pure_states_is_a_permutation():
     labels = markov_chain(CHAINS[3], 5000, np.random.default_rng(1))
-    rotation = simplex_rotation(np.eye(3)[labels], np.zeros(len(labels)), 5)
+    rotation = simplex_rotation(np.eye(3)[labels], np.zeros(len(labels), int), 5)
     np.testing.assert_allclose(np.sort(rotation, axis=1), [[0, 0, 1]] * 3, atol=1e-6)
 
 
@@ -65,7 +65,7 @@ def test_rotation_of_the_outputs_of_several_models():
     hard = np.eye(3)[labels]
     noisy = np.abs(hard @ CHAINS[3] + 0.05 * rng.standard_normal(hard.shape))
     together = np.concatenate([hard @ MIXES[3], noisy / noisy.sum(-1, keepdims=True)], axis=-1) / 2
-    memberships = together @ simplex_rotation(together, np.zeros(len(labels)), 5, n_states=3)
+    memberships = together @ simplex_rotation(together, np.zeros(len(labels), int), 5, n_states=3)
     _, overlap = match_states(hard.reshape(-1, 3), memberships.reshape(-1, 3).clip(0, 1))
     assert (overlap > 0.95).all()
 
@@ -73,8 +73,8 @@ def test_rotation_of_the_outputs_of_several_models():
 def test_states_that_span_no_simplex_have_no_rotation():
     labels = markov_chain(CHAINS[2], 1000, np.random.default_rng(1))
     two_alike = np.eye(2)[labels] @ np.array([[0.6, 0.2, 0.2], [0.2, 0.4, 0.4]])
-    assert simplex_rotation(two_alike, np.zeros(1000), 5) is None
-    assert simplex_rotation(np.full((1000, 1, 2), 0.5), np.zeros(1000), 5) is None
+    assert simplex_rotation(two_alike, np.zeros(1000, int), 5) is None
+    assert simplex_rotation(np.full((1000, 1, 2), 0.5), np.zeros(1000, int), 5) is None
 
 
 def test_an_empty_state_is_no_corner():
@@ -82,7 +82,7 @@ def test_an_empty_state_is_no_corner():
     rest = np.random.default_rng(3).normal(2.2e-6, 1e-8, (1000, 1))
     rest[500] = 3.2e-6
     collapsed = np.stack([1.0 - rest, rest], -1).astype(np.float32)
-    assert simplex_rotation(collapsed, np.zeros(1000), 5) is None
+    assert simplex_rotation(collapsed, np.zeros(1000, int), 5) is None
 
 
 def test_matching_finds_the_permutation():
@@ -109,7 +109,7 @@ def test_corners_are_found_where_states_hardly_vary():
     labels = markov_chain([[0.95, 0.05], [0.1, 0.9]], 4000, np.random.default_rng(9), 2)
     hard = np.eye(2)[labels]
     little = np.array([0.5620751, 0.4379249]) + 1e-6 * np.array([1.0, -1.0]) * (hard[..., :1] - 0.5)
-    rotation = simplex_rotation(little, np.zeros(4000), 2)
+    rotation = simplex_rotation(little, np.zeros(4000, int), 2)
     memberships = np.clip(little @ rotation, 0, 1)
     same = memberships.argmax(-1) == labels
     assert max(same.mean(), 1 - same.mean()) > 0.999

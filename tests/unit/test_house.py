@@ -27,6 +27,7 @@ BESIDE = {
     ("store", "trajectory"): False,
     ("trajectory", "store"): True,
     ("simulation", "trajectory"): True,
+    ("statistics", "store"): True,
     ("structure", "kinetics"): True,
     ("transport", "kinetics"): True,
     ("report", "figures"): True,
@@ -108,6 +109,14 @@ def test_the_ground_floor_and_the_analysis_need_no_torch(root):
             "trajectory",
         ):
             assert "torch" not in packages, path
+
+
+def test_what_the_snakefile_imports_needs_no_numpy(root):
+    statements = re.findall(r"^(?:from|import) gdyn.*$", (root / "rules/common.smk").read_text(), re.M)
+    assert statements
+    program = "\n".join([*statements, "import sys", "print({'jaxtyping', 'numpy'} & set(sys.modules))"])
+    run = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout) == (0, "set()\n"), run.stdout + run.stderr
 
 
 def rules(root):

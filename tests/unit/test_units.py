@@ -1,5 +1,8 @@
+from typing import get_args
+
 import pytest
 
+from gdyn.config.models import Trajectory
 from gdyn.errors import ConfigError
 from gdyn.units import UNIT_STYLES, multiple
 
@@ -39,3 +42,7 @@ def test_multiple(value, unit, n):
 def test_no_multiple(value, nearest):
     with pytest.raises(ConfigError, match=f"lag: .* whole multiple of the interval .* nearest one is {nearest}"):
         multiple(value, 1.0, "lag", "the interval")
+
+
+def test_the_configuration_knows_every_unit_style():
+    assert get_args(Trajectory.model_fields["units"].annotation) == tuple(UNIT_STYLES)
