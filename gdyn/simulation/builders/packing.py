@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from gdyn.builders.molecules import Molecule
 from gdyn.errors import InputError
+from gdyn.simulation.builders.molecules import Molecule
+from gdyn.simulation.lammps import executable
 
 AVOGADRO_PER_A3 = 0.602214076  # g/mol in an A^3 at 1 g/cm^3
 TOLERANCE_A = 2.0
@@ -25,8 +26,6 @@ def pack(molecules, edge_A, seed):
     ------
     InputError : packmol is not there, or finds no room.
     """
-    from gdyn.simulation.lammps import executable
-
     with tempfile.TemporaryDirectory(prefix="gdyn-") as folder:
         lines = [f"tolerance {TOLERANCE_A}", "filetype xyz", "output packed.xyz", f"seed {seed}"]
         inside = f"inside box 0. 0. 0. {3 * (f' {edge_A - TOLERANCE_A:.3f}')}"

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gdyn.builders.molecules import AtomType, ForceField, Molecule
+from gdyn.simulation.builders.molecules import AtomType, ForceField, Molecule
 
 FORCE_FIELD = ForceField(
     atoms={

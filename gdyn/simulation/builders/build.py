@@ -2,12 +2,12 @@
 
 from pydantic import TypeAdapter
 
-from gdyn.builders import peo_litfsi, si_au, water
-from gdyn.builders.molecules import total_mass, write_data
-from gdyn.builders.packing import edge_of, pack
 from gdyn.config.models import Built
 from gdyn.files import whole_file
 from gdyn.logs import LOG
+from gdyn.simulation.builders import peo_litfsi, si_au, water
+from gdyn.simulation.builders.molecules import total_mass, write_data
+from gdyn.simulation.builders.packing import edge_of, pack
 
 
 def build(data, structure, run, seed):

@@ -12,9 +12,9 @@ import yaml
 from gdyn.config.elements import ELEMENTS
 from gdyn.config.load import FILL_IN
 from gdyn.errors import InputError
+from gdyn.tools.inspect import dump_facts
 from gdyn.trajectory.elements import element_of_mass
 from gdyn.trajectory.identity import is_data_file, read_topology
-from gdyn.trajectory.inspect import dump_facts
 from gdyn.units import UNIT_STYLES
 
 LARGEST_DECK_BYTES = 5_000_000

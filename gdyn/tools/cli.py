@@ -51,7 +51,7 @@ def main(arguments=None):
 
 
 def _inspect(options):
-    from gdyn.trajectory.inspect import inspect
+    from gdyn.tools.inspect import inspect
 
     status = 0
     for place, path in enumerate(options.files):
@@ -64,7 +64,7 @@ def _inspect(options):
 
 
 def _new(options):
-    from gdyn.trajectory.draft import draft
+    from gdyn.tools.draft import draft
 
     path = Path(options.system_dir, f"{options.name}.yaml")
     if path.exists():
@@ -86,7 +86,7 @@ def _new(options):
 
 
 def _status(options):
-    from gdyn.status import status
+    from gdyn.tools.status import status
 
     print("\n".join(status(options.configfile, options.systems, options.results)))
     return 0

@@ -12,7 +12,7 @@ All with geometric mixing and half of the interactions of 1-4 neighbors.
 
 import numpy as np
 
-from gdyn.builders.molecules import AtomType, ForceField, Molecule
+from gdyn.simulation.builders.molecules import AtomType, ForceField, Molecule
 
 FORCE_FIELD = ForceField(
     atoms={
