@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gdyn.errors import InputError
-from gdyn.trajectory.dump import Dump, numbers_of
+from gdyn.trajectory.columns import numbers_of
+from gdyn.trajectory.dump import Dump
 
 
 @dataclass(frozen=True)
@@ -55,10 +56,7 @@ def frames_from(path, begin, first_step, every):
     expected = first_step
     if Path(path).exists() and os.stat(path).st_size > begin:
         try:
-            between = begin, os.stat(path).st_size
-            with Dump(path, between=between) as first:
-                numbers = numbers_of(first.columns, path)
-            with Dump(path, numbers, between=between) as dump:
+            with Dump(path, numbers_of, between=(begin, os.stat(path).st_size)) as dump:
                 for frame in dump:
                     if frame.step != expected or dump.n_cut_off:
                         break

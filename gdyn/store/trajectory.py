@@ -244,7 +244,9 @@ def _put_together(file, parts, names):
 
 
 def is_store(path):
-    """Whether a file is a trajectory store, of any version."""
+    """Whether a file is a trajectory store, of any version; all are named ``.h5``, so no other file is opened."""
+    if Path(path).suffix != ".h5":
+        return False
     try:
         with h5py.File(path, "r") as file:
             return file.attrs.get("format") == FORMAT

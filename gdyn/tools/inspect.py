@@ -3,19 +3,20 @@
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 
 import h5py
 import numpy as np
 
 from gdyn.config.elements import ELEMENTS
+from gdyn.config.models import Trajectory
 from gdyn.errors import InputError
 from gdyn.logs import Progress
-from gdyn.trajectory.dump import IMAGES, Dump, choose_coordinates, positions
+from gdyn.trajectory.columns import IMAGES, STATIC, choose_coordinates
+from gdyn.trajectory.dump import Dump, positions
 from gdyn.trajectory.elements import element_of_mass
+from gdyn.trajectory.frames import NotADumpError
 from gdyn.trajectory.identity import is_data_file, read_topology
-from gdyn.trajectory.sources import MDAnalysisSource, is_dump
-from gdyn.trajectory.streams import open_file
+from gdyn.trajectory.sources import MDAnalysisSource
 from gdyn.trajectory.unwrap import LARGEST_STEP
 
 FRAMES_LOOKED_AT = 40
@@ -82,13 +83,13 @@ def inspect(path):
     ------
     InputError : it cannot be read.
     """
-    with open_file(path) as file:
-        begin = file.read(8)
-    if begin == b"\x89HDF\r\n\x1a\n" and (lines := _store(path)):
+    try:
+        return describe(dump_facts(path))
+    except NotADumpError:
+        pass
+    if h5py.is_hdf5(path) and (lines := _store(path)):
         return lines
-    if is_data_file(path):
-        return _data_file(path)
-    return describe(dump_facts(path)) if is_dump(path) else _other(path)
+    return _data_file(path) if is_data_file(path) else _other(path)
 
 
 def dump_facts(path):
@@ -100,26 +101,28 @@ def dump_facts(path):
     ------
     InputError : not a dump with one whole frame in it.
     """
-    with Dump(path) as dump:
-        columns = dump.columns
-    facts = DumpFacts(str(path), columns=columns)
-    try:
-        facts.coordinates, facts.images = choose_coordinates(columns, path)
-    except InputError as error:
-        facts.problems.append(str(error))
-    numbers = [name for name in ("type", "mol", "q", "mass") if name in columns]
-    wanted = [*numbers, *(facts.coordinates.names if facts.coordinates else ()), *(IMAGES if facts.images else ())]
-    with Dump(path, wanted) as dump:
+    facts = DumpFacts(str(path))
+
+    def choose(columns: list[str], path: str) -> list[str]:
+        numbers = [name for name in STATIC if name in columns]
+        try:
+            facts.coordinates, facts.images = choose_coordinates(columns, path)
+        except InputError as error:
+            facts.problems.append(str(error))
+            return numbers
+        return [*numbers, *facts.coordinates.names, *(IMAGES if facts.images else ())]
+
+    with Dump(path, choose) as dump:
         facts.compressed, facts.ids, facts.units = dump.offsets is None, dump.ids, dump.units
-        facts.sorted_ids = dump.sorted_ids
-        _look_at_atoms(facts, dump, numbers)
+        facts.columns, facts.sorted_ids = dump.columns, dump.sorted_ids
+        _look_at_atoms(facts, dump)
         _look_at_frames(facts, dump)
     _look_at_steps(facts)
     return facts
 
 
-def _look_at_atoms(facts, dump, numbers):
-    first = {name: dump.column(dump.first, name) for name in numbers}
+def _look_at_atoms(facts, dump):
+    first = {name: dump.column(dump.first, name) for name in STATIC if name in dump.columns}
     types = first["type"].astype(int) if "type" in first else np.zeros(len(facts.ids), int)
     facts.types = dict(sorted(Counter(types.tolist()).items()))
     if "element" in facts.columns:
@@ -339,7 +342,7 @@ def _store(path):
 
 def _other(path):
     # What is asked for here does not depend on units or intervals.
-    settings = SimpleNamespace(units="metal", steps_per_frame=1, timestep_ps=1.0)
+    settings = Trajectory(units="metal", timestep=1.0, frame_interval_ps=1.0)
     with closing(MDAnalysisSource(path, settings, None, must_name_atoms=False)) as source:
         frame = next(source.frames())
         lengths = " x ".join(f"{length:.4g}" for length in np.linalg.norm(frame.cell, axis=1))

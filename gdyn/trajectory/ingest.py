@@ -1,17 +1,20 @@
 """From files of frames to the trajectory store, in gdyn's units."""
 
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
+from gdyn.config.models import Trajectory
 from gdyn.errors import InputError
 from gdyn.files import read_json
 from gdyn.logs import LOG, Progress
 from gdyn.store import TrajectoryStore
 from gdyn.store import trajectory as trajectory_store
-from gdyn.trajectory.identity import identify, read_topology
-from gdyn.trajectory.sources import open_source
+from gdyn.trajectory.identity import Topology, identify, read_topology
+from gdyn.trajectory.sources import Source, open_source
 from gdyn.trajectory.timeline import KEEP, REPEAT, Timeline
 from gdyn.trajectory.unwrap import LARGEST_STEP, Unwrapper, same_positions
 
@@ -63,42 +66,56 @@ def _read(files, name, store, trajectory, part=None, before=None):
     """Read files into a store, or a part of a run, as its record has it, into one that goes on behind another."""
     between = (part["first_byte"], part["end_byte"]) if part and part["end_byte"] else None
     topology = read_topology(trajectory.topology) if trajectory.topology else None
-    with closing(open_source(files[0], trajectory, topology, between)) as first:
+    with closing(_sources(files, trajectory, topology, between)) as sources:
+        first = next(sources)
         atoms = identify(first.columns, trajectory, topology, first.path)
-    LOG.info("reading %s: %d atoms", name, len(atoms))
-    with trajectory_store.write(store, atoms, trajectory.frame_interval_ps, name) as writer:
-        reading = _Reading(atoms, trajectory, writer)
-        if before:
-            with TrajectoryStore.open(before) as earlier:
-                reading.go_on(earlier)
-        checksums, done_MB = [], 0.0
-        sizes_MB = [Path(path).stat().st_size / 1e6 if Path(path).exists() else 0.0 for path in files]
-        total_MB = sum(sizes_MB)
-        with Progress("reading, MB") as bar:
-            for path, size_MB in zip(files, sizes_MB, strict=True):
-                with closing(open_source(path, trajectory, topology, between)) as source:
-                    for frame in reading.frames(source):
-                        bar.at(done_MB + source.fraction_read * size_MB, total_MB)
-                        reading.add(source, frame)
-                    checksums.append(source.checksum())
-                    reading.n_cut_off += source.n_cut_off
-                done_MB += size_MB
-        notes = reading.finish(name)
-        if part and part["frames"] not in (None, reading.n_frames):
-            raise InputError(
-                f"{name}: of the {part['frames']} frames from step {part['begin_step']} to {part['end_step']}, "
-                f"{reading.n_frames} are there; remove the record of that part beside it, and start again: what is "
-                f"missing is simulated again"
+        LOG.info("reading %s: %d atoms", name, len(atoms))
+        with trajectory_store.write(store, atoms, trajectory.frame_interval_ps, name) as writer:
+            reading = _Reading(atoms, trajectory, writer)
+            if before:
+                with TrajectoryStore.open(before) as earlier:
+                    reading.go_on(earlier)
+            checksums = _read_frames(chain([first], sources), files, reading)
+            notes = reading.finish(name)
+            if part and part["frames"] not in (None, reading.n_frames):
+                raise InputError(
+                    f"{name}: of the {part['frames']} frames from step {part['begin_step']} to {part['end_step']}, "
+                    f"{reading.n_frames} are there; remove the record of that part beside it, and start again: what is "
+                    f"missing is simulated again"
+                )
+            writer.finish(
+                notes="\n".join(notes),
+                unwrapped=reading.unwrapped_how,
+                largest_step=reading.unwrapper.largest,
+                periodic=reading.periodic,
+                checksum=trajectory_store.combined(checksums),
+                # There for what more frames may follow on.
+                **({"first_frame": reading.first_frame} if part or trajectory.planned_ps else {}),
             )
-        writer.finish(
-            notes="\n".join(notes),
-            unwrapped=reading.unwrapped_how,
-            largest_step=reading.unwrapper.largest,
-            periodic=reading.periodic,
-            checksum=trajectory_store.combined(checksums),
-            # There for what more frames may follow on.
-            **({"first_frame": reading.first_frame} if part or trajectory.planned_ps else {}),
-        )
+
+
+def _sources(
+    files: Sequence[str | Path], trajectory: Trajectory, topology: Topology | None, between: tuple[int, int] | None
+) -> Generator[Source]:
+    """Open the files one after another, each until the next one is asked for."""
+    for path in files:
+        with closing(open_source(path, trajectory, topology, between)) as source:
+            yield source
+
+
+def _read_frames(sources: Iterable[Source], files: Sequence[str | Path], reading: "_Reading") -> list[str]:
+    """Take up the frames of all files; return the checksums of these."""
+    checksums, done_MB = [], 0.0
+    sizes_MB = [Path(path).stat().st_size / 1e6 if Path(path).exists() else 0.0 for path in files]
+    with Progress("reading, MB") as bar:
+        for source, size_MB in zip(sources, sizes_MB, strict=True):
+            for frame in reading.frames(source):
+                bar.at(done_MB + source.fraction_read * size_MB, sum(sizes_MB))
+                reading.add(source, frame)
+            checksums.append(source.checksum())
+            reading.n_cut_off += source.n_cut_off
+            done_MB += size_MB
+    return checksums
 
 
 class _Reading:

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
+from gdyn.config.models import Trajectory
 from gdyn.errors import InputError
 from gdyn.logs import LOG
 from gdyn.provenance import file_checksum
-from gdyn.trajectory.dump import STATIC, Dump, choose_coordinates, numbers_of, positions
-from gdyn.trajectory.streams import Stream, Window, open_file
+from gdyn.trajectory.columns import STATIC, choose_coordinates, numbers_of
+from gdyn.trajectory.dump import Dump, positions
+from gdyn.trajectory.frames import NotADumpError
+from gdyn.trajectory.identity import Topology
 from gdyn.units import UNIT_STYLES
 
 # Formats whose lengths are those of the LAMMPS run; MDAnalysis converts the others to A.
@@ -37,46 +40,6 @@ class RawFrame:
     columns: dict
 
 
-def is_dump(path):
-    """Whether a file begins like a LAMMPS text dump, compressed or not.
-
-    Raises
-    ------
-    InputError : it cannot be opened, or is empty.
-    """
-    stream = Stream(path)
-    try:
-        window = Window(stream, 4096)
-        window.reach(64)
-        head = window.head(64).lstrip()
-    finally:
-        stream.close()
-    if not head:
-        raise InputError(f"{path}: the file is empty; point trajectory.files at a dump with frames in it")
-    return head.startswith((b"ITEM:", b"ITEM"[: len(head)]))
-
-
-def open_source(path, trajectory, topology, between=None):
-    """Open a file of frames.
-
-    Parameters
-    ----------
-    path : a LAMMPS dump, or a file in any format of MDAnalysis, known by its suffix.
-    trajectory : that section of a system.
-    topology : Topology or None; formats that do not name their atoms need it.
-    between : of a plain dump, the bytes to which to keep; see :class:`gdyn.trajectory.dump.Dump`.
-
-    Raises
-    ------
-    InputError : the file cannot be read.
-    """
-    if between:
-        return DumpSource(path, trajectory, between)
-    if is_dump(path) or _suffix(path) in ("", "lammpstrj", "lammpsdump", "dump", "lammpstraj"):
-        return DumpSource(path, trajectory)
-    return MDAnalysisSource(path, trajectory, topology)
-
-
 class DumpSource:
     """A LAMMPS text dump as a source of frames; see :class:`RawFrame`.
 
@@ -89,27 +52,33 @@ class DumpSource:
     def __init__(self, path, trajectory, between=None):
         self.path = str(path)
         self._style = UNIT_STYLES[trajectory.units]
-        with Dump(path, between=between) as dump:
-            names = dump.columns
-            units = dump.units
-        if units is not None and units != trajectory.units:
-            raise InputError(
-                f"{path}: the dump says that its units are {units}, but trajectory.units is {trajectory.units}; "
-                f"mend that key"
-            )
-        if "type" not in names and "element" not in names:
-            raise InputError(
-                f"{path}: there is neither a column type nor a column element among {' '.join(names)}; add one to the "
-                f"dump command"
-            )
+        self._dump = Dump(path, numbers_of, checksum=True, between=between)
+        try:
+            self._check(trajectory)
+        except InputError:
+            self.close()
+            raise
+        names = self._dump.columns
         self._coordinates, self._images = choose_coordinates(names, path)
         self._static = [name for name in STATIC if name in names]
-        self._dump = Dump(path, numbers_of(names, path), checksum=True, between=between)
         self.unwrapped = self._coordinates.unwrapped or self._images
         self.n_atoms = self._dump.n_atoms
         self.columns = {"id": self._dump.ids, **self._statics(self._dump.first)}
         if "element" in names:
             self.columns["element"] = self._dump.text("element").astype(object)
+
+    def _check(self, trajectory: Trajectory) -> None:
+        names, units = self._dump.columns, self._dump.units
+        if units is not None and units != trajectory.units:
+            raise InputError(
+                f"{self.path}: the dump says that its units are {units}, but trajectory.units is {trajectory.units}; "
+                f"mend that key"
+            )
+        if "type" not in names and "element" not in names:
+            raise InputError(
+                f"{self.path}: there is neither a column type nor a column element among {' '.join(names)}; add one to "
+                f"the dump command"
+            )
 
     def _statics(self, frame):
         found = {name: self._dump.column(frame, name) for name in self._static}
@@ -160,7 +129,6 @@ class MDAnalysisSource:
 
         self.path = str(path)
         self._trajectory = trajectory
-        open_file(path).close()
         form = "EXTXYZ" if _suffix(path) in ("xyz", "extxyz") else None
         names_atoms = topology is None and (form or _suffix(path).upper() in MDAnalysis._PARSERS)
         size = {} if topology is None else {"n_atoms": len(topology.id)}
@@ -281,6 +249,33 @@ class MDAnalysisSource:
 
     def close(self):
         self._reader.close()
+
+
+Source = DumpSource | MDAnalysisSource
+
+
+def open_source(
+    path: str | Path, trajectory: Trajectory, topology: Topology | None, between: tuple[int, int] | None = None
+) -> Source:
+    """Open a file of frames.
+
+    Parameters
+    ----------
+    path : a LAMMPS dump, or a file in any format of MDAnalysis, known by its suffix.
+    trajectory : that section of a system.
+    topology : Topology or None; formats that do not name their atoms need it.
+    between : of a plain dump, the bytes to which to keep; see :class:`gdyn.trajectory.dump.Dump`.
+
+    Raises
+    ------
+    InputError : the file cannot be read.
+    """
+    try:
+        return DumpSource(path, trajectory, between)
+    except NotADumpError:
+        if between or _suffix(path) in ("", "lammpstrj", "lammpsdump", "dump", "lammpstraj"):
+            raise
+    return MDAnalysisSource(path, trajectory, topology)
 
 
 def _suffix(path):
