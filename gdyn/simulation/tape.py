@@ -19,26 +19,26 @@ class Stretch:
     next_step : of the frame that would follow.
     """
 
-    steps: list
-    ends: list
+    steps: list[int]
+    ends: list[int]
     begin: int
     next_step: int
 
-    def end_at(self, step):
+    def end_at(self, step: int) -> int:
         """The byte behind the last frame up to a step."""
         before = [end for at, end in zip(self.steps, self.ends, strict=True) if at <= step]
         return before[-1] if before else self.begin
 
-    def up_to(self, step):
+    def up_to(self, step: int) -> int:
         """The number of frames up to a step."""
         return sum(at <= step for at in self.steps)
 
-    def reaches(self, step):
+    def reaches(self, step: int) -> bool:
         """Whether no frame up to a step is missing."""
         return step < self.next_step
 
 
-def frames_from(path, begin, first_step, every):
+def frames_from(path: str | Path, begin: int, first_step: int, every: int) -> Stretch:
     """Read on from a byte as long as frames are whole, every number of them, and come every so many steps.
 
     Parameters
@@ -68,7 +68,7 @@ def frames_from(path, begin, first_step, every):
     return Stretch(steps, ends, begin, expected)
 
 
-def cut(path, byte):
+def cut(path: str | Path, byte: int) -> None:
     """Cut a file behind a byte; one that is not there is made, empty.
 
     Raises

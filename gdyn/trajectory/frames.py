@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
+from jaxtyping import Float
 
 from gdyn.errors import InputError
 from gdyn.logs import LOG
@@ -41,7 +42,7 @@ class Frame:
     step: int
     time: float | None
     box: Box
-    table: np.ndarray
+    table: Float[np.ndarray, "atoms columns"]
 
 
 class _CutOffError(Exception):
@@ -220,7 +221,7 @@ class FrameReader:
             self._line += header.lines
         return header
 
-    def _read_table(self, header: Header) -> np.ndarray | None:
+    def _read_table(self, header: Header) -> Float[np.ndarray, "atoms columns"] | None:
         """Read the atoms of a frame, by id; None if they break off and another frame begins."""
         window = self._window
         if header.n_atoms != self.n_atoms:
@@ -251,7 +252,7 @@ class FrameReader:
             self._line += self.n_atoms
         return table
 
-    def _by_id(self) -> np.ndarray:
+    def _by_id(self) -> Float[np.ndarray, "atoms columns"]:
         """The atoms just read, in the order of their ids."""
         if np.array_equal(self._table[:, 0], self.ids):
             return self._table.copy()

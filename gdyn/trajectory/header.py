@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from jaxtyping import Float
 
 BLANK = b" \t\r\n\0"
 
@@ -12,8 +13,8 @@ BLANK = b" \t\r\n\0"
 class Box:
     """A simulation box: lattice vectors in the rows of ``cell``, ``origin``, and which directions are periodic."""
 
-    cell: np.ndarray
-    origin: np.ndarray
+    cell: Float[np.ndarray, "3 3"]
+    origin: Float[np.ndarray, " 3"]
     periodic: tuple[bool, ...]
 
 

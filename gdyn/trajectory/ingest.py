@@ -1,9 +1,10 @@
 """From files of frames to the trajectory store, in gdyn's units."""
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,15 +14,16 @@ from gdyn.files import read_json
 from gdyn.logs import LOG, Progress
 from gdyn.store import TrajectoryStore
 from gdyn.store import trajectory as trajectory_store
+from gdyn.store.trajectory import Atoms, TrajectoryWriter
 from gdyn.trajectory.identity import Topology, identify, read_topology
-from gdyn.trajectory.sources import Source, open_source
+from gdyn.trajectory.sources import RawFrame, Source, open_source
 from gdyn.trajectory.timeline import KEEP, REPEAT, Timeline
 from gdyn.trajectory.unwrap import LARGEST_STEP, Unwrapper, same_positions
 
 BLOCK_BYTES = 16 * 2**20
 
 
-def ingest(files, store, trajectory):
+def ingest(files: Sequence[str | Path], store: str | Path, trajectory: Trajectory) -> None:
     """Read one trajectory and write it, in gdyn's units, as a trajectory store, in constant memory.
 
     Parameters
@@ -42,7 +44,7 @@ def ingest(files, store, trajectory):
         _read(files, name, store, trajectory)
 
 
-def ingest_part(record, before, store, trajectory):
+def ingest_part(record: str | Path, before: str | Path | None, store: str | Path, trajectory: Trajectory) -> None:
     """Read one part of a simulated trajectory; its place in the whole is that behind the part before.
 
     Parameters
@@ -62,7 +64,14 @@ def ingest_part(record, before, store, trajectory):
     _read([dump], str(dump), store, trajectory, part, before)
 
 
-def _read(files, name, store, trajectory, part=None, before=None):
+def _read(
+    files: Sequence[str | Path],
+    name: str,
+    store: str | Path,
+    trajectory: Trajectory,
+    part: dict[str, Any] | None = None,
+    before: str | Path | None = None,
+) -> None:
     """Read files into a store, or a part of a run, as its record has it, into one that goes on behind another."""
     between = (part["first_byte"], part["end_byte"]) if part and part["end_byte"] else None
     topology = read_topology(trajectory.topology) if trajectory.topology else None
@@ -121,18 +130,19 @@ def _read_frames(sources: Iterable[Source], files: Sequence[str | Path], reading
 class _Reading:
     """What is known of a trajectory while its frames go by."""
 
-    def __init__(self, atoms, trajectory, writer):
+    def __init__(self, atoms: Atoms, trajectory: Trajectory, writer: TrajectoryWriter) -> None:
         self.atoms, self.writer = atoms, writer
         self.timeline = Timeline(trajectory.steps_per_frame, trajectory.timestep_ps, trajectory.frame_interval_ps)
         self.unwrapper = Unwrapper()
-        self.periodic = self.unwrapped = None
-        self.statics = None
+        self.periodic: tuple[bool, ...] = ()  # until it is known
+        self.unwrapped: bool | None = None
+        self.statics: dict[str, np.ndarray] | None = None
         self.n_frames = self.n_cut_off = self.first_frame = 0
-        self.block = []
+        self.block: list[tuple[np.ndarray, np.ndarray, int, float, int]] = []
         self.block_frames = max(1, BLOCK_BYTES // (12 * len(atoms)))
-        self.told = set()
+        self.told: set[str] = set()
 
-    def go_on(self, store):
+    def go_on(self, store: TrajectoryStore) -> None:
         """Take up behind the last frame of the store of the part before."""
         if not np.array_equal(store.atoms.id, self.atoms.id):
             raise InputError(f"{store.source}: its atoms are not the same in all of its parts; begin the run anew")
@@ -143,7 +153,7 @@ class _Reading:
         position = store.positions(last).astype(np.float64)
         self.unwrapper.go_on(position, store.cells(last), store.periodic, store.largest_step)
 
-    def frames(self, source):
+    def frames(self, source: Source) -> Iterator[RawFrame]:
         """The frames of a source, after a look at whether it is one of the same trajectory."""
         if not np.array_equal(source.columns["id"], self.atoms.id):
             raise InputError(
@@ -159,7 +169,7 @@ class _Reading:
             )
         return source.frames()
 
-    def add(self, source, frame):
+    def add(self, source: Source, frame: RawFrame) -> None:
         """Put a frame into the store, unless it was there before or lies between two intervals."""
         where = f"{source.path}, frame {frame.number} (counted from 0)"
         self._check(frame, where)
@@ -180,13 +190,13 @@ class _Reading:
             if len(self.block) == self.block_frames:
                 self.flush()
 
-    def flush(self):
+    def flush(self) -> None:
         if self.block:
             position, cell, step, time_ps, segment = zip(*self.block, strict=True)
             self.writer.append(np.stack(position), np.stack(cell), step, time_ps, segment)
             self.block = []
 
-    def finish(self, name):
+    def finish(self, name: str) -> list[str]:
         """Write the rest; return sentences about what is not as it should be."""
         self.flush()
         notes = self.timeline.finish(name)
@@ -204,12 +214,12 @@ class _Reading:
         return notes
 
     @property
-    def unwrapped_how(self):
+    def unwrapped_how(self) -> str:
         if self.unwrapped:
             return "yes"
         return "rebuilt" if self.unwrapper.trusted else "no"
 
-    def _check(self, frame, where):
+    def _check(self, frame: RawFrame, where: str) -> None:
         if self.statics is None:
             self.statics, self.periodic = frame.columns, frame.periodic
         if frame.periodic != self.periodic:
@@ -227,7 +237,7 @@ class _Reading:
                 self.told.add(name)
                 LOG.warning("%s: %s of atom id %d changes; that of the first frame is used", where, name, atom)
 
-    def _same(self, frame, back):
+    def _same(self, frame: RawFrame, back: int) -> bool:
         """Whether a frame has the positions of the one kept ``back`` intervals before the last one."""
         before = self.n_frames - 1 - back
         if before < 0:

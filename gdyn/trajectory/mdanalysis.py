@@ -7,10 +7,13 @@ coordinates in a box that does not begin at 0 together with image flags, image f
 box, general triclinic boxes, ``ITEM: UNITS`` and ``ITEM: TIME``, zstd, a last frame that is cut off.
 """
 
-from typing import ClassVar
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 from MDAnalysis.coordinates.base import ReaderBase
+from MDAnalysis.coordinates.timestep import Timestep
 from MDAnalysis.core import topologyattrs
 from MDAnalysis.core.topology import Topology
 from MDAnalysis.lib.mdamath import triclinic_box, triclinic_vectors
@@ -19,6 +22,7 @@ from MDAnalysis.topology.base import TopologyReaderBase, squash_by
 
 from gdyn.trajectory.columns import COORDINATES, IMAGES, STATIC
 from gdyn.trajectory.dump import Dump, positions
+from gdyn.trajectory.frames import Frame
 
 _CONVENTIONS = {
     "unscaled": COORDINATES[2],
@@ -57,16 +61,16 @@ class LAMMPSDumpReader(ReaderBase):
     @store_init_arguments
     def __init__(
         self,
-        filename,
-        lammps_coordinate_convention="auto",
-        unwrap_images=False,
-        additional_columns=None,
-        **kwargs,
-    ):
+        filename: str | Path,
+        lammps_coordinate_convention: str = "auto",
+        unwrap_images: bool = False,
+        additional_columns: Sequence[str] | bool | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(filename, **kwargs)
         self.lammps_coordinate_convention = lammps_coordinate_convention
-        self._unwrap, self._additional = unwrap_images, additional_columns
-        self._dump = Dump(self.filename, self._choose_columns)
+        self._unwrap = unwrap_images
+        self._dump = Dump(self.filename, lambda columns, path: self._choose_columns(columns, additional_columns))
         self.n_atoms = self._dump.n_atoms
         self.ts = self._Timestep(
             self.n_atoms, velocities=self._has_velocities, forces=self._has_forces, **self._ts_kwargs
@@ -74,53 +78,53 @@ class LAMMPSDumpReader(ReaderBase):
         self.ts.frame = -1
         self._read_next_timestep()
 
-    def _choose_columns(self, columns: list[str], path: str) -> list[str]:
+    def _choose_columns(self, columns: list[str], additional: Sequence[str] | bool | None) -> list[str]:
         """Settle which columns of the dump are read, and what they are."""
         fitting = [name for name, c in _CONVENTIONS.items() if set(columns).issuperset(c.names)]
         if self.lammps_coordinate_convention == "auto":
             if not fitting:
-                raise ValueError(f"{path}: no coordinates among the columns {' '.join(columns)}")
+                raise ValueError(f"{self.filename}: no coordinates among the columns {' '.join(columns)}")
             self.lammps_coordinate_convention = fitting[0]
         if self.lammps_coordinate_convention not in fitting:
             raise ValueError(
-                f"{path}: lammps_coordinate_convention={self.lammps_coordinate_convention!r} does not fit the columns "
-                f"{' '.join(columns)}; choose among {', '.join(fitting) or 'none'}"
+                f"{self.filename}: lammps_coordinate_convention={self.lammps_coordinate_convention!r} does not fit the "
+                f"columns {' '.join(columns)}; choose among {', '.join(fitting) or 'none'}"
             )
         if self._unwrap and not set(columns).issuperset(IMAGES):
-            raise ValueError(f"{path}: unwrap_images needs the columns ix iy iz")
+            raise ValueError(f"{self.filename}: unwrap_images needs the columns ix iy iz")
         self._coordinates = _CONVENTIONS[self.lammps_coordinate_convention]
         self._has_velocities = set(columns).issuperset(_VELOCITIES)
         self._has_forces = set(columns).issuperset(_FORCES)
         parsed = {"id", *_VELOCITIES, *_FORCES, *(name for c in COORDINATES for name in c.names)}
-        if self._additional is True:
-            self._additional = [name for name in columns if name not in parsed and name not in _TEXT]
-        self._additional = [name for name in self._additional or () if name in columns]
+        if isinstance(additional, bool):
+            additional = [name for name in columns if name not in parsed and name not in _TEXT] if additional else []
+        self._additional = [name for name in additional or () if name in columns]
         wanted = [*self._coordinates.names, *(IMAGES if self._unwrap else ())]
         wanted += [*(_VELOCITIES if self._has_velocities else ()), *(_FORCES if self._has_forces else ())]
         return [*wanted, *(name for name in self._additional if name not in wanted)]
 
     @property
-    def n_frames(self):
+    def n_frames(self) -> int:
         return self._dump.n_frames
 
-    def _reopen(self):
+    def _reopen(self) -> None:
         if self._dump.closed:
             self._dump = Dump(self.filename, self._dump.wanted)
         self._dump.rewind()
         self.ts.frame = -1
 
-    def close(self):
+    def close(self) -> None:
         if hasattr(self, "_dump"):
             self._dump.close()
 
-    def _read_frame(self, number):
+    def _read_frame(self, number: int) -> Timestep:
         if self._dump.closed:
             self._reopen()
         frame = self._dump.frame(number)
         self.ts.frame = number
         return self._fill(frame)
 
-    def _read_next_timestep(self, ts=None):
+    def _read_next_timestep(self, ts: Timestep | None = None) -> Timestep:
         try:
             frame = next(self._dump)
         except StopIteration:
@@ -128,7 +132,7 @@ class LAMMPSDumpReader(ReaderBase):
         self.ts.frame += 1
         return self._fill(frame)
 
-    def _fill(self, frame):
+    def _fill(self, frame: Frame) -> Timestep:
         ts, cell = self.ts, frame.box.cell
         ts.dimensions = triclinic_box(*cell)
         turn = None
@@ -155,7 +159,7 @@ class LAMMPSDumpParser(TopologyReaderBase):
 
     format = _FORMATS
 
-    def parse(self, **kwargs):
+    def parse(self, **kwargs: Any) -> Topology:
         with Dump(self.filename, lambda columns, path: [name for name in STATIC if name in columns]) as dump:
             numbers = {name: dump.column(dump.first, name) for name in dump.wanted}
             ids = dump.ids

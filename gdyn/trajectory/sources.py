@@ -2,10 +2,13 @@
 
 import re
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from gdyn.config.models import Trajectory
 from gdyn.errors import InputError
@@ -13,7 +16,7 @@ from gdyn.logs import LOG
 from gdyn.provenance import file_checksum
 from gdyn.trajectory.columns import STATIC, choose_coordinates, numbers_of
 from gdyn.trajectory.dump import Dump, positions
-from gdyn.trajectory.frames import NotADumpError
+from gdyn.trajectory.frames import Frame, NotADumpError
 from gdyn.trajectory.identity import Topology
 from gdyn.units import UNIT_STYLES
 
@@ -34,10 +37,10 @@ class RawFrame:
     number: int
     step: int
     time_ps: float | None
-    position: np.ndarray
-    cell: np.ndarray
-    periodic: tuple
-    columns: dict
+    position: Float[np.ndarray, "atoms 3"]
+    cell: Float[np.ndarray, "3 3"]
+    periodic: tuple[bool, ...]
+    columns: dict[str, np.ndarray]
 
 
 class DumpSource:
@@ -49,7 +52,7 @@ class DumpSource:
     unwrapped : whether the positions are.
     """
 
-    def __init__(self, path, trajectory, between=None):
+    def __init__(self, path: str | Path, trajectory: Trajectory, between: tuple[int, int] | None = None) -> None:
         self.path = str(path)
         self._style = UNIT_STYLES[trajectory.units]
         self._dump = Dump(path, numbers_of, checksum=True, between=between)
@@ -80,14 +83,14 @@ class DumpSource:
                 f"the dump command"
             )
 
-    def _statics(self, frame):
+    def _statics(self, frame: Frame) -> dict[str, np.ndarray]:
         found = {name: self._dump.column(frame, name) for name in self._static}
         for name in ("type", "mol"):
             if name in found:
                 found[name] = found[name].astype(np.int64)
         return found
 
-    def frames(self):
+    def frames(self) -> Iterator[RawFrame]:
         style = self._style
         for frame in self._dump:
             yield RawFrame(
@@ -101,18 +104,18 @@ class DumpSource:
             )
 
     @property
-    def n_cut_off(self):
+    def n_cut_off(self) -> int:
         """Frames that were cut off, and left out."""
         return self._dump.n_cut_off
 
     @property
-    def fraction_read(self):
+    def fraction_read(self) -> float:
         return self._dump.raw_position / self._dump.raw_size
 
-    def checksum(self):
+    def checksum(self) -> str:
         return self._dump.checksum()
 
-    def close(self):
+    def close(self) -> None:
         self._dump.close()
 
 
@@ -122,7 +125,9 @@ class MDAnalysisSource:
     unwrapped = False
     n_cut_off = 0
 
-    def __init__(self, path, trajectory, topology, must_name_atoms=True):
+    def __init__(
+        self, path: str | Path, trajectory: Trajectory, topology: Topology | None, must_name_atoms: bool = True
+    ) -> None:
         import MDAnalysis
 
         from gdyn.trajectory import extxyz  # noqa: F401 registers the format
@@ -161,7 +166,7 @@ class MDAnalysisSource:
                 f"under trajectory.topology"
             )
 
-    def _name_atoms(self, atoms):
+    def _name_atoms(self, atoms: Any) -> None:
         """Take elements, or LAMMPS types where numbers stand for them, from the file itself."""
         for attribute in ("elements", "names"):
             names = getattr(atoms, attribute, None)
@@ -175,14 +180,14 @@ class MDAnalysisSource:
                 self.columns["element"] = names.astype(object)
             return
 
-    def _unreadable(self, error, topology):
+    def _unreadable(self, error: Exception, topology: Topology | None) -> str:
         reason = " ".join(str(error).split())[:200]
         remedy = "check the file"
         if topology is None:
             remedy += ", and whether its format needs the LAMMPS data file of the run under trajectory.topology"
         return f"{self.path}: cannot be read by MDAnalysis ({reason}); {remedy}"
 
-    def frames(self):
+    def frames(self) -> Iterator[RawFrame]:
         from MDAnalysis.lib.mdamath import triclinic_vectors
 
         reader = self._reader
@@ -219,7 +224,7 @@ class MDAnalysisSource:
                 columns={},
             )
 
-    def _step(self, frame, number):
+    def _step(self, frame: Any, number: int) -> int:
         """The LAMMPS time step, by the steps or times of the file; without them, frames are an interval apart."""
         header = getattr(getattr(self._reader, "_file", None), "header", None)
         if isinstance(header, dict) and header.get("nsavc"):
@@ -237,17 +242,17 @@ class MDAnalysisSource:
         return number * self._trajectory.steps_per_frame
 
     @property
-    def n_frames(self):
+    def n_frames(self) -> int:
         return len(self._reader)
 
     @property
-    def fraction_read(self):
+    def fraction_read(self) -> float:
         return self._number / len(self._reader)
 
-    def checksum(self):
+    def checksum(self) -> str:
         return file_checksum(self.path)
 
-    def close(self):
+    def close(self) -> None:
         self._reader.close()
 
 
@@ -278,6 +283,6 @@ def open_source(
     return MDAnalysisSource(path, trajectory, topology)
 
 
-def _suffix(path):
+def _suffix(path: str | Path) -> str:
     name = re.sub(r"\.(gz|bz2|zst)$", "", Path(path).name.lower())
     return name.rpartition(".")[2] if "." in name else ""

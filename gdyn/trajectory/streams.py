@@ -23,7 +23,8 @@ _MAGIC: dict[bytes, Callable[[], Any]] = {
     b"BZh": bz2.BZ2Decompressor,
     b"\x28\xb5\x2f\xfd": lambda: zstandard.ZstdDecompressor().decompressobj(),
 }
-_DAMAGED = (OSError, ValueError, EOFError, zlib.error, isal_zlib.error, zstandard.ZstdError)
+_ISAL: Any = isal_zlib.error  # a class, which the types of isal call an instance
+_DAMAGED: tuple[type[Exception], ...] = (OSError, ValueError, EOFError, zlib.error, _ISAL, zstandard.ZstdError)
 
 
 class Stream:
@@ -54,7 +55,7 @@ class Stream:
         self.begin, self._end = between or (0, sys.maxsize)
         self.raw_size = max(0, min(self._end, size) - self.begin)
         first = os.pread(self.fileno(), 4, 0)
-        self._codec = next((codec for magic, codec in _MAGIC.items() if first.startswith(magic)), None)
+        self._codec: Any = next((codec for magic, codec in _MAGIC.items() if first.startswith(magic)), None)
         self.compressed = self._codec is not None
         self._hash = hashlib.sha256() if checksum else None
         self._start(self.begin)
@@ -168,7 +169,7 @@ class Window:
         elif self.begin:
             self.data[:kept] = self.data[self.begin : self.end]
             self.begin, self.end = 0, kept
-        count = self.stream.readinto(memoryview(self.data)[self.end :])
+        count = self.stream.readinto(self.data.data[self.end :])
         self.end += count
         return count > 0
 

@@ -16,7 +16,7 @@ FORCE_FIELD = ForceField(
 )
 
 
-def molecule():
+def molecule() -> Molecule:
     """One water molecule."""
     half = np.radians(109.47 / 2)
     sides = [[np.sin(half), np.cos(half), 0.0], [-np.sin(half), np.cos(half), 0.0]]
