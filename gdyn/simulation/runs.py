@@ -70,7 +70,7 @@ def prepare(
 def simulate(
     deck: str | Path,
     record: str | Path,
-    before: Sequence[str | Path],
+    before: Sequence[str | Path] | None,
     dump: str | Path,
     log: str | Path,
     command: str,
@@ -105,7 +105,7 @@ def simulate(
     started = time.monotonic()
     if read_deck(deck).goes_on:
         every = settings.restart_every(stretch["timestep_ps"], end - begin)
-        frames, went_on = _part(lammps, deck, before, dump, log, stretch, every, data)
+        frames, went_on = _part(lammps, deck, before or (), dump, log, stretch, every, data)
     else:
         _whole(lammps, deck, dump, log, stretch, data)
         frames, went_on = None, begin

@@ -43,7 +43,6 @@ from typing import Any, Self
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped, UInt
-from numpy.typing import ArrayLike
 
 from gdyn.errors import InputError
 from gdyn.store import hdf5
@@ -56,7 +55,8 @@ LARGEST_DISTANCE_A = 65.535
 Choose = Callable[[int, np.ndarray], slice]
 # Nodes, counts, neighbors and distances of a frame, from gdyn.graphs.neighbors.receptive_field.
 Field = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
-Append = Callable[[Sequence[Field], np.ndarray, np.ndarray, np.ndarray, np.ndarray], None]
+Numbers = Sequence[float] | np.ndarray
+Append = Callable[[Sequence[Field], Numbers, Numbers, Numbers, Numbers], None]
 
 
 @dataclass
@@ -152,9 +152,9 @@ def _slice(lengths: Int[np.ndarray, " frames"], frames: slice) -> slice:
 def write(
     path: str | Path,
     elements: Sequence[str] | np.ndarray,
-    target_atoms: ArrayLike,
-    target_ids: ArrayLike,
-    present: ArrayLike,
+    target_atoms: Sequence[Sequence[int]] | np.ndarray,
+    target_ids: Sequence[Sequence[int]] | np.ndarray,
+    present: Sequence[Sequence[bool]] | np.ndarray,
     **attributes: Any,
 ) -> Iterator[Append]:
     """Yield a function that appends frames.
@@ -175,7 +175,7 @@ def write(
         file["targets/present"] = np.asarray(present, bool)
 
         def append(
-            fields: Sequence[Field], frame: np.ndarray, time_ps: np.ndarray, segment: np.ndarray, window: np.ndarray
+            fields: Sequence[Field], frame: Numbers, time_ps: Numbers, segment: Numbers, window: Numbers
         ) -> None:
             nodes, counts, neighbors, distances = zip(*fields, strict=True)
             distances_A = np.concatenate(distances)

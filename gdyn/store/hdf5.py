@@ -1,7 +1,7 @@
 """What the formats share: opening with a check, and datasets that grow frame by frame."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from math import prod
 from pathlib import Path
@@ -9,7 +9,6 @@ from typing import Any
 
 import h5py
 import numpy as np
-from numpy.typing import ArrayLike
 
 import gdyn
 from gdyn.errors import InputError
@@ -53,7 +52,7 @@ def read(path: str | Path, kind: str, version: int) -> Iterator[h5py.File]:
         yield file
 
 
-def append(file: h5py.File, name: str, values: ArrayLike) -> None:
+def append(file: h5py.File, name: str, values: Sequence[float] | np.ndarray) -> None:
     """Append the frames ``values`` (frames, ...) to the dataset ``name``, made at the first call.
 
     Chunks hold whole frames, about 512 kB of them.

@@ -50,7 +50,6 @@ from typing import Any, Self
 import h5py
 import numpy as np
 from jaxtyping import Float, Int, Shaped
-from numpy.typing import ArrayLike
 
 from gdyn.errors import InputError
 from gdyn.store import hdf5
@@ -165,9 +164,9 @@ class TrajectoryWriter:
         self,
         position: Float[np.ndarray, "frames atoms 3"],
         cell: Float[np.ndarray, "frames 3 3"],
-        step: ArrayLike,
-        time_ps: ArrayLike,
-        segment: ArrayLike,
+        step: Sequence[int] | np.ndarray,
+        time_ps: Sequence[float] | np.ndarray,
+        segment: Sequence[int] | np.ndarray,
     ) -> None:
         """Append frames; every argument has time as its first axis."""
         for (name, kind), values in zip(OF_FRAMES.items(), (position, cell, step, time_ps, segment), strict=True):
