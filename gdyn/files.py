@@ -6,16 +6,24 @@ import os
 import re
 import secrets
 import shutil
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Protocol
 
 from gdyn.errors import ConfigError, SupersededError
 
 FULL_MB = 20.0  # left on a disk, below which it is taken to be full
 
 
+class Table(Protocol):
+    """A pandas table, which most of those who write files can do without."""
+
+    def to_csv(self, path: Path, /, *, index: bool) -> object: ...
+
+
 @contextmanager
-def whole_file(path):
+def whole_file(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` that takes its place only if the block succeeds.
 
     A block that raises, or a process that dies, leaves ``path`` as it was. What a process that was killed has left
@@ -43,7 +51,7 @@ def whole_file(path):
         temporary.unlink(missing_ok=True)
 
 
-def full_disk(folder):
+def full_disk(folder: str | Path) -> str | None:
     """Words about a disk on which there is no room; None if there is."""
     free_MB = shutil.disk_usage(folder).free / 1e6
     if free_MB < FULL_MB:
@@ -51,20 +59,20 @@ def full_disk(folder):
     return None
 
 
-def remove(path):
+def remove(path: str | Path) -> None:
     """Remove a file, if it is there, and what processes that were killed while they wrote it have left beside it."""
     Path(path).unlink(missing_ok=True)
     _remove_unfinished(Path(path))
 
 
-def _remove_unfinished(path):
+def _remove_unfinished(path: Path) -> None:
     left = re.compile(rf"\.unfinished-[0-9a-f]+-{re.escape(path.name)}")
     for found in path.parent.glob(".unfinished-*"):
         if left.fullmatch(found.name):
             found.unlink(missing_ok=True)
 
 
-def expand(entry):
+def expand(entry: str | Sequence[str]) -> list[str]:
     """The files that an entry of ``trajectory.files`` stands for, in order.
 
     Parameters
@@ -76,7 +84,7 @@ def expand(entry):
     ------
     ConfigError : a pattern fits no file.
     """
-    paths = []
+    paths: list[str] = []
     for pattern in [entry] if isinstance(entry, str) else entry:
         if not glob.has_magic(pattern) or Path(pattern).exists():
             paths.append(pattern)
@@ -91,7 +99,7 @@ def expand(entry):
     return paths
 
 
-def write_json(path, value):
+def write_json(path: str | Path, value: Any) -> None:
     """Write ``value`` as indented JSON; NaN and infinity become null.
 
     Numpy arrays and scalars are allowed, and what has a method ``plain`` that gives such things.
@@ -100,17 +108,17 @@ def write_json(path, value):
         temporary.write_text(json.dumps(_plain(value), indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def read_json(path):
+def read_json(path: str | Path) -> Any:
     return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
-def write_table(path, table):
+def write_table(path: str | Path, table: Table) -> None:
     """Write a pandas table as CSV, every float with all of its digits."""
     with whole_file(path) as temporary:
         table.to_csv(temporary, index=False)
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
     if hasattr(value, "plain"):
         value = value.plain()
     if isinstance(value, dict):

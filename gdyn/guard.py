@@ -15,15 +15,17 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 GRACE_S = 5.0  # between asking to end and killing
 ASKED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 PR_SET_CHILD_SUBREAPER = 36  # of linux/prctl.h
 
 
-def end_with(program, every_s=1.0):
+def end_with(program: str, every_s: float = 1.0) -> None:
     """Ask ourselves to end (SIGTERM) when a program that has started us, however far back, is no more.
 
     So that a job whose Snakemake was killed does not go on beside that of the next one. Where there is no /proc, or no
@@ -43,7 +45,7 @@ def end_with(program, every_s=1.0):
                 watched.append((ancestor, begin))
         ancestor = parent
 
-    def look():
+    def look() -> None:
         while all((about := _process(number)) and about[1] == begin for number, begin in watched):
             time.sleep(every_s)
         os.kill(os.getpid(), signal.SIGTERM)
@@ -52,7 +54,7 @@ def end_with(program, every_s=1.0):
         threading.Thread(target=look, daemon=True).start()
 
 
-def _process(number):
+def _process(number: int) -> tuple[int, str] | None:
     """Of a process that lives: the number of its parent, and when it began, which numbers that are used again tell."""
     try:
         words = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
@@ -62,7 +64,7 @@ def _process(number):
 
 
 @contextmanager
-def guarded(words, **streams):
+def guarded(words: Sequence[str], **streams: Any) -> Iterator[subprocess.Popen[str]]:
     """Run a program for as long as the block lasts that reads what it says.
 
     At the end of the block the program is waited for; if the block raises, it is ended at once. What it has started
@@ -99,14 +101,14 @@ def guarded(words, **streams):
             process.wait()
 
 
-def how_it_ended(status):
+def how_it_ended(status: int) -> str:
     """Words for the return code of a program, for a sentence that begins with ``it``."""
     if status >= 0:
         return f"ended with status {status}"
     return f"was ended by signal {-status} ({signal.strsignal(-status)})"
 
 
-def main():
+def main() -> None:
     """The guard: run the program of the command line until it ends, or until nobody holds the pipe any more."""
     held, words = int(sys.argv[1]), sys.argv[2:]
     if sys.platform == "linux":
@@ -136,9 +138,10 @@ def main():
     sys.exit(program.returncode)
 
 
-def end_all():
+def end_all() -> None:
     """Ask every descendant of this process to end, and kill those that have not after ``GRACE_S``."""
-    begin, asked = time.monotonic(), set()
+    begin = time.monotonic()
+    asked: set[int] = set()
     while (left := descendants()) and (late := time.monotonic() - begin) < 2 * GRACE_S:
         for process in left if late > GRACE_S else left - asked:
             with suppress(ProcessLookupError):
@@ -147,15 +150,16 @@ def end_all():
         time.sleep(0.01)
 
 
-def descendants():
+def descendants() -> set[int]:
     """The numbers of the processes that this one has started, and they in turn, as far as they still run."""
-    children = {}
+    children: dict[int, set[int]] = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):  # it has just ended
             state, parent = path.read_text(errors="replace").rpartition(")")[2].split()[:2]
             if state not in "ZX":
                 children.setdefault(int(parent), set()).add(int(path.parent.name))
-    found, new = set(), {os.getpid()}
+    found: set[int] = set()
+    new = {os.getpid()}
     while new := set().union(*(children.get(process, set()) for process in new)) - found:
         found |= new
     return found

@@ -6,8 +6,11 @@ import signal
 import sys
 import time
 import warnings
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn, Self, TypeVar
 
 from tqdm import tqdm
 
@@ -15,10 +18,11 @@ from gdyn.errors import GdynError
 from gdyn.guard import end_with
 
 LOG = logging.getLogger("gdyn")
+Item = TypeVar("Item")
 
 
 @contextmanager
-def job(snakemake):
+def job(snakemake: Any) -> Iterator[None]:
     """Run a workflow job: log to its log file and, in brief, to the terminal.
 
     Parameters
@@ -74,7 +78,7 @@ def job(snakemake):
         to_file.close()
 
 
-def _leave(number, frame):
+def _leave(number: int, frame: FrameType | None) -> NoReturn:
     for other in (signal.SIGTERM, signal.SIGHUP):  # a second one must not cut the cleaning short
         signal.signal(other, signal.SIG_IGN)
     sys.exit(128 + number)
@@ -83,23 +87,23 @@ def _leave(number, frame):
 class Progress:
     """How far a long piece of work is: a bar on a terminal, and a line every ``every_s`` seconds in a log."""
 
-    def __init__(self, what, every_s=10.0):
+    def __init__(self, what: str, every_s: float = 10.0) -> None:
         self.what, self.every_s = what, every_s
-        self._bar = None
+        self._bar: tqdm | None = None
         self._level = logging.INFO
         self._begin = self._last = time.monotonic()
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         if sys.stderr.isatty():
             self._level = logging.DEBUG  # for the log file alone: the terminal has the bar
             self._bar = tqdm(desc=self.what, total=1, leave=False, mininterval=0.2, dynamic_ncols=True, unit_scale=True)
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         if self._bar is not None:
             self._bar.close()
 
-    def at(self, done, total):
+    def at(self, done: float, total: float) -> None:
         """Tell that ``done`` of ``total`` are done, in any unit."""
         if self._bar is not None:
             self._bar.total = total
@@ -113,7 +117,7 @@ class Progress:
             )
 
 
-def progress(items, what, every_s=10.0):
+def progress(items: Collection[Item], what: str, every_s: float = 10.0) -> Iterator[Item]:
     """Iterate over ``items``, telling how far it is; see :class:`Progress`."""
     with Progress(what, every_s) as bar:
         for count, item in enumerate(items, start=1):

@@ -2,15 +2,18 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 
-def file_checksum(path):
+def file_checksum(path: str | Path) -> str:
     """SHA-256 of a file's bytes, as ``sha256:...``."""
     with open(path, "rb") as file:
         return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
 
 
-def settings_checksum(settings):
+def settings_checksum(settings: Mapping[str, Any]) -> str:
     """SHA-256 of a mapping of plain values, the same for the same content in any order of keys."""
     text = json.dumps(settings, sort_keys=True, default=str)
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"

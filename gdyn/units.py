@@ -36,7 +36,7 @@ UNIT_STYLES = {
 }
 
 
-def multiple(time_ps, unit_ps, key, unit_name):
+def multiple(time_ps: float, unit_ps: float, key: str, unit_name: str) -> int:
     """Return ``time_ps / unit_ps`` as an integer.
 
     Parameters

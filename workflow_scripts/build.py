@@ -1,5 +1,5 @@
-from gdyn.builders import build
 from gdyn.logs import job
+from gdyn.simulation.builders import build
 
 with job(snakemake):
     build(

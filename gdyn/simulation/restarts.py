@@ -1,6 +1,7 @@
 """LAMMPS restart files: which are whole, and which are kept."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,19 +21,19 @@ class Restarts:
     identity: str
 
     @property
-    def pattern(self):
+    def pattern(self) -> str:
         """For LAMMPS, which puts the step in place of the star."""
         return f"{self._stem}{self.identity}.*"
 
-    def at(self, step):
+    def at(self, step: int) -> Path:
         """The file of a step."""
         return Path(f"{self._stem}{self.identity}.{step}")
 
-    def steps(self):
+    def steps(self) -> list[int]:
         """Steps of the files that are whole, the latest first."""
         return sorted((step for step, path in self._files(self.identity) if whole(path)), reverse=True)
 
-    def tidy(self, begin, keep=2):
+    def tidy(self, begin: int, keep: int = 2) -> int | None:
         """Of the files after a step, remove all but the latest whole ones.
 
         Returns the step of one that is not whole although there is a later one.
@@ -44,24 +45,24 @@ class Restarts:
         broken = [step for step, path in found[1:] if not whole(path) and path.exists()]
         return broken[0] if broken else None
 
-    def remove(self, begin, end=None):
+    def remove(self, begin: int, end: int | None = None) -> None:
         """Remove all files, of whatever identity, of the steps between two, or after one."""
         for step, path in self._files(ANY):
             if step > begin and (end is None or step < end):
                 path.unlink(missing_ok=True)
 
     @property
-    def _stem(self):
+    def _stem(self) -> str:
         return f"{self.dump.with_suffix('')}.restart."
 
-    def _files(self, identity):
+    def _files(self, identity: str) -> Iterator[tuple[int, Path]]:
         form = re.compile(rf"{re.escape(Path(self._stem).name)}{identity}\.(\d+)")
         for path in list(self.dump.parent.glob("*.restart.*")):
             if found := form.fullmatch(path.name):
                 yield int(found[1]), path
 
 
-def whole(path):
+def whole(path: str | Path) -> bool:
     """Whether a restart file is there from its beginning to its end."""
     try:
         with open(path, "rb") as file:

@@ -3,21 +3,33 @@
 import hashlib
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from gdyn.config.models import Simulate
 from gdyn.errors import InputError
 from gdyn.files import full_disk, read_json, whole_file, write_json
 from gdyn.logs import LOG
 from gdyn.provenance import file_checksum, settings_checksum
 from gdyn.simulation.deck import read_deck
-from gdyn.simulation.lammps import elements_of_types, ready, run_lammps
+from gdyn.simulation.lammps import Lammps, elements_of_types, ready, run_lammps
 from gdyn.simulation.restarts import Restarts, whole
-from gdyn.simulation.tape import cut, frames_from
+from gdyn.simulation.tape import Stretch, cut, frames_from
 
 LARGEST_SEED = 900_000_000  # of the random numbers of LAMMPS
 
 
-def prepare(deck, restart, log, command, settings, cores, stretch, data=None):
+def prepare(
+    deck: str | Path,
+    restart: str | Path,
+    log: str | Path,
+    command: str,
+    settings: Simulate,
+    cores: int,
+    stretch: dict[str, Any],
+    data: str | Path | None = None,
+) -> None:
     """Run a deck up to its production, of which it makes no step; its state appears as a whole restart file.
 
     Parameters
@@ -55,7 +67,18 @@ def prepare(deck, restart, log, command, settings, cores, stretch, data=None):
             )
 
 
-def simulate(deck, record, before, dump, log, command, settings, cores, stretch, data=None):
+def simulate(
+    deck: str | Path,
+    record: str | Path,
+    before: Sequence[str | Path] | None,
+    dump: str | Path,
+    log: str | Path,
+    command: str,
+    settings: Simulate,
+    cores: int,
+    stretch: dict[str, Any],
+    data: str | Path | None = None,
+) -> None:
     """Simulate one part of a run, from where an earlier attempt ended, and write down where its frames are.
 
     The frames of all parts are in one dump, and each is there once. A run that was ended by whatever goes on from the
@@ -82,19 +105,19 @@ def simulate(deck, record, before, dump, log, command, settings, cores, stretch,
     started = time.monotonic()
     if read_deck(deck).goes_on:
         every = settings.restart_every(stretch["timestep_ps"], end - begin)
-        found, went_on = _part(lammps, deck, before, dump, log, stretch, every, data)
+        frames, went_on = _part(lammps, deck, before or (), dump, log, stretch, every, data)
     else:
         _whole(lammps, deck, dump, log, stretch, data)
-        found, went_on = None, begin
+        frames, went_on = None, begin
     write_json(
         record,
         {
             "begin_step": begin,
             "end_step": end,
             "dump": dump.name,
-            "frames": found and found.up_to(end),
-            "first_byte": found and found.begin,
-            "end_byte": found and found.end_at(end),
+            "frames": frames and frames.up_to(end),
+            "first_byte": frames and frames.begin,
+            "end_byte": frames and frames.end_at(end),
             # Of the last attempt alone: how fast LAMMPS is here.
             "went_on_from_step": went_on,
             "wall_s": time.monotonic() - started,
@@ -104,7 +127,14 @@ def simulate(deck, record, before, dump, log, command, settings, cores, stretch,
     )
 
 
-def _whole(lammps, deck, dump, log, stretch, data):
+def _whole(
+    lammps: Lammps,
+    deck: str | Path,
+    dump: Path,
+    log: str | Path,
+    stretch: dict[str, Any],
+    data: str | Path | None,
+) -> None:
     """Run a deck from its beginning to its end; the dump appears under its name only once it is whole."""
     steps = stretch["steps"][1]
     with whole_file(dump) as temporary:
@@ -119,7 +149,16 @@ def _whole(lammps, deck, dump, log, stretch, data):
             raise InputError(f"{deck}: LAMMPS ended well but wrote no dump; the deck has to write to ${{dump_file}}")
 
 
-def _part(lammps, deck, before, dump, log, stretch, restart_every, data):
+def _part(
+    lammps: Lammps,
+    deck: str | Path,
+    before: Sequence[str | Path],
+    dump: Path,
+    log: str | Path,
+    stretch: dict[str, Any],
+    restart_every: int,
+    data: str | Path | None,
+) -> tuple[Stretch, int]:
     """Bring a part of a run to its end: its frames, and the step from which LAMMPS went on."""
     (begin, end), every = stretch["steps"], stretch["dump_every"]
     prepared, *earlier = map(Path, before)
@@ -155,7 +194,7 @@ def _part(lammps, deck, before, dump, log, stretch, restart_every, data):
         "dump_from": step + 1 if step else 0,
     }
 
-    def look():
+    def look() -> None:
         broken = restarts.tidy(begin)
         if broken is not None:
             raise InputError(f"{restarts.at(broken)}: is not whole: {_why(dump)}")
@@ -187,14 +226,14 @@ def _part(lammps, deck, before, dump, log, stretch, restart_every, data):
     return held, step
 
 
-def _why(dump):
+def _why(dump: Path) -> str:
     return full_disk(dump.parent) or (
         "was the disk full, or does the deck write its frames otherwise than docs/tutorial.md shows? Started again, "
         "the run goes on where it was"
     )
 
 
-def _variables(stretch, step, deck, data):
+def _variables(stretch: dict[str, Any], step: int, deck: str | Path, data: str | Path | None) -> dict[str, Any]:
     """What a deck is told: its variables, and what all of its runs have in common."""
     found = stretch["variables"] | {
         "seed": _seed(stretch["seed"], step),
@@ -206,13 +245,13 @@ def _variables(stretch, step, deck, data):
     return found
 
 
-def _seed(seed, step):
+def _seed(seed: int, step: int) -> int:
     """Random numbers of their own for what follows a step, so that none come twice in a run that goes on."""
     digest = hashlib.sha256(f"{seed} {step}".encode()).digest()
     return 1 + int.from_bytes(digest[:8]) % (LARGEST_SEED - 1)
 
 
-def _log_beside(log, step):
+def _log_beside(log: str | Path, step: int) -> Path:
     """The log of LAMMPS beside that of a job; those of attempts that went farther are removed."""
     log = Path(log)
     for other in log.parent.glob(f"{log.stem}.from-*.lammps.log"):

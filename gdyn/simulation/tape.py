@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gdyn.errors import InputError
-from gdyn.trajectory.dump import Dump, numbers_of
+from gdyn.trajectory.columns import numbers_of
+from gdyn.trajectory.dump import Dump
 
 
 @dataclass(frozen=True)
@@ -18,26 +19,26 @@ class Stretch:
     next_step : of the frame that would follow.
     """
 
-    steps: list
-    ends: list
+    steps: list[int]
+    ends: list[int]
     begin: int
     next_step: int
 
-    def end_at(self, step):
+    def end_at(self, step: int) -> int:
         """The byte behind the last frame up to a step."""
         before = [end for at, end in zip(self.steps, self.ends, strict=True) if at <= step]
         return before[-1] if before else self.begin
 
-    def up_to(self, step):
+    def up_to(self, step: int) -> int:
         """The number of frames up to a step."""
         return sum(at <= step for at in self.steps)
 
-    def reaches(self, step):
+    def reaches(self, step: int) -> bool:
         """Whether no frame up to a step is missing."""
         return step < self.next_step
 
 
-def frames_from(path, begin, first_step, every):
+def frames_from(path: str | Path, begin: int, first_step: int, every: int) -> Stretch:
     """Read on from a byte as long as frames are whole, every number of them, and come every so many steps.
 
     Parameters
@@ -55,10 +56,7 @@ def frames_from(path, begin, first_step, every):
     expected = first_step
     if Path(path).exists() and os.stat(path).st_size > begin:
         try:
-            between = begin, os.stat(path).st_size
-            with Dump(path, between=between) as first:
-                numbers = numbers_of(first.columns, path)
-            with Dump(path, numbers, between=between) as dump:
+            with Dump(path, numbers_of, between=(begin, os.stat(path).st_size)) as dump:
                 for frame in dump:
                     if frame.step != expected or dump.n_cut_off:
                         break
@@ -70,7 +68,7 @@ def frames_from(path, begin, first_step, every):
     return Stretch(steps, ends, begin, expected)
 
 
-def cut(path, byte):
+def cut(path: str | Path, byte: int) -> None:
     """Cut a file behind a byte; one that is not there is made, empty.
 
     Raises

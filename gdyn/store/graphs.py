@@ -35,10 +35,14 @@ row per 0.001 A: exact for what is stored, half the size of float32, and off by 
 """
 
 import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
+from jaxtyping import Bool, Float, Int, Shaped, UInt
 
 from gdyn.errors import InputError
 from gdyn.store import hdf5
@@ -46,6 +50,13 @@ from gdyn.store import hdf5
 FORMAT = "gdyn-graphs"
 VERSION = 2
 LARGEST_DISTANCE_A = 65.535
+
+# Which frames to open, by the trajectory's number and the frames' (frames,).
+Choose = Callable[[int, np.ndarray], slice]
+# Nodes, counts, neighbors and distances of a frame, from gdyn.graphs.neighbors.receptive_field.
+Field = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+Numbers = Sequence[float] | np.ndarray
+Append = Callable[[Sequence[Field], Numbers, Numbers, Numbers, Numbers], None]
 
 
 @dataclass
@@ -55,25 +66,25 @@ class GraphShard:
     ``nodes``, ``neighbors`` and ``distance_mA`` are arrays, or stay in the file as :class:`gdyn.store.hdf5.Rows`.
     """
 
-    counts: np.ndarray
-    nodes: np.ndarray
-    neighbors: np.ndarray
-    distance_mA: np.ndarray
-    frame: np.ndarray
-    time_ps: np.ndarray
-    segment: np.ndarray
-    window: np.ndarray
-    elements: np.ndarray
-    target_atoms: np.ndarray
-    target_ids: np.ndarray
-    present: np.ndarray
+    counts: Int[np.ndarray, "frames shells"]
+    nodes: UInt[np.ndarray, " nodes"] | hdf5.Rows
+    neighbors: UInt[np.ndarray, "rows m"] | hdf5.Rows
+    distance_mA: UInt[np.ndarray, "rows m"] | hdf5.Rows
+    frame: Int[np.ndarray, " frames"]
+    time_ps: Float[np.ndarray, " frames"]
+    segment: Int[np.ndarray, " frames"]
+    window: Int[np.ndarray, " frames"]
+    elements: Shaped[np.ndarray, " atoms"]
+    target_atoms: Int[np.ndarray, "targets k"]
+    target_ids: Int[np.ndarray, "targets k"]
+    present: Bool[np.ndarray, "windows targets"]
     trajectory: int
     frame_interval_ps: float
     source_checksum: str
     checksum: str = ""
 
     @classmethod
-    def open(cls, path, choose=None):
+    def open(cls, path: str | Path, choose: Choose | None = None) -> Self:
         """Open the frames that ``choose`` picks, or all of them; the graphs themselves stay in the file.
 
         Parameters
@@ -115,15 +126,15 @@ class GraphShard:
             )
 
     @classmethod
-    def read(cls, path, choose=None):
+    def read(cls, path: str | Path, choose: Choose | None = None) -> Self:
         """The same as :meth:`open`, with the graphs in memory."""
         shard = cls.open(path, choose)
         return replace(shard, **{name: getattr(shard, name).read() for name in ("nodes", "neighbors", "distance_mA")})
 
 
-def lengths_of(paths):
+def lengths_of(paths: Iterable[str | Path]) -> dict[int, int]:
     """Numbers of frames of the trajectories that shards are of, by the trajectories' numbers."""
-    lengths = {}
+    lengths: dict[int, int] = {}
     for path in paths:
         with hdf5.read(path, FORMAT, VERSION) as file:
             trajectory, end = int(file.attrs["trajectory"]), int(file["frame"][-1]) + 1
@@ -131,14 +142,21 @@ def lengths_of(paths):
     return lengths
 
 
-def _slice(lengths, frames):
+def _slice(lengths: Int[np.ndarray, " frames"], frames: slice) -> slice:
     """Where the entries of a slice of frames lie in an array that holds them frame after frame."""
     ends = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
     return slice(int(ends[frames.start]), int(ends[max(frames.start, frames.stop)]))
 
 
 @contextmanager
-def write(path, elements, target_atoms, target_ids, present, **attributes):
+def write(
+    path: str | Path,
+    elements: Sequence[str] | np.ndarray,
+    target_atoms: Sequence[Sequence[int]] | np.ndarray,
+    target_ids: Sequence[Sequence[int]] | np.ndarray,
+    present: Sequence[Sequence[bool]] | np.ndarray,
+    **attributes: Any,
+) -> Iterator[Append]:
     """Yield a function that appends frames.
 
     ``append(fields, frame, time_ps, segment, window)``, where ``fields`` is a list of what
@@ -156,9 +174,11 @@ def write(path, elements, target_atoms, target_ids, present, **attributes):
         file["targets/id"] = np.asarray(target_ids, np.int64)
         file["targets/present"] = np.asarray(present, bool)
 
-        def append(fields, frame, time_ps, segment, window):
-            nodes, counts, neighbors, distances_A = zip(*fields, strict=True)
-            distances_A = np.concatenate(distances_A)
+        def append(
+            fields: Sequence[Field], frame: Numbers, time_ps: Numbers, segment: Numbers, window: Numbers
+        ) -> None:
+            nodes, counts, neighbors, distances = zip(*fields, strict=True)
+            distances_A = np.concatenate(distances)
             farthest = distances_A.max(initial=0.0)
             if farthest > LARGEST_DISTANCE_A:
                 raise InputError(
@@ -173,7 +193,7 @@ def write(path, elements, target_atoms, target_ids, present, **attributes):
                 "distance_mA": np.rint(distances_A * 1000.0).astype(np.uint16),
             }
             for name, value in values.items():
-                digest.update(np.ascontiguousarray(value))
+                digest.update(np.ascontiguousarray(value).data)
                 hdf5.append(file, name, value)
             hdf5.append(file, "frame", np.asarray(frame, np.int64))
             hdf5.append(file, "time_ps", np.asarray(time_ps, np.float64))

@@ -1,8 +1,11 @@
 """What the formats share: opening with a check, and datasets that grow frame by frame."""
 
 import os
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from math import prod
+from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -16,7 +19,7 @@ TEXT = h5py.string_dtype("utf-8")
 
 
 @contextmanager
-def create(path, kind, version):
+def create(path: str | Path, kind: str, version: int) -> Iterator[h5py.File]:
     """Open a new file of the format ``kind``; it appears under its name only once it is whole."""
     with whole_file(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["format"] = kind
@@ -26,7 +29,7 @@ def create(path, kind, version):
 
 
 @contextmanager
-def read(path, kind, version):
+def read(path: str | Path, kind: str, version: int) -> Iterator[h5py.File]:
     """Open a file of the format ``kind`` for reading.
 
     Raises
@@ -49,7 +52,7 @@ def read(path, kind, version):
         yield file
 
 
-def append(file, name, values):
+def append(file: h5py.File, name: str, values: Sequence[float] | np.ndarray) -> None:
     """Append the frames ``values`` (frames, ...) to the dataset ``name``, made at the first call.
 
     Chunks hold whole frames, about 512 kB of them.
@@ -69,10 +72,10 @@ def append(file, name, values):
 class Descriptor:
     """A file opened for reading by several threads, closed when it is no longer needed."""
 
-    def __init__(self, path):
+    def __init__(self, path: str | Path) -> None:
         self.path, self.number = path, os.open(path, os.O_RDONLY)
 
-    def __del__(self):
+    def __del__(self) -> None:
         os.close(self.number)
 
 
@@ -88,23 +91,23 @@ class Rows:
     rows : slice of it.
     """
 
-    def __init__(self, dataset, file, rows):
+    def __init__(self, dataset: h5py.Dataset, file: Descriptor, rows: slice) -> None:
         self.file, self.begin, self.dtype = file, rows.start, dataset.dtype
         self.shape = (max(0, rows.stop - rows.start), *dataset.shape[1:])
         self.chunk = dataset.chunks[0]
         self.row_bytes = prod(self.shape[1:]) * self.dtype.itemsize
         self.offset = np.zeros(-(-len(dataset) // self.chunk), np.int64)
 
-        def note(stored):
+        def note(stored: Any) -> None:
             self.offset[stored.chunk_offset[0] // self.chunk] = stored.byte_offset
 
         dataset.id.chunk_iter(note)
 
     @property
-    def nbytes(self):
+    def nbytes(self) -> int:
         return self.shape[0] * self.row_bytes
 
-    def read(self, rows=None):
+    def read(self, rows: slice | None = None) -> np.ndarray:
         """The rows of a slice, or all of them, as an array.
 
         Raises
@@ -113,7 +116,7 @@ class Rows:
         """
         begin, end, _ = (rows or slice(None)).indices(self.shape[0])
         out = np.empty((end - begin, *self.shape[1:]), self.dtype)
-        left, at = memoryview(out.reshape(-1).view(np.uint8)), self.begin + begin
+        left, at = out.reshape(-1).view(np.uint8).data, self.begin + begin
         while len(left):
             piece = min((self.chunk - at % self.chunk) * self.row_bytes, len(left))
             offset = self.offset[at // self.chunk] + (at % self.chunk) * self.row_bytes

@@ -22,9 +22,13 @@ number where that is unknown), and ``order``, which output of the model each sta
 ``frame_interval_ps`` within a segment.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
 
 import numpy as np
+from jaxtyping import Bool, Float, Int
 
 from gdyn.store import hdf5
 
@@ -36,19 +40,19 @@ VERSION = 1
 class States:
     """State probabilities and their times, in memory; fields as in the format."""
 
-    probabilities: np.ndarray
-    time_ps: np.ndarray
-    trajectory: np.ndarray
-    segment: np.ndarray
-    target_ids: np.ndarray
+    probabilities: Float[np.ndarray, "frames targets states"]
+    time_ps: Float[np.ndarray, " frames"]
+    trajectory: Int[np.ndarray, " frames"]
+    segment: Int[np.ndarray, " frames"]
+    target_ids: Int[np.ndarray, "targets k"]
     split: str
     lag_ps: float
     frame_interval_ps: float
     outside: float = float("nan")
-    order: tuple = ()
+    order: tuple[int, ...] = ()
 
     @classmethod
-    def read(cls, path):
+    def read(cls, path: str | Path) -> Self:
         """Read a states file.
 
         Raises
@@ -65,7 +69,7 @@ class States:
                 order=tuple(map(int, file.attrs.get("order", ()))),
             )
 
-    def write(self, path):
+    def write(self, path: str | Path) -> None:
         """Write a states file; it appears under its name once it is whole."""
         with hdf5.create(path, FORMAT, VERSION) as file:
             hdf5.append(file, "probabilities", np.asarray(self.probabilities, np.float32))
@@ -80,21 +84,21 @@ class States:
             file.attrs["order"] = np.asarray(self.order, np.int64)
 
     @property
-    def present(self):
+    def present(self) -> Bool[np.ndarray, "frames targets"]:
         """Which target sets are present: (frames, target sets) bool."""
         return ~np.isnan(self.probabilities[..., 0])
 
     @property
-    def lag_frames(self):
+    def lag_frames(self) -> int:
         """The model's lag time in frames."""
         return round(self.lag_ps / self.frame_interval_ps)
 
     @property
-    def length_ps(self):
+    def length_ps(self) -> float:
         """How long all frames last together."""
         return len(self.time_ps) * self.frame_interval_ps
 
-    def of_trajectory(self, number):
+    def of_trajectory(self, number: int) -> Self:
         """The frames of one trajectory, and the target sets that are present in any of them."""
         mine = self.trajectory == number
         there = self.present[mine].any(0)
@@ -107,6 +111,6 @@ class States:
             target_ids=self.target_ids[there],
         )
 
-    def reordered(self, order):
+    def reordered(self, order: Sequence[int] | np.ndarray) -> Self:
         """The same states in another order: state ``order[i]`` becomes state ``i``."""
         return replace(self, probabilities=self.probabilities[:, :, order], order=tuple(map(int, order)))

@@ -40,19 +40,23 @@ positions; :meth:`TrajectoryStore.open` says so.
 
 import hashlib
 import os
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from typing import Any, Self
 
 import h5py
 import numpy as np
+from jaxtyping import Float, Int, Shaped
 
 from gdyn.errors import InputError
 from gdyn.store import hdf5
 
 FORMAT = "gdyn-trajectory"
 VERSION = 2
+Index = int | slice | np.ndarray | list[int]
 OF_FRAMES = {
     "position": np.float32, "cell": np.float64, "step": np.int64, "time_ps": np.float64, "segment": np.int32,
 }  # fmt: skip
@@ -65,23 +69,23 @@ class Atoms:
     ``molecule`` are the ids of LAMMPS, where 0 says that an atom is in no molecule; see :attr:`molecule_index`.
     """
 
-    id: np.ndarray
-    type: np.ndarray
-    element: np.ndarray
-    molecule: np.ndarray | None = None
-    charge_e: np.ndarray | None = None
-    mass_u: np.ndarray | None = None
+    id: Int[np.ndarray, " atoms"]
+    type: Int[np.ndarray, " atoms"]
+    element: Shaped[np.ndarray, " atoms"]
+    molecule: Int[np.ndarray, " atoms"] | None = None
+    charge_e: Float[np.ndarray, " atoms"] | None = None
+    mass_u: Float[np.ndarray, " atoms"] | None = None
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.id)
 
     @property
-    def has_molecules(self):
+    def has_molecules(self) -> bool:
         """Whether any atom is known to be in a molecule."""
         return self.molecule is not None and bool((self.molecule > 0).any())
 
     @property
-    def molecule_index(self):
+    def molecule_index(self) -> Int[np.ndarray, " atoms"]:
         """Numbers of the molecules from 0, (atoms,) int64; an atom that is in none is one of its own."""
         ids = np.zeros(len(self), np.int64) if self.molecule is None else np.asarray(self.molecule, np.int64)
         alone = ids.max(initial=0) + 1 + np.arange(len(self))
@@ -93,23 +97,23 @@ class TrajectoryStore:
     """A trajectory file opened for reading by :meth:`open`."""
 
     atoms: Atoms
-    step: np.ndarray
-    time_ps: np.ndarray
-    segment: np.ndarray
+    step: Int[np.ndarray, " frames"]
+    time_ps: Float[np.ndarray, " frames"]
+    segment: Int[np.ndarray, " frames"]
     frame_interval_ps: float
     unwrapped: str
-    periodic: tuple
+    periodic: tuple[bool, ...]
     source: str
     checksum: str
-    notes: list
+    notes: list[str]
     largest_step: float
     first_frame: int
     is_part: bool
-    _file: object = field(repr=False)
+    _file: h5py.File = field(repr=False)
 
     @classmethod
     @contextmanager
-    def open(cls, path, *more):
+    def open(cls, path: str | Path, *more: str | Path) -> Iterator[Self]:
         """Yield the store at ``path``, or that of several parts of a trajectory together.
 
         Raises
@@ -138,14 +142,14 @@ class TrajectoryStore:
                 _file=file,
             )
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.step)
 
-    def positions(self, frames=slice(None), atoms=slice(None)):
+    def positions(self, frames: Index = slice(None), atoms: Index = slice(None)) -> np.ndarray:
         """Positions (frames, atoms, 3), A; give at most one index list, ascending."""
         return self._file["position"][frames, atoms]
 
-    def cells(self, frames=slice(None)):
+    def cells(self, frames: Index = slice(None)) -> np.ndarray:
         """Lattice vectors (frames, 3, 3), A."""
         return self._file["cell"][frames]
 
@@ -153,27 +157,34 @@ class TrajectoryStore:
 class TrajectoryWriter:
     """An unfinished trajectory store, from :func:`write`."""
 
-    def __init__(self, file):
+    def __init__(self, file: h5py.File) -> None:
         self._file, self._content = file, hashlib.sha256()
 
-    def append(self, position, cell, step, time_ps, segment):
+    def append(
+        self,
+        position: Float[np.ndarray, "frames atoms 3"],
+        cell: Float[np.ndarray, "frames 3 3"],
+        step: Sequence[int] | np.ndarray,
+        time_ps: Sequence[float] | np.ndarray,
+        segment: Sequence[int] | np.ndarray,
+    ) -> None:
         """Append frames; every argument has time as its first axis."""
         for (name, kind), values in zip(OF_FRAMES.items(), (position, cell, step, time_ps, segment), strict=True):
-            values = np.ascontiguousarray(values, kind)
-            self._content.update(values)
-            hdf5.append(self._file, name, values)
+            stored = np.ascontiguousarray(values, kind)
+            self._content.update(stored.data)
+            hdf5.append(self._file, name, stored)
 
-    def position(self, frame):
+    def position(self, frame: int) -> Float[np.ndarray, "atoms 3"]:
         """Positions of a frame that has been appended: (atoms, 3), A."""
         return self._file["position"][frame]
 
-    def finish(self, **attributes):
+    def finish(self, **attributes: Any) -> None:
         """Set the attributes that are known only at the end."""
         self._file.attrs.update(attributes | {"content": f"sha256:{self._content.hexdigest()}"})
 
 
 @contextmanager
-def write(path, atoms, frame_interval_ps, source):
+def write(path: str | Path, atoms: Atoms, frame_interval_ps: float, source: str) -> Iterator[TrajectoryWriter]:
     """Yield a :class:`TrajectoryWriter`; the file appears under its name once the block has ended well."""
     with hdf5.create(path, FORMAT, VERSION) as file:
         file.attrs["frame_interval_ps"] = frame_interval_ps
@@ -190,7 +201,7 @@ def write(path, atoms, frame_interval_ps, source):
         yield TrajectoryWriter(file)
 
 
-def join(parts, path):
+def join(parts: Sequence[str | Path], path: str | Path) -> None:
     """Write a store that puts the parts of one trajectory together, without copying them; paths, in their order.
 
     Raises
@@ -203,14 +214,14 @@ def join(parts, path):
 
 
 @contextmanager
-def _in_memory(parts):
+def _in_memory(parts: Sequence[str | Path]) -> Iterator[h5py.File]:
     """Yield a file that puts parts together, in memory."""
     with h5py.File("parts", "w", driver="core", backing_store=False) as file:
         _put_together(file, parts, [os.path.abspath(part) for part in parts])
         yield file
 
 
-def _put_together(file, parts, names):
+def _put_together(file: h5py.File, parts: Sequence[str | Path], names: Sequence[str]) -> None:
     with ExitStack() as stack:
         found = [stack.enter_context(hdf5.read(part, FORMAT, VERSION)) for part in parts]
         lengths = [len(part["step"]) for part in found]
@@ -243,8 +254,10 @@ def _put_together(file, parts, names):
         )
 
 
-def is_store(path):
-    """Whether a file is a trajectory store, of any version."""
+def is_store(path: str | Path) -> bool:
+    """Whether a file is a trajectory store, of any version; all are named ``.h5``, so no other file is opened."""
+    if Path(path).suffix != ".h5":
+        return False
     try:
         with h5py.File(path, "r") as file:
             return file.attrs.get("format") == FORMAT
@@ -252,14 +265,14 @@ def is_store(path):
         return False
 
 
-def combined(checksums):
+def combined(checksums: Sequence[str]) -> str:
     """One checksum of several files in their order: their own, if it is one."""
     if len(checksums) == 1:
         return checksums[0]
     return f"sha256:{hashlib.sha256(' '.join(checksums).encode()).hexdigest()}"
 
 
-def _check_parts(file, path):
+def _check_parts(file: h5py.File, path: str | Path) -> None:
     """Refuse a file whose parts are not those that it was put together from."""
     for name, content in zip(file.attrs.get("parts", ()), file.attrs.get("part_contents", ()), strict=True):
         part = Path(path).parent / name

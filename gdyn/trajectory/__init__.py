@@ -1,1 +1,1 @@
-"""From LAMMPS to frames: running it, reading its dumps, choosing target atoms, pairing frames."""
+"""From files of frames to the trajectory store: reading, segments, unwrapping, elements; and the choice of targets."""

@@ -1,15 +1,17 @@
 """Masses of the atoms of a trajectory, and which chemical element a mass belongs to."""
 
 import numpy as np
+from jaxtyping import Float
 
 from gdyn.config.elements import ELEMENTS
 from gdyn.errors import InputError
+from gdyn.store.trajectory import Atoms
 
 SMALLEST_TOLERANCE_U = 0.012
 RELATIVE_TOLERANCE = 3e-4
 
 
-def masses_of(atoms):
+def masses_of(atoms: Atoms) -> Float[np.ndarray, " atoms"]:
     """Masses of atoms, u: those of the trajectory store, else those of their elements.
 
     Parameters
@@ -35,7 +37,7 @@ def masses_of(atoms):
     return np.array([ELEMENTS[element] for element in atoms.element], np.float64)
 
 
-def element_of_mass(mass_u):
+def element_of_mass(mass_u: float) -> str | None:
     """The element of this atomic mass, or None where none is within 0.012 u (or 0.03 %).
 
     Wide enough for rounded masses, too narrow to call a united atom CH2 (14.027) a nitrogen (14.007). Elements

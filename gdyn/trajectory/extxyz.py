@@ -3,6 +3,7 @@
 import re
 
 import numpy as np
+from MDAnalysis.coordinates.timestep import Timestep
 from MDAnalysis.coordinates.XYZ import XYZReader
 from MDAnalysis.lib.mdamath import triclinic_box, triclinic_vectors
 
@@ -16,7 +17,7 @@ class ExtendedXYZReader(XYZReader):
 
     format = "EXTXYZ"
 
-    def _read_next_timestep(self, ts=None):
+    def _read_next_timestep(self, ts: Timestep | None = None) -> Timestep:
         ts = self.ts if ts is None else ts
         count = self.xyzfile.readline()
         if not count.strip():

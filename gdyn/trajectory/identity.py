@@ -2,12 +2,16 @@
 
 import re
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
+from jaxtyping import Float, Int, Shaped
 
 from gdyn.config.elements import ELEMENTS, respelled
+from gdyn.config.models import Trajectory
 from gdyn.errors import InputError
 from gdyn.logs import LOG
 from gdyn.store.trajectory import Atoms
@@ -33,14 +37,14 @@ class Topology:
     """
 
     path: str
-    id: np.ndarray
-    type: np.ndarray
-    mass: np.ndarray | None
-    molecule: np.ndarray | None
-    charge: np.ndarray | None
+    id: Int[np.ndarray, " atoms"]
+    type: Int[np.ndarray, " atoms"]
+    mass: Float[np.ndarray, " atoms"] | None
+    molecule: Int[np.ndarray, " atoms"] | None
+    charge: Float[np.ndarray, " atoms"] | None
 
 
-def read_topology(path):
+def read_topology(path: str | Path) -> Topology:
     """Read a LAMMPS data file through MDAnalysis; the atom style is taken from the comment behind ``Atoms``.
 
     Raises
@@ -80,7 +84,7 @@ def read_topology(path):
     )
 
 
-def atom_style(path):
+def atom_style(path: str | Path) -> str | None:
     """The atom style that a data file names behind ``Atoms``, or None."""
     from MDAnalysis.lib.util import anyopen
 
@@ -95,7 +99,9 @@ def atom_style(path):
     return None
 
 
-def identify(columns, trajectory, topology, source):
+def identify(
+    columns: Mapping[str, np.ndarray], trajectory: Trajectory, topology: Topology | None, source: str
+) -> Atoms:
     """Gather what is known about the atoms, in gdyn's units.
 
     Elements come from the column ``element``, else from ``trajectory.elements``, else from masses.
@@ -154,7 +160,9 @@ def identify(columns, trajectory, topology, source):
     )
 
 
-def _elements(columns, types, trajectory, source):
+def _elements(
+    columns: Mapping[str, np.ndarray], types: Int[np.ndarray, " atoms"], trajectory: Trajectory, source: str
+) -> Shaped[np.ndarray, " atoms"]:
     ids, named, mapping = columns["id"], columns.get("element"), trajectory.elements
     several = len(np.unique(types)) > 1
     other = bool(mapping) or "mass" in columns
@@ -187,7 +195,7 @@ def _elements(columns, types, trajectory, source):
     return mapped
 
 
-def _check_names(named, ids, species, source):
+def _check_names(named: np.ndarray, ids: np.ndarray, species: dict[str, float], source: str) -> None:
     """Refuse a name that is neither a chemical element nor declared."""
     wrong = np.flatnonzero([name not in ELEMENTS and name not in species for name in named])
     if len(wrong):
@@ -199,7 +207,9 @@ def _check_names(named, ids, species, source):
         )
 
 
-def _masses(columns, element, species, source):
+def _masses(
+    columns: Mapping[str, np.ndarray], element: np.ndarray, species: dict[str, float], source: str
+) -> Float[np.ndarray, " atoms"]:
     """Masses of the atoms, u; one that is far from that of its element is told, and taken."""
     known = ELEMENTS | species
     expected = np.array([known[name] for name in element], float)
@@ -216,7 +226,7 @@ def _masses(columns, element, species, source):
     return mass
 
 
-def _unknown(source, type_, mass=None):
+def _unknown(source: str, type_: int, mass: float | None = None) -> NoReturn:
     because = "nothing says which element type" if mass is None else f"no element has the mass {mass:g} of type"
     verb = " is" if mass is None else ""
     raise InputError(
@@ -229,7 +239,7 @@ def _unknown(source, type_, mass=None):
     )
 
 
-def is_data_file(path):
+def is_data_file(path: str | Path) -> bool:
     """Whether a file looks like a LAMMPS data file, from its name."""
     name = Path(path).name.lower()
     return name.startswith("data.") or name.endswith((".data", ".data.gz", ".lmpdat"))

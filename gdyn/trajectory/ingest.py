@@ -1,24 +1,29 @@
 """From files of frames to the trajectory store, in gdyn's units."""
 
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from gdyn.config.models import Trajectory
 from gdyn.errors import InputError
 from gdyn.files import read_json
 from gdyn.logs import LOG, Progress
 from gdyn.store import TrajectoryStore
 from gdyn.store import trajectory as trajectory_store
-from gdyn.trajectory.identity import identify, read_topology
-from gdyn.trajectory.sources import open_source
+from gdyn.store.trajectory import Atoms, TrajectoryWriter
+from gdyn.trajectory.identity import Topology, identify, read_topology
+from gdyn.trajectory.sources import RawFrame, Source, open_source
 from gdyn.trajectory.timeline import KEEP, REPEAT, Timeline
 from gdyn.trajectory.unwrap import LARGEST_STEP, Unwrapper, same_positions
 
 BLOCK_BYTES = 16 * 2**20
 
 
-def ingest(files, store, trajectory):
+def ingest(files: Sequence[str | Path], store: str | Path, trajectory: Trajectory) -> None:
     """Read one trajectory and write it, in gdyn's units, as a trajectory store, in constant memory.
 
     Parameters
@@ -39,7 +44,7 @@ def ingest(files, store, trajectory):
         _read(files, name, store, trajectory)
 
 
-def ingest_part(record, before, store, trajectory):
+def ingest_part(record: str | Path, before: str | Path | None, store: str | Path, trajectory: Trajectory) -> None:
     """Read one part of a simulated trajectory; its place in the whole is that behind the part before.
 
     Parameters
@@ -59,63 +64,85 @@ def ingest_part(record, before, store, trajectory):
     _read([dump], str(dump), store, trajectory, part, before)
 
 
-def _read(files, name, store, trajectory, part=None, before=None):
+def _read(
+    files: Sequence[str | Path],
+    name: str,
+    store: str | Path,
+    trajectory: Trajectory,
+    part: dict[str, Any] | None = None,
+    before: str | Path | None = None,
+) -> None:
     """Read files into a store, or a part of a run, as its record has it, into one that goes on behind another."""
     between = (part["first_byte"], part["end_byte"]) if part and part["end_byte"] else None
     topology = read_topology(trajectory.topology) if trajectory.topology else None
-    with closing(open_source(files[0], trajectory, topology, between)) as first:
+    with closing(_sources(files, trajectory, topology, between)) as sources:
+        first = next(sources)
         atoms = identify(first.columns, trajectory, topology, first.path)
-    LOG.info("reading %s: %d atoms", name, len(atoms))
-    with trajectory_store.write(store, atoms, trajectory.frame_interval_ps, name) as writer:
-        reading = _Reading(atoms, trajectory, writer)
-        if before:
-            with TrajectoryStore.open(before) as earlier:
-                reading.go_on(earlier)
-        checksums, done_MB = [], 0.0
-        sizes_MB = [Path(path).stat().st_size / 1e6 if Path(path).exists() else 0.0 for path in files]
-        total_MB = sum(sizes_MB)
-        with Progress("reading, MB") as bar:
-            for path, size_MB in zip(files, sizes_MB, strict=True):
-                with closing(open_source(path, trajectory, topology, between)) as source:
-                    for frame in reading.frames(source):
-                        bar.at(done_MB + source.fraction_read * size_MB, total_MB)
-                        reading.add(source, frame)
-                    checksums.append(source.checksum())
-                    reading.n_cut_off += source.n_cut_off
-                done_MB += size_MB
-        notes = reading.finish(name)
-        if part and part["frames"] not in (None, reading.n_frames):
-            raise InputError(
-                f"{name}: of the {part['frames']} frames from step {part['begin_step']} to {part['end_step']}, "
-                f"{reading.n_frames} are there; remove the record of that part beside it, and start again: what is "
-                f"missing is simulated again"
+        LOG.info("reading %s: %d atoms", name, len(atoms))
+        with trajectory_store.write(store, atoms, trajectory.frame_interval_ps, name) as writer:
+            reading = _Reading(atoms, trajectory, writer)
+            if before:
+                with TrajectoryStore.open(before) as earlier:
+                    reading.go_on(earlier)
+            checksums = _read_frames(chain([first], sources), files, reading)
+            notes = reading.finish(name)
+            if part and part["frames"] not in (None, reading.n_frames):
+                raise InputError(
+                    f"{name}: of the {part['frames']} frames from step {part['begin_step']} to {part['end_step']}, "
+                    f"{reading.n_frames} are there; remove the record of that part beside it, and start again: what is "
+                    f"missing is simulated again"
+                )
+            writer.finish(
+                notes="\n".join(notes),
+                unwrapped=reading.unwrapped_how,
+                largest_step=reading.unwrapper.largest,
+                periodic=reading.periodic,
+                checksum=trajectory_store.combined(checksums),
+                # There for what more frames may follow on.
+                **({"first_frame": reading.first_frame} if part or trajectory.planned_ps else {}),
             )
-        writer.finish(
-            notes="\n".join(notes),
-            unwrapped=reading.unwrapped_how,
-            largest_step=reading.unwrapper.largest,
-            periodic=reading.periodic,
-            checksum=trajectory_store.combined(checksums),
-            # There for what more frames may follow on.
-            **({"first_frame": reading.first_frame} if part or trajectory.planned_ps else {}),
-        )
+
+
+def _sources(
+    files: Sequence[str | Path], trajectory: Trajectory, topology: Topology | None, between: tuple[int, int] | None
+) -> Generator[Source]:
+    """Open the files one after another, each until the next one is asked for."""
+    for path in files:
+        with closing(open_source(path, trajectory, topology, between)) as source:
+            yield source
+
+
+def _read_frames(sources: Iterable[Source], files: Sequence[str | Path], reading: "_Reading") -> list[str]:
+    """Take up the frames of all files; return the checksums of these."""
+    checksums, done_MB = [], 0.0
+    sizes_MB = [Path(path).stat().st_size / 1e6 if Path(path).exists() else 0.0 for path in files]
+    with Progress("reading, MB") as bar:
+        for source, size_MB in zip(sources, sizes_MB, strict=True):
+            for frame in reading.frames(source):
+                bar.at(done_MB + source.fraction_read * size_MB, sum(sizes_MB))
+                reading.add(source, frame)
+            checksums.append(source.checksum())
+            reading.n_cut_off += source.n_cut_off
+            done_MB += size_MB
+    return checksums
 
 
 class _Reading:
     """What is known of a trajectory while its frames go by."""
 
-    def __init__(self, atoms, trajectory, writer):
+    def __init__(self, atoms: Atoms, trajectory: Trajectory, writer: TrajectoryWriter) -> None:
         self.atoms, self.writer = atoms, writer
         self.timeline = Timeline(trajectory.steps_per_frame, trajectory.timestep_ps, trajectory.frame_interval_ps)
         self.unwrapper = Unwrapper()
-        self.periodic = self.unwrapped = None
-        self.statics = None
+        self.periodic: tuple[bool, ...] = ()  # until it is known
+        self.unwrapped: bool | None = None
+        self.statics: dict[str, np.ndarray] | None = None
         self.n_frames = self.n_cut_off = self.first_frame = 0
-        self.block = []
+        self.block: list[tuple[np.ndarray, np.ndarray, int, float, int]] = []
         self.block_frames = max(1, BLOCK_BYTES // (12 * len(atoms)))
-        self.told = set()
+        self.told: set[str] = set()
 
-    def go_on(self, store):
+    def go_on(self, store: TrajectoryStore) -> None:
         """Take up behind the last frame of the store of the part before."""
         if not np.array_equal(store.atoms.id, self.atoms.id):
             raise InputError(f"{store.source}: its atoms are not the same in all of its parts; begin the run anew")
@@ -126,7 +153,7 @@ class _Reading:
         position = store.positions(last).astype(np.float64)
         self.unwrapper.go_on(position, store.cells(last), store.periodic, store.largest_step)
 
-    def frames(self, source):
+    def frames(self, source: Source) -> Iterator[RawFrame]:
         """The frames of a source, after a look at whether it is one of the same trajectory."""
         if not np.array_equal(source.columns["id"], self.atoms.id):
             raise InputError(
@@ -142,7 +169,7 @@ class _Reading:
             )
         return source.frames()
 
-    def add(self, source, frame):
+    def add(self, source: Source, frame: RawFrame) -> None:
         """Put a frame into the store, unless it was there before or lies between two intervals."""
         where = f"{source.path}, frame {frame.number} (counted from 0)"
         self._check(frame, where)
@@ -163,13 +190,13 @@ class _Reading:
             if len(self.block) == self.block_frames:
                 self.flush()
 
-    def flush(self):
+    def flush(self) -> None:
         if self.block:
             position, cell, step, time_ps, segment = zip(*self.block, strict=True)
             self.writer.append(np.stack(position), np.stack(cell), step, time_ps, segment)
             self.block = []
 
-    def finish(self, name):
+    def finish(self, name: str) -> list[str]:
         """Write the rest; return sentences about what is not as it should be."""
         self.flush()
         notes = self.timeline.finish(name)
@@ -187,12 +214,12 @@ class _Reading:
         return notes
 
     @property
-    def unwrapped_how(self):
+    def unwrapped_how(self) -> str:
         if self.unwrapped:
             return "yes"
         return "rebuilt" if self.unwrapper.trusted else "no"
 
-    def _check(self, frame, where):
+    def _check(self, frame: RawFrame, where: str) -> None:
         if self.statics is None:
             self.statics, self.periodic = frame.columns, frame.periodic
         if frame.periodic != self.periodic:
@@ -210,7 +237,7 @@ class _Reading:
                 self.told.add(name)
                 LOG.warning("%s: %s of atom id %d changes; that of the first frame is used", where, name, atom)
 
-    def _same(self, frame, back):
+    def _same(self, frame: RawFrame, back: int) -> bool:
         """Whether a frame has the positions of the one kept ``back`` intervals before the last one."""
         before = self.n_frames - 1 - back
         if before < 0:

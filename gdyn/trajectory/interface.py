@@ -1,6 +1,7 @@
 """Which atoms are in a liquid, or in the first layers of the solid beside it."""
 
 import numpy as np
+from jaxtyping import Bool, Float, Int
 from scipy.ndimage import gaussian_filter1d
 
 from gdyn.errors import InputError
@@ -14,7 +15,13 @@ DISTINCT = 0.7  # the density between two layers, as a part of that within
 FULL, STRAY = 0.5, 0.2  # of the atoms of a layer in the middle, and of atoms of the liquid for each of its own
 
 
-def near_interface(chosen, marker, scaled, height_A, layers):
+def near_interface(
+    chosen: Int[np.ndarray, " chosen"],
+    marker: Int[np.ndarray, " marker"],
+    scaled: Float[np.ndarray, " atoms"],
+    height_A: float,
+    layers: int,
+) -> Int[np.ndarray, " near"]:
     """Those atoms that are not deep in the solid.
 
     The liquid is where its marker is, atoms that the solid has none of; the solid is the longest stretch of the
@@ -38,7 +45,7 @@ def near_interface(chosen, marker, scaled, height_A, layers):
     """
     bins = max(16, round(height_A / BIN_A))
 
-    def density(atoms, width_A):
+    def density(atoms: np.ndarray, width_A: float) -> Float[np.ndarray, " bins"]:
         counts = np.bincount((scaled[atoms] * bins).astype(int) % bins, minlength=bins)
         return gaussian_filter1d(counts.astype(float), width_A * bins / height_A, mode="wrap")
 
@@ -68,7 +75,7 @@ def near_interface(chosen, marker, scaled, height_A, layers):
     return kept
 
 
-def _longest_stretch(inside):
+def _longest_stretch(inside: Bool[np.ndarray, " bins"]) -> tuple[int, int]:
     """Where the longest stretch of True of a periodic array begins, and its length."""
     if inside.all() or not inside.any():
         return 0, len(inside) * int(inside.all())
@@ -80,7 +87,7 @@ def _longest_stretch(inside):
     return int((begins[longest] + first) % len(inside)), int(ends[longest] - begins[longest])
 
 
-def _gaps(along, reach):
+def _gaps(along: Float[np.ndarray, " bins"], reach: int) -> Int[np.ndarray, " gaps"]:
     """The minima of a density that bound distinct layers, from the middle of the array outwards until one is not."""
     around = np.array([np.roll(along, shift) for shift in range(-reach, reach + 1)])
     minima = np.flatnonzero(along <= around.min(0))
@@ -102,7 +109,9 @@ def _gaps(along, reach):
     return np.sort(kept)
 
 
-def _crystalline(gaps, own, foreign):
+def _crystalline(
+    gaps: Int[np.ndarray, " gaps"], own: Int[np.ndarray, " layers"], foreign: Int[np.ndarray, " layers"]
+) -> Int[np.ndarray, " kept"]:
     """Those gaps between which layers are full, and hardly hold an atom of the liquid."""
     full = (own >= FULL * np.median(own)) & (foreign <= STRAY * own)
     inside = np.flatnonzero(full)

@@ -7,17 +7,22 @@ coordinates in a box that does not begin at 0 together with image flags, image f
 box, general triclinic boxes, ``ITEM: UNITS`` and ``ITEM: TIME``, zstd, a last frame that is cut off.
 """
 
-from typing import ClassVar
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 from MDAnalysis.coordinates.base import ReaderBase
+from MDAnalysis.coordinates.timestep import Timestep
 from MDAnalysis.core import topologyattrs
 from MDAnalysis.core.topology import Topology
 from MDAnalysis.lib.mdamath import triclinic_box, triclinic_vectors
 from MDAnalysis.lib.util import store_init_arguments
 from MDAnalysis.topology.base import TopologyReaderBase, squash_by
 
-from gdyn.trajectory.dump import COORDINATES, IMAGES, Dump, positions
+from gdyn.trajectory.columns import COORDINATES, IMAGES, STATIC
+from gdyn.trajectory.dump import Dump, positions
+from gdyn.trajectory.frames import Frame
 
 _CONVENTIONS = {
     "unscaled": COORDINATES[2],
@@ -56,65 +61,70 @@ class LAMMPSDumpReader(ReaderBase):
     @store_init_arguments
     def __init__(
         self,
-        filename,
-        lammps_coordinate_convention="auto",
-        unwrap_images=False,
-        additional_columns=None,
-        **kwargs,
-    ):
+        filename: str | Path,
+        lammps_coordinate_convention: str = "auto",
+        unwrap_images: bool = False,
+        additional_columns: Sequence[str] | bool | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(filename, **kwargs)
-        with Dump(self.filename) as dump:
-            columns = dump.columns
-            self.n_atoms = dump.n_atoms
-        found = [name for name, c in _CONVENTIONS.items() if set(columns).issuperset(c.names)]
-        if lammps_coordinate_convention == "auto":
-            if not found:
-                raise ValueError(f"{filename}: no coordinates among the columns {' '.join(columns)}")
-            lammps_coordinate_convention = found[0]
-        if lammps_coordinate_convention not in found:
-            raise ValueError(
-                f"{filename}: lammps_coordinate_convention={lammps_coordinate_convention!r} does not fit the columns "
-                f"{' '.join(columns)}; choose among {', '.join(found) or 'none'}"
-            )
-        if unwrap_images and not set(columns).issuperset(IMAGES):
-            raise ValueError(f"{filename}: unwrap_images needs the columns ix iy iz")
         self.lammps_coordinate_convention = lammps_coordinate_convention
-        self._coordinates = _CONVENTIONS[lammps_coordinate_convention]
         self._unwrap = unwrap_images
-        self._has_velocities = set(columns).issuperset(_VELOCITIES)
-        self._has_forces = set(columns).issuperset(_FORCES)
-        parsed = {"id", *_VELOCITIES, *_FORCES, *(name for c in COORDINATES for name in c.names)}
-        if additional_columns is True:
-            additional_columns = [name for name in columns if name not in parsed and name not in _TEXT]
-        self._additional = [name for name in additional_columns or () if name in columns]
-        wanted = [*self._coordinates.names, *(IMAGES if unwrap_images else ())]
-        wanted += [*(_VELOCITIES if self._has_velocities else ()), *(_FORCES if self._has_forces else ())]
-        self._dump = Dump(self.filename, [*wanted, *(name for name in self._additional if name not in wanted)])
+        self._dump = Dump(self.filename, lambda columns, path: self._choose_columns(columns, additional_columns))
+        self.n_atoms = self._dump.n_atoms
         self.ts = self._Timestep(
             self.n_atoms, velocities=self._has_velocities, forces=self._has_forces, **self._ts_kwargs
         )
         self.ts.frame = -1
         self._read_next_timestep()
 
+    def _choose_columns(self, columns: list[str], additional: Sequence[str] | bool | None) -> list[str]:
+        """Settle which columns of the dump are read, and what they are."""
+        fitting = [name for name, c in _CONVENTIONS.items() if set(columns).issuperset(c.names)]
+        if self.lammps_coordinate_convention == "auto":
+            if not fitting:
+                raise ValueError(f"{self.filename}: no coordinates among the columns {' '.join(columns)}")
+            self.lammps_coordinate_convention = fitting[0]
+        if self.lammps_coordinate_convention not in fitting:
+            raise ValueError(
+                f"{self.filename}: lammps_coordinate_convention={self.lammps_coordinate_convention!r} does not fit the "
+                f"columns {' '.join(columns)}; choose among {', '.join(fitting) or 'none'}"
+            )
+        if self._unwrap and not set(columns).issuperset(IMAGES):
+            raise ValueError(f"{self.filename}: unwrap_images needs the columns ix iy iz")
+        self._coordinates = _CONVENTIONS[self.lammps_coordinate_convention]
+        self._has_velocities = set(columns).issuperset(_VELOCITIES)
+        self._has_forces = set(columns).issuperset(_FORCES)
+        parsed = {"id", *_VELOCITIES, *_FORCES, *(name for c in COORDINATES for name in c.names)}
+        if isinstance(additional, bool):
+            additional = [name for name in columns if name not in parsed and name not in _TEXT] if additional else []
+        self._additional = [name for name in additional or () if name in columns]
+        wanted = [*self._coordinates.names, *(IMAGES if self._unwrap else ())]
+        wanted += [*(_VELOCITIES if self._has_velocities else ()), *(_FORCES if self._has_forces else ())]
+        return [*wanted, *(name for name in self._additional if name not in wanted)]
+
     @property
-    def n_frames(self):
+    def n_frames(self) -> int:
         return self._dump.n_frames
 
-    def _reopen(self):
-        self.close()
-        self._dump = Dump(self.filename, self._dump.wanted)
+    def _reopen(self) -> None:
+        if self._dump.closed:
+            self._dump = Dump(self.filename, self._dump.wanted)
+        self._dump.rewind()
         self.ts.frame = -1
 
-    def close(self):
+    def close(self) -> None:
         if hasattr(self, "_dump"):
             self._dump.close()
 
-    def _read_frame(self, number):
+    def _read_frame(self, number: int) -> Timestep:
+        if self._dump.closed:
+            self._reopen()
         frame = self._dump.frame(number)
         self.ts.frame = number
         return self._fill(frame)
 
-    def _read_next_timestep(self, ts=None):
+    def _read_next_timestep(self, ts: Timestep | None = None) -> Timestep:
         try:
             frame = next(self._dump)
         except StopIteration:
@@ -122,14 +132,14 @@ class LAMMPSDumpReader(ReaderBase):
         self.ts.frame += 1
         return self._fill(frame)
 
-    def _fill(self, frame):
+    def _fill(self, frame: Frame) -> Timestep:
         ts, cell = self.ts, frame.box.cell
         ts.dimensions = triclinic_box(*cell)
         turn = None
         if cell[0, 1] or cell[0, 2] or cell[1, 2]:
             turn = np.linalg.solve(cell, triclinic_vectors(ts.dimensions, np.float64))
-        found = positions(self._dump, frame, self._coordinates, self._unwrap)
-        ts.positions = found if turn is None else found @ turn
+        x = positions(self._dump, frame, self._coordinates, self._unwrap)
+        ts.positions = x if turn is None else x @ turn
         for present, names, attribute in (
             (self._has_velocities, _VELOCITIES, "velocities"),
             (self._has_forces, _FORCES, "forces"),
@@ -149,27 +159,24 @@ class LAMMPSDumpParser(TopologyReaderBase):
 
     format = _FORMATS
 
-    def parse(self, **kwargs):
-        with Dump(self.filename) as dump:
-            columns = dump.columns
-        numbers = [name for name in ("type", "mass", "q", "mol") if name in columns]
-        with Dump(self.filename, numbers) as dump:
-            found = {name: dump.column(dump.first, name) for name in numbers}
+    def parse(self, **kwargs: Any) -> Topology:
+        with Dump(self.filename, lambda columns, path: [name for name in STATIC if name in columns]) as dump:
+            numbers = {name: dump.column(dump.first, name) for name in dump.wanted}
             ids = dump.ids
-            elements = dump.text("element") if "element" in columns else None
+            elements = dump.text("element") if "element" in dump.columns else None
         n = len(ids)
-        residue, residues = squash_by(found.get("mol", np.ones(n)).astype(np.int64))[:2]
+        residue, residues = squash_by(numbers.get("mol", np.ones(n)).astype(np.int64))[:2]
         attributes = [
             topologyattrs.Atomids(ids),
-            topologyattrs.Atomtypes(found.get("type", np.ones(n)).astype(np.int64).astype(str).astype(object)),
+            topologyattrs.Atomtypes(numbers.get("type", np.ones(n)).astype(np.int64).astype(str).astype(object)),
             topologyattrs.Resids(residues),
             topologyattrs.Resnums(residues.copy()),
             topologyattrs.Segids(np.array(["SYSTEM"], dtype=object)),
         ]
         if elements is not None:
             attributes.append(topologyattrs.Elements(elements.astype(object)))
-        if "mass" in found:
-            attributes.append(topologyattrs.Masses(found["mass"]))
-        if "q" in found:
-            attributes.append(topologyattrs.Charges(found["q"]))
+        if "mass" in numbers:
+            attributes.append(topologyattrs.Masses(numbers["mass"]))
+        if "q" in numbers:
+            attributes.append(topologyattrs.Charges(numbers["q"]))
         return Topology(n, len(residues), 1, attrs=attributes, atom_resindex=residue)

@@ -9,7 +9,9 @@ _NEWLINE, _RETURN, _SPACE, _TAB = 10, 13, 32, 9
 
 
 @numba.njit(cache=True)
-def parse_rows(data, begin, end, plan, table):
+def parse_rows(
+    data: np.ndarray, begin: int, end: int, plan: np.ndarray, table: np.ndarray
+) -> tuple[int, int, int, int]:
     """Read the lines of a frame's atoms as numbers.
 
     Parameters
@@ -101,7 +103,7 @@ def parse_rows(data, begin, end, plan, table):
 
 
 @numba.njit(cache=True)
-def _long_number(data, begin, end):
+def _long_number(data: np.ndarray, begin: int, end: int) -> tuple[np.int64, int]:
     """The first 18 significant digits of a number, and its power of 10."""
     mantissa = np.int64(0)
     digits = exponent = 0
@@ -119,7 +121,7 @@ def _long_number(data, begin, end):
 
 
 @numba.njit(cache=True)
-def rows_by_id(ids, known, rows):
+def rows_by_id(ids: np.ndarray, known: np.ndarray, rows: np.ndarray) -> int:
     """Find the row of every known atom.
 
     Parameters

@@ -2,16 +2,22 @@
 
 import re
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
+from gdyn.config.models import Trajectory
 from gdyn.errors import InputError
 from gdyn.logs import LOG
 from gdyn.provenance import file_checksum
-from gdyn.trajectory.dump import STATIC, Dump, choose_coordinates, numbers_of, positions
-from gdyn.trajectory.streams import Stream, Window, open_file
+from gdyn.trajectory.columns import STATIC, choose_coordinates, numbers_of
+from gdyn.trajectory.dump import Dump, positions
+from gdyn.trajectory.frames import Frame, NotADumpError
+from gdyn.trajectory.identity import Topology
 from gdyn.units import UNIT_STYLES
 
 # Formats whose lengths are those of the LAMMPS run; MDAnalysis converts the others to A.
@@ -31,50 +37,10 @@ class RawFrame:
     number: int
     step: int
     time_ps: float | None
-    position: np.ndarray
-    cell: np.ndarray
-    periodic: tuple
-    columns: dict
-
-
-def is_dump(path):
-    """Whether a file begins like a LAMMPS text dump, compressed or not.
-
-    Raises
-    ------
-    InputError : it cannot be opened, or is empty.
-    """
-    stream = Stream(path)
-    try:
-        window = Window(stream, 4096)
-        window.reach(64)
-        head = window.head(64).lstrip()
-    finally:
-        stream.close()
-    if not head:
-        raise InputError(f"{path}: the file is empty; point trajectory.files at a dump with frames in it")
-    return head.startswith((b"ITEM:", b"ITEM"[: len(head)]))
-
-
-def open_source(path, trajectory, topology, between=None):
-    """Open a file of frames.
-
-    Parameters
-    ----------
-    path : a LAMMPS dump, or a file in any format of MDAnalysis, known by its suffix.
-    trajectory : that section of a system.
-    topology : Topology or None; formats that do not name their atoms need it.
-    between : of a plain dump, the bytes to which to keep; see :class:`gdyn.trajectory.dump.Dump`.
-
-    Raises
-    ------
-    InputError : the file cannot be read.
-    """
-    if between:
-        return DumpSource(path, trajectory, between)
-    if is_dump(path) or _suffix(path) in ("", "lammpstrj", "lammpsdump", "dump", "lammpstraj"):
-        return DumpSource(path, trajectory)
-    return MDAnalysisSource(path, trajectory, topology)
+    position: Float[np.ndarray, "atoms 3"]
+    cell: Float[np.ndarray, "3 3"]
+    periodic: tuple[bool, ...]
+    columns: dict[str, np.ndarray]
 
 
 class DumpSource:
@@ -86,39 +52,45 @@ class DumpSource:
     unwrapped : whether the positions are.
     """
 
-    def __init__(self, path, trajectory, between=None):
+    def __init__(self, path: str | Path, trajectory: Trajectory, between: tuple[int, int] | None = None) -> None:
         self.path = str(path)
         self._style = UNIT_STYLES[trajectory.units]
-        with Dump(path, between=between) as dump:
-            names = dump.columns
-            units = dump.units
-        if units is not None and units != trajectory.units:
-            raise InputError(
-                f"{path}: the dump says that its units are {units}, but trajectory.units is {trajectory.units}; "
-                f"mend that key"
-            )
-        if "type" not in names and "element" not in names:
-            raise InputError(
-                f"{path}: there is neither a column type nor a column element among {' '.join(names)}; add one to the "
-                f"dump command"
-            )
+        self._dump = Dump(path, numbers_of, checksum=True, between=between)
+        try:
+            self._check(trajectory)
+        except InputError:
+            self.close()
+            raise
+        names = self._dump.columns
         self._coordinates, self._images = choose_coordinates(names, path)
         self._static = [name for name in STATIC if name in names]
-        self._dump = Dump(path, numbers_of(names, path), checksum=True, between=between)
         self.unwrapped = self._coordinates.unwrapped or self._images
         self.n_atoms = self._dump.n_atoms
         self.columns = {"id": self._dump.ids, **self._statics(self._dump.first)}
         if "element" in names:
             self.columns["element"] = self._dump.text("element").astype(object)
 
-    def _statics(self, frame):
+    def _check(self, trajectory: Trajectory) -> None:
+        names, units = self._dump.columns, self._dump.units
+        if units is not None and units != trajectory.units:
+            raise InputError(
+                f"{self.path}: the dump says that its units are {units}, but trajectory.units is {trajectory.units}; "
+                f"mend that key"
+            )
+        if "type" not in names and "element" not in names:
+            raise InputError(
+                f"{self.path}: there is neither a column type nor a column element among {' '.join(names)}; add one to "
+                f"the dump command"
+            )
+
+    def _statics(self, frame: Frame) -> dict[str, np.ndarray]:
         found = {name: self._dump.column(frame, name) for name in self._static}
         for name in ("type", "mol"):
             if name in found:
                 found[name] = found[name].astype(np.int64)
         return found
 
-    def frames(self):
+    def frames(self) -> Iterator[RawFrame]:
         style = self._style
         for frame in self._dump:
             yield RawFrame(
@@ -132,18 +104,18 @@ class DumpSource:
             )
 
     @property
-    def n_cut_off(self):
+    def n_cut_off(self) -> int:
         """Frames that were cut off, and left out."""
         return self._dump.n_cut_off
 
     @property
-    def fraction_read(self):
+    def fraction_read(self) -> float:
         return self._dump.raw_position / self._dump.raw_size
 
-    def checksum(self):
+    def checksum(self) -> str:
         return self._dump.checksum()
 
-    def close(self):
+    def close(self) -> None:
         self._dump.close()
 
 
@@ -153,14 +125,15 @@ class MDAnalysisSource:
     unwrapped = False
     n_cut_off = 0
 
-    def __init__(self, path, trajectory, topology, must_name_atoms=True):
+    def __init__(
+        self, path: str | Path, trajectory: Trajectory, topology: Topology | None, must_name_atoms: bool = True
+    ) -> None:
         import MDAnalysis
 
         from gdyn.trajectory import extxyz  # noqa: F401 registers the format
 
         self.path = str(path)
         self._trajectory = trajectory
-        open_file(path).close()
         form = "EXTXYZ" if _suffix(path) in ("xyz", "extxyz") else None
         names_atoms = topology is None and (form or _suffix(path).upper() in MDAnalysis._PARSERS)
         size = {} if topology is None else {"n_atoms": len(topology.id)}
@@ -193,7 +166,7 @@ class MDAnalysisSource:
                 f"under trajectory.topology"
             )
 
-    def _name_atoms(self, atoms):
+    def _name_atoms(self, atoms: Any) -> None:
         """Take elements, or LAMMPS types where numbers stand for them, from the file itself."""
         for attribute in ("elements", "names"):
             names = getattr(atoms, attribute, None)
@@ -207,14 +180,14 @@ class MDAnalysisSource:
                 self.columns["element"] = names.astype(object)
             return
 
-    def _unreadable(self, error, topology):
+    def _unreadable(self, error: Exception, topology: Topology | None) -> str:
         reason = " ".join(str(error).split())[:200]
         remedy = "check the file"
         if topology is None:
             remedy += ", and whether its format needs the LAMMPS data file of the run under trajectory.topology"
         return f"{self.path}: cannot be read by MDAnalysis ({reason}); {remedy}"
 
-    def frames(self):
+    def frames(self) -> Iterator[RawFrame]:
         from MDAnalysis.lib.mdamath import triclinic_vectors
 
         reader = self._reader
@@ -251,7 +224,7 @@ class MDAnalysisSource:
                 columns={},
             )
 
-    def _step(self, frame, number):
+    def _step(self, frame: Any, number: int) -> int:
         """The LAMMPS time step, by the steps or times of the file; without them, frames are an interval apart."""
         header = getattr(getattr(self._reader, "_file", None), "header", None)
         if isinstance(header, dict) and header.get("nsavc"):
@@ -269,20 +242,47 @@ class MDAnalysisSource:
         return number * self._trajectory.steps_per_frame
 
     @property
-    def n_frames(self):
+    def n_frames(self) -> int:
         return len(self._reader)
 
     @property
-    def fraction_read(self):
+    def fraction_read(self) -> float:
         return self._number / len(self._reader)
 
-    def checksum(self):
+    def checksum(self) -> str:
         return file_checksum(self.path)
 
-    def close(self):
+    def close(self) -> None:
         self._reader.close()
 
 
-def _suffix(path):
+Source = DumpSource | MDAnalysisSource
+
+
+def open_source(
+    path: str | Path, trajectory: Trajectory, topology: Topology | None, between: tuple[int, int] | None = None
+) -> Source:
+    """Open a file of frames.
+
+    Parameters
+    ----------
+    path : a LAMMPS dump, or a file in any format of MDAnalysis, known by its suffix.
+    trajectory : that section of a system.
+    topology : Topology or None; formats that do not name their atoms need it.
+    between : of a plain dump, the bytes to which to keep; see :class:`gdyn.trajectory.dump.Dump`.
+
+    Raises
+    ------
+    InputError : the file cannot be read.
+    """
+    try:
+        return DumpSource(path, trajectory, between)
+    except NotADumpError:
+        if between or _suffix(path) in ("", "lammpstrj", "lammpsdump", "dump", "lammpstraj"):
+            raise
+    return MDAnalysisSource(path, trajectory, topology)
+
+
+def _suffix(path: str | Path) -> str:
     name = re.sub(r"\.(gz|bz2|zst)$", "", Path(path).name.lower())
     return name.rpartition(".")[2] if "." in name else ""

@@ -5,7 +5,11 @@ import hashlib
 import os
 import sys
 import zlib
+from collections.abc import Callable
+from copy import copy
+from io import FileIO
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 import zstandard
@@ -14,12 +18,13 @@ from isal import isal_zlib
 from gdyn.errors import InputError
 
 RAW_BLOCK = 2**16
-_MAGIC = {
+_MAGIC: dict[bytes, Callable[[], Any]] = {
     b"\x1f\x8b": lambda: isal_zlib.decompressobj(wbits=31),
     b"BZh": bz2.BZ2Decompressor,
     b"\x28\xb5\x2f\xfd": lambda: zstandard.ZstdDecompressor().decompressobj(),
 }
-_DAMAGED = (OSError, ValueError, EOFError, zlib.error, isal_zlib.error, zstandard.ZstdError)
+_ISAL: Any = isal_zlib.error  # a class, which the types of isal call an instance
+_DAMAGED: tuple[type[Exception], ...] = (OSError, ValueError, EOFError, zlib.error, _ISAL, zstandard.ZstdError)
 
 
 class Stream:
@@ -43,28 +48,45 @@ class Stream:
     InputError : the file cannot be opened.
     """
 
-    def __init__(self, path, checksum=False, between=None):
+    def __init__(self, path: str | Path, checksum: bool = False, between: tuple[int, int] | None = None) -> None:
         self.path = path
         self._file = open_file(path)
-        size = os.fstat(self._file.fileno()).st_size
+        size = os.fstat(self.fileno()).st_size
         self.begin, self._end = between or (0, sys.maxsize)
         self.raw_size = max(0, min(self._end, size) - self.begin)
-        first = self._file.read(4)
-        self._file.seek(self.begin)
-        self._codec = next((codec for magic, codec in _MAGIC.items() if first.startswith(magic)), None)
+        first = os.pread(self.fileno(), 4, 0)
+        self._codec: Any = next((codec for magic, codec in _MAGIC.items() if first.startswith(magic)), None)
         self.compressed = self._codec is not None
         self._hash = hashlib.sha256() if checksum else None
-        self._decoder, self._decoded, self._raw = None, memoryview(b""), b""
-        self.cut_off = None
+        self._start(self.begin)
+
+    def _start(self, at: int) -> None:
+        self._at = at  # byte of the file itself
+        self._decoder: Any = None
+        self._decoded, self._raw = memoryview(b""), b""
+        self.cut_off: str | None = None
+
+    def again(self, at: int | None = None) -> Self:
+        """The same open file once more, independent of how far this stream is; without a checksum.
+
+        Parameters
+        ----------
+        at : byte of a plain file to begin with; by default, and in a compressed one always, the first.
+        """
+        other = copy(self)
+        other._hash = None
+        other._start(self.begin if at is None or self.compressed else at)
+        return other
 
     @property
-    def raw_position(self):
-        return self._file.tell() - self.begin
+    def raw_position(self) -> int:
+        return self._at - self.begin
 
-    def readinto(self, target):
-        """Fill ``target`` (a writable memoryview) from its beginning; return the number of bytes, 0 at the end."""
+    def readinto(self, target: memoryview) -> int:
+        """Fill ``target`` (writable) from its beginning; return the number of bytes, 0 at the end."""
         if not self.compressed:
-            count = self._file.readinto(target[: max(0, self._end - self._file.tell())])
+            count = os.preadv(self.fileno(), [target[: max(0, self._end - self._at)]], self._at)
+            self._at += count
             self._digest(target[:count])
             return count
         while not len(self._decoded):
@@ -75,11 +97,9 @@ class Stream:
         self._decoded = self._decoded[count:]
         return count
 
-    def _decode(self):
+    def _decode(self) -> bool:
         """Decompress one more block; False at the end of the file."""
-        raw = self._raw or self._file.read(RAW_BLOCK)
-        if not self._raw:
-            self._digest(raw)
+        raw = self._raw or self._read(RAW_BLOCK)
         self._raw = b""
         if not raw:
             if self._decoder is not None:
@@ -97,37 +117,51 @@ class Stream:
             return False
         return True
 
-    def _digest(self, raw):
+    def _read(self, count: int) -> bytes:
+        raw = os.pread(self.fileno(), count, self._at)
+        self._at += len(raw)
+        self._digest(raw)
+        return raw
+
+    def _digest(self, raw: bytes | memoryview) -> None:
         if self._hash is not None:
             self._hash.update(raw)
 
-    def checksum(self):
-        """SHA-256 of the whole file, as ``sha256:...``; reads what has not been read yet."""
-        while raw := self._file.read(min(2**20, max(0, self._end - self._file.tell()))):
-            self._hash.update(raw)
+    def checksum(self) -> str:
+        """SHA-256 of the whole file, as ``sha256:...``; reads what has not been read yet.
+
+        Raises
+        ------
+        ValueError : it was not asked for at the beginning.
+        """
+        if self._hash is None:
+            raise ValueError("this stream has no checksum")
+        while self._read(min(2**20, max(0, self._end - self._at))):
+            pass
         return f"sha256:{self._hash.hexdigest()}"
 
-    def fileno(self):
+    def fileno(self) -> int:
         return self._file.fileno()
 
-    def seek(self, offset):
-        """Go to a byte of a file that is not compressed."""
-        self._file.seek(offset)
+    @property
+    def closed(self) -> bool:
+        return self._file.closed
 
-    def close(self):
+    def close(self) -> None:
+        """Close the file, for all streams that read it."""
         self._file.close()
 
 
 class Window:
     """A buffer that slides along a stream; ``data[begin:end]`` are the bytes read and not yet left behind."""
 
-    def __init__(self, stream, capacity=2**20):
+    def __init__(self, stream: Stream, capacity: int = 2**20) -> None:
         self.stream = stream
         self.data = np.empty(capacity, np.uint8)
         self.begin = self.end = 0
         self.offset = 0  # of data[begin] in the (decompressed) stream
 
-    def more(self):
+    def more(self) -> bool:
         """Read on, in a larger buffer where this one is full of what is still needed; False at the end."""
         kept = self.end - self.begin
         if kept == len(self.data):
@@ -135,26 +169,26 @@ class Window:
         elif self.begin:
             self.data[:kept] = self.data[self.begin : self.end]
             self.begin, self.end = 0, kept
-        count = self.stream.readinto(memoryview(self.data)[self.end :])
+        count = self.stream.readinto(self.data.data[self.end :])
         self.end += count
         return count > 0
 
-    def reach(self, count):
+    def reach(self, count: int) -> None:
         """Have ``count`` bytes in the buffer, or all there are."""
         while self.end - self.begin < count and self.more():
             pass
 
-    def leave(self, count):
+    def leave(self, count: int) -> None:
         """Leave ``count`` bytes behind."""
         self.begin += count
         self.offset += count
 
-    def head(self, count=4096):
+    def head(self, count: int = 4096) -> bytes:
         """Up to ``count`` bytes from the beginning."""
         return self.data[self.begin : min(self.begin + count, self.end)].tobytes()
 
 
-def open_file(path):
+def open_file(path: str | Path) -> FileIO:
     """Open a file for reading bytes.
 
     Raises

@@ -4,8 +4,11 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Bool, Float, Int
 
+from gdyn.config.models import Targets
 from gdyn.errors import InputError
+from gdyn.store.trajectory import Atoms, TrajectoryStore
 from gdyn.trajectory.interface import near_interface
 
 AXES = "xyz"
@@ -24,22 +27,22 @@ class Chosen:
     window : (frames,) int32, the window of each frame.
     """
 
-    sets: np.ndarray
-    present: np.ndarray
-    window: np.ndarray
+    sets: Int[np.ndarray, "sets k"]
+    present: Bool[np.ndarray, "windows sets"]
+    window: Int[np.ndarray, " frames"]
 
-    def atoms_of(self, window):
+    def atoms_of(self, window: int) -> Int[np.ndarray, " atoms"]:
         """Indices of the atoms of all target sets of a window, ascending, each once."""
         return target_atoms(self.sets[self.present[window]])
 
 
-def target_atoms(sets):
+def target_atoms(sets: Int[np.ndarray, "sets k"]) -> Int[np.ndarray, " atoms"]:
     """Indices of the atoms of some target sets, ascending, each once."""
     atoms = np.unique(sets)
     return atoms[atoms >= 0]
 
 
-def choose_targets(store, settings):
+def choose_targets(store: TrajectoryStore, settings: Targets) -> Chosen:
     """Evaluate the selection of the targets at the times asked for, on positions wrapped into the box.
 
     Parameters
@@ -58,8 +61,9 @@ def choose_targets(store, settings):
         trajectory alone, such times do not matter yet.
     """
 
-    def select(frame):
-        return target_sets(store.atoms, *_wrapped(store, frame), settings)
+    def select(frame: int) -> np.ndarray:
+        positions, cell = _wrapped(store, frame)
+        return target_sets(store.atoms, positions, cell, settings)
 
     if settings.dynamic_ps is None:
         sets = select(0)
@@ -88,19 +92,22 @@ def choose_targets(store, settings):
     return Chosen(sets, present, np.searchsorted(first, np.arange(len(store)), side="right").astype(np.int32))
 
 
-def _wrapped(store, frame):
+def _wrapped(store: TrajectoryStore, frame: int) -> tuple[Float[np.ndarray, "atoms 3"], Float[np.ndarray, "3 3"]]:
     """Positions of a frame in the cell, moved along the lattice vectors that repeat, and the cell."""
     cell = store.cells(frame)
     scaled = store.positions(frame) @ np.linalg.inv(cell)
     return (scaled - np.floor(scaled) * np.asarray(store.periodic)) @ cell, cell
 
 
-def select_first(store, selection, key):
+def select_first(store: TrajectoryStore, selection: str, key: str) -> Int[np.ndarray, " chosen"]:
     """Evaluate an MDAnalysis selection on the first frame of a trajectory; see :func:`select_atoms`."""
-    return select_atoms(store.atoms, *_wrapped(store, 0), selection, key)
+    positions, cell = _wrapped(store, 0)
+    return select_atoms(store.atoms, positions, cell, selection, key)
 
 
-def target_sets(atoms, positions, cell, settings):
+def target_sets(
+    atoms: Atoms, positions: Float[np.ndarray, "atoms 3"], cell: Float[np.ndarray, "3 3"], settings: Targets
+) -> Int[np.ndarray, "sets k"]:
     """Evaluate the selection of the targets on one frame.
 
     Parameters
@@ -125,7 +132,7 @@ def target_sets(atoms, positions, cell, settings):
         axis = AXES.index(settings.interface.axis)
         inverse = np.linalg.inv(cell)[:, axis]
         marker = select_atoms(atoms, positions, cell, settings.interface.liquid, "targets.interface.liquid")
-        height_A = 1.0 / np.linalg.norm(inverse)
+        height_A = float(1.0 / np.linalg.norm(inverse))
         chosen = near_interface(chosen, marker, positions @ inverse % 1.0, height_A, settings.interface.layers)
     if settings.group_by == "atom":
         return chosen.astype(np.int32)[:, None]
@@ -146,7 +153,9 @@ def target_sets(atoms, positions, cell, settings):
     return sets
 
 
-def select_atoms(atoms, positions, cell, selection, key):
+def select_atoms(
+    atoms: Atoms, positions: Float[np.ndarray, "atoms 3"], cell: Float[np.ndarray, "3 3"], selection: str, key: str
+) -> Int[np.ndarray, " chosen"]:
     """Evaluate an MDAnalysis selection on one frame: indices of atoms, ascending.
 
     Parameters

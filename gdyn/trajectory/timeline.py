@@ -1,5 +1,6 @@
 """Which frame follows which: repeated frames, gaps, restarts and changed intervals become segments or an error."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from gdyn.errors import InputError
@@ -34,19 +35,19 @@ class Timeline:
     restarts: int = 0
     _first: int = 0
     _kept: int | None = None
-    _latest: int | None = None
+    _latest: int = 0
     _kept_frames: int = 0
     _pairs: int = 0
-    _times: tuple | None = None
-    _told: set = field(default_factory=set)
+    _times: tuple[int, float] | None = None
+    _told: set[str] = field(default_factory=set)
 
-    def go_on(self, step, time_ps, segment):
+    def go_on(self, step: int, time_ps: float, segment: int) -> None:
         """Take up behind a frame, as if all had been placed up to it."""
         self.segment, self.time_ps = segment, time_ps
         self._first = self._kept = self._latest = step
         self._kept_frames = 1
 
-    def place(self, step, same, where):
+    def place(self, step: int, same: Callable[[int], bool], where: str) -> str:
         """Say what to do with the next frame.
 
         Parameters
@@ -99,7 +100,7 @@ class Timeline:
         )
         return self._begin(step, self.time_ps + self.interval_ps)
 
-    def check_time(self, step, time_ps, where):
+    def check_time(self, step: int, time_ps: float, where: str) -> None:
         """Compare the elapsed time that a dump itself tells with the configured timestep."""
         if self._times and step > self._times[0]:
             steps, elapsed = step - self._times[0], time_ps - self._times[1]
@@ -111,7 +112,7 @@ class Timeline:
                 )
         self._times = (step, time_ps)
 
-    def finish(self, where):
+    def finish(self, where: str) -> list[str]:
         """Sum up: sentences about what is not as in one run without a break, which are warned of.
 
         Raises
@@ -136,20 +137,20 @@ class Timeline:
             )
         return notes
 
-    def _begin(self, step, time_ps):
+    def _begin(self, step: int, time_ps: float) -> str:
         self.segment += 1
         self.time_ps = time_ps
         self._first = self._kept = self._latest = step
         self._kept_frames += 1
         return KEEP
 
-    def _tell(self, kind, sentence):
+    def _tell(self, kind: str, sentence: str) -> None:
         """Tell the first of each kind at once; the others are counted at the end."""
         if kind not in self._told:
             self._told.add(kind)
             LOG.warning("%s", sentence)
 
-    def _wrong_interval(self, where, step, latest):
+    def _wrong_interval(self, where: str, step: int, latest: int) -> InputError:
         return InputError(
             f"{where}: step {step} follows step {latest}, which are {(step - latest) * self.timestep_ps:.6g} ps; "
             f"trajectory.frame_interval_ps is {self.interval_ps:g} and has to be a multiple of that: mend that key or "

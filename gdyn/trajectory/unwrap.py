@@ -1,6 +1,9 @@
 """Unwrapped coordinates rebuilt from wrapped ones."""
 
+from collections.abc import Sequence
+
 import numpy as np
+from jaxtyping import Float
 
 LARGEST_STEP = 0.45  # of a lattice vector, beyond which the nearest image is a guess
 
@@ -17,11 +20,19 @@ class Unwrapper:
     where : (frame, atom index) of it.
     """
 
-    def __init__(self):
-        self.largest, self.where = 0.0, None
-        self._before = self._cell = self._images = None
+    def __init__(self) -> None:
+        self.largest = 0.0
+        self.where: tuple[int, int] | None = None
+        # Of the frame before: wrapped positions, cell, and the lattice vectors that are added; none of the first one.
+        self._before: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
 
-    def go_on(self, position, cell, periodic, largest):
+    def go_on(
+        self,
+        position: Float[np.ndarray, "atoms 3"],
+        cell: Float[np.ndarray, "3 3"],
+        periodic: Sequence[bool],
+        largest: float,
+    ) -> None:
         """Take up where another one has ended.
 
         Parameters
@@ -32,11 +43,18 @@ class Unwrapper:
         largest : its longest step.
         """
         # In one image again, as positions far from it would move with a cell that changes.
-        self._images = np.floor(position @ np.linalg.inv(cell)) * np.asarray(periodic)
-        self._before, self._cell = position - self._images @ cell, cell
+        images = np.floor(position @ np.linalg.inv(cell)) * np.asarray(periodic)
+        self._before = position - images @ cell, cell, images
         self.largest = largest
 
-    def follow(self, position, cell, periodic, new_segment, number):
+    def follow(
+        self,
+        position: Float[np.ndarray, "atoms 3"],
+        cell: Float[np.ndarray, "3 3"],
+        periodic: Sequence[bool],
+        new_segment: bool,
+        number: int,
+    ) -> Float[np.ndarray, "atoms 3"]:
         """Return the unwrapped positions of the next frame: (atoms, 3) float64, A.
 
         Parameters
@@ -48,28 +66,34 @@ class Unwrapper:
         number : of the frame, for ``where``.
         """
         if self._before is None or new_segment:
-            self._images = np.zeros(position.shape)
+            images = np.zeros(position.shape)
         else:
+            before, cell_before, images = self._before
             inverse = np.linalg.inv(cell)
             # The identity, unless LAMMPS has flipped a tilted box to other vectors of the same lattice.
-            self._images = self._images @ np.rint(self._cell @ inverse)
-            fraction = (position - self._before) @ inverse
+            images = images @ np.rint(cell_before @ inverse)
+            fraction = (position - before) @ inverse
             crossed = np.rint(fraction) * np.asarray(periodic)
             rest = np.abs(fraction - crossed) * np.asarray(periodic)
-            self._images -= crossed
+            images -= crossed
             longest = rest.max()
             if longest > self.largest:
                 self.largest = float(longest)
                 self.where = (number, int(rest.max(1).argmax()))
-        self._before, self._cell = position, cell
-        return position + self._images @ cell
+        self._before = position, cell, images
+        return position + images @ cell
 
     @property
-    def trusted(self):
+    def trusted(self) -> bool:
         return self.largest <= LARGEST_STEP
 
 
-def same_positions(one, other, cell, tolerance_A=0.02):
+def same_positions(
+    one: Float[np.ndarray, "atoms 3"],
+    other: Float[np.ndarray, "atoms 3"],
+    cell: Float[np.ndarray, "3 3"],
+    tolerance_A: float = 0.02,
+) -> bool:
     """Whether two sets of positions are the same but for whole lattice vectors."""
     step = one - other
     step = step - np.rint(step @ np.linalg.inv(cell)) @ cell

@@ -26,8 +26,8 @@ from gdyn.config.models import Graphs, Targets, Trajectory
 from gdyn.graphs.build import build_shard
 from gdyn.graphs.neighbors import nearest_neighbors, receptive_field
 from gdyn.store import GraphShard, TrajectoryStore
+from gdyn.trajectory.columns import choose_coordinates as choose
 from gdyn.trajectory.dump import Dump, positions
-from gdyn.trajectory.dump import choose_coordinates as choose
 from gdyn.trajectory.ingest import ingest
 from gdyn.trajectory.mdanalysis import LAMMPSDumpReader
 

@@ -16,7 +16,8 @@ from MDAnalysis.lib.mdamath import triclinic_vectors
 from gdyn.config.models import Trajectory
 from gdyn.simulation.lammps import executable
 from gdyn.store import TrajectoryStore
-from gdyn.trajectory.dump import IMAGES, Dump, choose_coordinates, positions
+from gdyn.trajectory.columns import IMAGES, choose_coordinates
+from gdyn.trajectory.dump import Dump, positions
 from gdyn.trajectory.ingest import ingest
 from gdyn.trajectory.mdanalysis import LAMMPSDumpReader
 

@@ -6,10 +6,10 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from gdyn.builders import build, peo_litfsi
-from gdyn.builders.molecules import ForceField, Molecule
-from gdyn.builders.packing import edge_of, pack
 from gdyn.errors import InputError
+from gdyn.simulation.builders import build, peo_litfsi
+from gdyn.simulation.builders.molecules import ForceField, Molecule
+from gdyn.simulation.builders.packing import edge_of, pack
 from gdyn.simulation.lammps import elements_of_types, executable
 
 SMALL = {"kind": "peo_litfsi", "chains": 2, "degree_of_polymerisation": 4, "li_per_eo": 0.25}

@@ -7,10 +7,10 @@ import pytest
 import yaml
 from helpers import dump_text, states_of
 
-from gdyn.cli import main
 from gdyn.config import load_config, load_system
 from gdyn.errors import ConfigError
 from gdyn.files import expand
+from gdyn.tools.cli import main
 
 ATOMS = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [0.5, 0.25, 0.125]])
 DECK = """units    real   # for organic matter

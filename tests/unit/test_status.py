@@ -5,10 +5,10 @@ import json
 import pytest
 import yaml
 
-from gdyn.cli import main
 from gdyn.errors import ConfigError
 from gdyn.simulation.restarts import MAGIC
-from gdyn.status import status
+from gdyn.tools.cli import main
+from gdyn.tools.status import status
 
 SYSTEM = {
     "trajectory": {"files": ["a.lammpstrj"], "units": "metal", "timestep": 0.001, "frame_interval_ps": 0.5},

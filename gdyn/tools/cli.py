@@ -3,6 +3,7 @@
 import argparse
 import logging
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import gdyn
@@ -13,7 +14,7 @@ from gdyn.logs import LOG
 from gdyn.units import UNIT_STYLES
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
     parser = argparse.ArgumentParser(
         prog="gdyn", description="Graph dynamical networks for LAMMPS trajectories; the workflow itself is Snakemake's."
@@ -50,8 +51,8 @@ def main(arguments=None):
         LOG.setLevel(level)
 
 
-def _inspect(options):
-    from gdyn.trajectory.inspect import inspect
+def _inspect(options: argparse.Namespace) -> int:
+    from gdyn.tools.inspect import inspect
 
     status = 0
     for place, path in enumerate(options.files):
@@ -63,8 +64,8 @@ def _inspect(options):
     return status
 
 
-def _new(options):
-    from gdyn.trajectory.draft import draft
+def _new(options: argparse.Namespace) -> int:
+    from gdyn.tools.draft import draft
 
     path = Path(options.system_dir, f"{options.name}.yaml")
     if path.exists():
@@ -85,8 +86,8 @@ def _new(options):
     return 0
 
 
-def _status(options):
-    from gdyn.status import status
+def _status(options: argparse.Namespace) -> int:
+    from gdyn.tools.status import status
 
     print("\n".join(status(options.configfile, options.systems, options.results)))
     return 0

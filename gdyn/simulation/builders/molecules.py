@@ -1,9 +1,15 @@
 """Molecules with their force field, packed into a box, as a LAMMPS data file."""
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TextIO
 
 import numpy as np
+from jaxtyping import Float
+
+# Parameters of bonded terms, by the classes of their atoms.
+Terms = Mapping[tuple[str, ...], tuple[float, ...]]
 
 
 @dataclass
@@ -15,22 +21,22 @@ class Molecule:
     bonds : list of pairs of atoms
     """
 
-    types: list
-    positions: np.ndarray
-    bonds: list
+    types: list[str]
+    positions: Float[np.ndarray, "atoms 3"]
+    bonds: list[tuple[int, int]]
 
-    def neighbors(self):
-        near = [[] for _ in self.types]
+    def neighbors(self) -> list[list[int]]:
+        near: list[list[int]] = [[] for _ in self.types]
         for a, b in self.bonds:
             near[a].append(b)
             near[b].append(a)
         return near
 
-    def angles(self):
+    def angles(self) -> list[tuple[int, int, int]]:
         """All (a, b, c) with a and c bonded to b."""
         return [(a, b, c) for b, near in enumerate(self.neighbors()) for i, a in enumerate(near) for c in near[i + 1 :]]
 
-    def dihedrals(self):
+    def dihedrals(self) -> list[tuple[int, int, int, int]]:
         """All (a, b, c, d) of three bonds in a row."""
         near = self.neighbors()
         return [(a, b, c, d) for b, c in self.bonds for a in near[b] if a != c for d in near[c] if d not in (b, a)]
@@ -56,12 +62,12 @@ class ForceField:
     ``harmonic``, ``harmonic`` and ``opls``.
     """
 
-    atoms: dict
-    bonds: dict
-    angles: dict
-    dihedrals: dict
+    atoms: dict[str, AtomType]
+    bonds: Terms
+    angles: Terms
+    dihedrals: Terms
 
-    def find(self, table, atoms):
+    def find(self, table: Terms, atoms: Sequence[str]) -> tuple[str, ...]:
         """The key of a bonded term in a table, read in either direction.
 
         Raises
@@ -75,7 +81,9 @@ class ForceField:
         raise KeyError(f"no parameters for {'-'.join(kinds)}")
 
 
-def write_data(file, title, molecules, cell_A, force_field):
+def write_data(
+    file: TextIO, title: str, molecules: Sequence[Molecule], cell_A: Sequence[float], force_field: ForceField
+) -> None:
     """Write molecules at their positions as a LAMMPS data file of atom style ``full``, coefficients included.
 
     Parameters
@@ -87,16 +95,21 @@ def write_data(file, title, molecules, cell_A, force_field):
     force_field : ForceField; only what the molecules need of it is written.
     """
     names = [name for name in force_field.atoms if any(name in molecule.types for molecule in molecules)]
-    terms = {"bond": [], "angle": [], "dihedral": []}
+    terms: dict[str, list[tuple[tuple[str, ...], list[int]]]] = {"bond": [], "angle": [], "dihedral": []}
     tables = {"bond": force_field.bonds, "angle": force_field.angles, "dihedral": force_field.dihedrals}
     atoms, offset = [], 0
     for number, molecule in enumerate(molecules, start=1):
         for name, position in zip(molecule.types, molecule.positions, strict=True):
             atoms.append((number, names.index(name) + 1, force_field.atoms[name].charge_e, *position))
-        for kind, found in (("bond", molecule.bonds), ("angle", molecule.angles()), ("dihedral", molecule.dihedrals())):
-            for members in found:
-                key = force_field.find(tables[kind], [molecule.types[i] for i in members])
-                terms[kind].append((key, [i + offset + 1 for i in members]))
+        bonded: dict[str, Sequence[tuple[int, ...]]] = {
+            "bond": molecule.bonds,
+            "angle": molecule.angles(),
+            "dihedral": molecule.dihedrals(),
+        }
+        for kind, groups in bonded.items():
+            for group in groups:
+                key = force_field.find(tables[kind], [molecule.types[i] for i in group])
+                terms[kind].append((key, [i + offset + 1 for i in group]))
         offset += len(molecule.types)
     keys = {kind: sorted({key for key, _ in rows}) for kind, rows in terms.items()}
     put = lambda *words: print(*words, file=file)  # noqa: E731
@@ -128,7 +141,7 @@ def write_data(file, title, molecules, cell_A, force_field):
             put(i, keys[kind].index(key) + 1, *members)
 
 
-def total_mass(molecules, force_field):
+def total_mass(molecules: Sequence[Molecule], force_field: ForceField) -> float:
     """In g/mol."""
     counts = Counter(name for molecule in molecules for name in molecule.types)
     return sum(number * force_field.atoms[name].mass for name, number in counts.items())

@@ -1,5 +1,5 @@
 """Starting structures of the systems that are simulated here, as LAMMPS data files."""
 
-from gdyn.builders.build import build
+from gdyn.simulation.builders.build import build
 
 __all__ = ["build"]

@@ -1,6 +1,9 @@
 """Silicon slabs around a liquid alloy of silicon and gold."""
 
+from typing import TextIO
+
 import numpy as np
+from jaxtyping import Float, Int
 
 # Diamond cut along [1-10], [001] and [110]: four atoms in a cell of a/sqrt(2), a and a/sqrt(2), in two layers.
 LAYERS = (((0.0, 0.0), (0.5, 0.75)), ((0.5, 0.5), (0.0, 0.25)))
@@ -10,7 +13,9 @@ ELEMENTS = ("Au", "Si")
 MASSES = (196.967, 28.0855)
 
 
-def structure(repeats, slab_layers, liquid_atoms, si_fraction, lattice_A, seed):
+def structure(
+    repeats: tuple[int, int], slab_layers: int, liquid_atoms: int, si_fraction: float, lattice_A: float, seed: int
+) -> tuple[Int[np.ndarray, " atoms"], Float[np.ndarray, "atoms 3"], Float[np.ndarray, " 3"]]:
     """Two {110} slabs that meet across the periodic boundary, and the liquid in the middle of the box.
 
     Parameters
@@ -53,7 +58,12 @@ def structure(repeats, slab_layers, liquid_atoms, si_fraction, lattice_A, seed):
     return types, np.concatenate([solid, liquid]), np.array([*edges, height])
 
 
-def write(file, types, positions, cell):
+def write(
+    file: TextIO,
+    types: Int[np.ndarray, " atoms"],
+    positions: Float[np.ndarray, "atoms 3"],
+    cell: Float[np.ndarray, " 3"],
+) -> None:
     """Write a LAMMPS data file of atom style ``atomic``."""
     print("LAMMPS data file: Si {110} slabs and a liquid of Au and Si\n", file=file)
     print(f"{len(types)} atoms\n{len(ELEMENTS)} atom types\n", file=file)

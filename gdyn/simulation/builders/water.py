@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gdyn.builders.molecules import AtomType, ForceField, Molecule
+from gdyn.simulation.builders.molecules import AtomType, ForceField, Molecule
 
 FORCE_FIELD = ForceField(
     atoms={
@@ -16,7 +16,7 @@ FORCE_FIELD = ForceField(
 )
 
 
-def molecule():
+def molecule() -> Molecule:
     """One water molecule."""
     half = np.radians(109.47 / 2)
     sides = [[np.sin(half), np.cos(half), 0.0], [-np.sin(half), np.cos(half), 0.0]]

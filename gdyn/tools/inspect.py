@@ -1,21 +1,26 @@
 """What a file holds: dumps, other trajectories, LAMMPS data files and gdyn's own stores, at a glance."""
 
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
-from types import SimpleNamespace
+from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 
 from gdyn.config.elements import ELEMENTS
+from gdyn.config.models import Trajectory
 from gdyn.errors import InputError
 from gdyn.logs import Progress
-from gdyn.trajectory.dump import IMAGES, Dump, choose_coordinates, positions
+from gdyn.trajectory.columns import IMAGES, STATIC, Coordinates, choose_coordinates
+from gdyn.trajectory.dump import Dump, positions
 from gdyn.trajectory.elements import element_of_mass
+from gdyn.trajectory.frames import Frame, NotADumpError
+from gdyn.trajectory.header import Box
 from gdyn.trajectory.identity import is_data_file, read_topology
-from gdyn.trajectory.sources import MDAnalysisSource, is_dump
-from gdyn.trajectory.streams import open_file
+from gdyn.trajectory.sources import MDAnalysisSource
 from gdyn.trajectory.unwrap import LARGEST_STEP
 
 FRAMES_LOOKED_AT = 40
@@ -33,65 +38,65 @@ class DumpFacts:
     """
 
     path: str
-    compressed: bool = False
+    compressed: bool
+    ids: np.ndarray
+    sorted_ids: bool
+    columns: list[str]
+    coordinates: Coordinates | None
+    images: bool
+    units: str | None
+    box: Box
     n_frames: int = 0
     n_cut_off: int = 0
     looked_at: int = 0
-    ids: np.ndarray = None
-    sorted_ids: bool = True
-    columns: list = None
-    coordinates: object = None
-    images: bool = False
-    types: dict = field(default_factory=dict)
-    named: dict = field(default_factory=dict)
-    masses: dict = field(default_factory=dict)
-    alone: set = field(default_factory=set)
+    types: dict[int, int] = field(default_factory=dict)
+    named: dict[tuple[int, str], int] = field(default_factory=dict)
+    masses: dict[int, float] = field(default_factory=dict)
+    alone: set[int] = field(default_factory=set)
     n_molecules: int | None = None
     charge: float | None = None
     charges_change: bool = False
-    units: str | None = None
     timestep: float | None = None
-    box: object = None
     box_changes: float = 0.0
-    steps: np.ndarray = None
+    steps: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
     interval: int | None = None
-    problems: list = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
 
     @property
-    def n_atoms(self):
+    def n_atoms(self) -> int:
         return len(self.ids)
 
     @property
-    def elements(self):
+    def elements(self) -> dict[str, int]:
         """Numbers of atoms by element, where the dump names them."""
-        counts = Counter()
+        counts: Counter[str] = Counter()
         for (_, name), count in self.named.items():
             counts[name] += count
         return dict(counts)
 
     @property
-    def names_atoms(self):
+    def names_atoms(self) -> bool:
         """Whether the dump names its atoms, other than by the C that LAMMPS writes by itself."""
         return bool(self.named) and not (set(self.elements) == {"C"} and len(self.types) > 1)
 
 
-def inspect(path):
+def inspect(path: str | Path) -> list[str]:
     """Describe a file in lines of text.
 
     Raises
     ------
     InputError : it cannot be read.
     """
-    with open_file(path) as file:
-        begin = file.read(8)
-    if begin == b"\x89HDF\r\n\x1a\n" and (lines := _store(path)):
+    try:
+        return describe(dump_facts(path))
+    except NotADumpError:
+        pass
+    if h5py.is_hdf5(path) and (lines := _store(path)):
         return lines
-    if is_data_file(path):
-        return _data_file(path)
-    return describe(dump_facts(path)) if is_dump(path) else _other(path)
+    return _data_file(path) if is_data_file(path) else _other(path)
 
 
-def dump_facts(path):
+def dump_facts(path: str | Path) -> DumpFacts:
     """Find out what a dump holds: :class:`DumpFacts`.
 
     All frames of a compressed file are read; of a plain one all steps, and some frames evenly chosen.
@@ -100,26 +105,42 @@ def dump_facts(path):
     ------
     InputError : not a dump with one whole frame in it.
     """
-    with Dump(path) as dump:
-        columns = dump.columns
-    facts = DumpFacts(str(path), columns=columns)
-    try:
-        facts.coordinates, facts.images = choose_coordinates(columns, path)
-    except InputError as error:
-        facts.problems.append(str(error))
-    numbers = [name for name in ("type", "mol", "q", "mass") if name in columns]
-    wanted = [*numbers, *(facts.coordinates.names if facts.coordinates else ()), *(IMAGES if facts.images else ())]
-    with Dump(path, wanted) as dump:
-        facts.compressed, facts.ids, facts.units = dump.offsets is None, dump.ids, dump.units
-        facts.sorted_ids = dump.sorted_ids
-        _look_at_atoms(facts, dump, numbers)
+    with Dump(path, _columns_to_read) as dump:
+        coordinates, images, problems = _coordinates(dump.columns, dump.path)
+        facts = DumpFacts(
+            path=dump.path,
+            compressed=dump.offsets is None,
+            ids=dump.ids,
+            sorted_ids=dump.sorted_ids,
+            columns=dump.columns,
+            coordinates=coordinates,
+            images=images,
+            units=dump.units,
+            box=dump.first.box,
+            problems=problems,
+        )
+        _look_at_atoms(facts, dump)
         _look_at_frames(facts, dump)
     _look_at_steps(facts)
     return facts
 
 
-def _look_at_atoms(facts, dump, numbers):
-    first = {name: dump.column(dump.first, name) for name in numbers}
+def _coordinates(columns: list[str], path: str) -> tuple[Coordinates | None, bool, list[str]]:
+    """The coordinates of a dump, whether image flags unwrap them, and a sentence where there are none."""
+    try:
+        return *choose_coordinates(columns, path), []
+    except InputError as error:
+        return None, False, [str(error)]
+
+
+def _columns_to_read(columns: list[str], path: str) -> list[str]:
+    coordinates, images, _ = _coordinates(columns, path)
+    numbers = [name for name in STATIC if name in columns]
+    return [*numbers, *(coordinates.names if coordinates else ()), *(IMAGES if images else ())]
+
+
+def _look_at_atoms(facts: DumpFacts, dump: Dump) -> None:
+    first = {name: dump.column(dump.first, name) for name in STATIC if name in dump.columns}
     types = first["type"].astype(int) if "type" in first else np.zeros(len(facts.ids), int)
     facts.types = dict(sorted(Counter(types.tolist()).items()))
     if "element" in facts.columns:
@@ -148,11 +169,14 @@ def _look_at_atoms(facts, dump, numbers):
         facts.problems.append("there is neither a column type nor a column element; add one to the dump command")
 
 
-def _look_at_frames(facts, dump):
+def _look_at_frames(facts: DumpFacts, dump: Dump) -> None:
     """Boxes, types and charges in time, and the steps that atoms take from frame to frame."""
-    facts.box = dump.first.box
-    wrapped = facts.coordinates and not (facts.coordinates.unwrapped or facts.images)
-    steps, times, before, largest = [], [], None, 0.0
+    coordinates = facts.coordinates
+    wrapped = coordinates is not None and not (coordinates.unwrapped or facts.images)
+    steps: list[int] = []
+    times: list[float | None] = []
+    before: tuple[int, np.ndarray] | None = None
+    largest = 0.0
     try:
         for frame in _frames(facts, dump):
             steps.append(frame.step)
@@ -166,8 +190,8 @@ def _look_at_frames(facts, dump):
             ):
                 facts.problems.append(f"frame {frame.number} (step {frame.step}): atoms change their types")
                 break
-            if wrapped:
-                now = positions(dump, frame, facts.coordinates, facts.images)
+            if coordinates and wrapped:
+                now = positions(dump, frame, coordinates, facts.images)
                 if before is not None and frame.number == before[0] + 1:
                     step = (now - before[1]) @ np.linalg.inv(frame.box.cell)
                     largest = max(largest, float(np.abs(step - np.rint(step)).max()))
@@ -181,14 +205,15 @@ def _look_at_frames(facts, dump):
     else:
         facts.n_frames, facts.steps = dump.n_frames, dump.steps()
         facts.n_cut_off = int(dump.ends_within_a_frame)
-    if len(times) > 1 and None not in times and steps[1] > steps[0]:
-        facts.timestep = (times[1] - times[0]) / (steps[1] - steps[0])
+    known = [time for time in times if time is not None]
+    if 1 < len(known) == len(times) and steps[1] > steps[0]:
+        facts.timestep = (known[1] - known[0]) / (steps[1] - steps[0])
     if largest > LARGEST_STEP:
         facts.problems.append(
             f"between two frames an atom moves by {largest:.2f} of a lattice vector: these wrapped positions cannot be "
             f"unwrapped, and displacements will mean nothing; dump xu yu zu, or more often"
         )
-    inside = positions(dump, dump.first, facts.coordinates, facts.images) if facts.coordinates else np.zeros((1, 3))
+    inside = positions(dump, dump.first, coordinates, facts.images) if coordinates else np.zeros((1, 3))
     if len(inside) > 1 and (np.ptp(inside, axis=0) < 1e-9).any():
         facts.problems.append(
             "all atoms lie in one plane: images above and below it count as neighbors; for a two-dimensional "
@@ -196,7 +221,7 @@ def _look_at_frames(facts, dump):
         )
 
 
-def _frames(facts, dump):
+def _frames(facts: DumpFacts, dump: Dump) -> Iterator[Frame]:
     if facts.compressed:
         with Progress(f"reading {facts.path}") as bar:
             for frame in dump:
@@ -209,7 +234,7 @@ def _frames(facts, dump):
             yield dump.frame(number)
 
 
-def _look_at_steps(facts):
+def _look_at_steps(facts: DumpFacts) -> None:
     ahead = np.diff(facts.steps)
     if not len(ahead):
         facts.problems.append("there is one frame only: nothing can be learned from it")
@@ -234,7 +259,7 @@ def _look_at_steps(facts):
         )
 
 
-def describe(facts):
+def describe(facts: DumpFacts) -> list[str]:
     """The facts of a dump in lines of text."""
     c = facts.coordinates
     unwrapped = bool(c and (c.unwrapped or facts.images))
@@ -278,20 +303,20 @@ def describe(facts):
     return lines
 
 
-def _by_mass(facts):
+def _by_mass(facts: DumpFacts) -> str:
     """What the masses say about a dump without names, if they are in u."""
-    counts = Counter()
+    counts: Counter[str] = Counter()
     for type_, mass in facts.masses.items():
         counts[element_of_mass(mass) or "no element"] += facts.types[type_]
     found = ", ".join(f"{name}: {count}" for name, count in sorted(counts.items()))
     return f"by masses in u: {found}" if found else ""
 
 
-def _tilted(facts):
+def _tilted(facts: DumpFacts) -> bool:
     return bool((facts.box.cell - np.diag(np.diag(facts.box.cell))).any())
 
 
-def _data_file(path):
+def _data_file(path: str | Path) -> list[str]:
     found = read_topology(path)
     lines = [f"{path}: LAMMPS data file", f"  atoms      {len(found.id)}, ids {found.id[0]} to {found.id[-1]}"]
     for type_ in np.unique(found.type):
@@ -310,7 +335,7 @@ def _data_file(path):
     return lines
 
 
-def _store(path):
+def _store(path: str | Path) -> list[str] | None:
     """A file in one of gdyn's formats, or None."""
     with h5py.File(path, "r") as file:
         if not str(file.attrs.get("format", "")).startswith("gdyn-"):
@@ -320,7 +345,7 @@ def _store(path):
             if name not in ("format", "version"):
                 lines.append(f"  {name:<18} {value}")
 
-        def tell(name, item):
+        def tell(name: str, item: Any) -> None:
             if isinstance(item, h5py.Dataset):
                 shape = " x ".join(map(str, item.shape))
                 lines.append(f"  {name:<18} {shape} {item.dtype}, {item.id.get_storage_size() / 1e6:.3g} MB")
@@ -337,9 +362,9 @@ def _store(path):
     return lines
 
 
-def _other(path):
+def _other(path: str | Path) -> list[str]:
     # What is asked for here does not depend on units or intervals.
-    settings = SimpleNamespace(units="metal", steps_per_frame=1, timestep_ps=1.0)
+    settings = Trajectory(units="metal", timestep=1.0, frame_interval_ps=1.0)
     with closing(MDAnalysisSource(path, settings, None, must_name_atoms=False)) as source:
         frame = next(source.frames())
         lengths = " x ".join(f"{length:.4g}" for length in np.linalg.norm(frame.cell, axis=1))

@@ -2,31 +2,32 @@
 
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 
-from gdyn.builders.molecules import Molecule
 from gdyn.errors import InputError
+from gdyn.simulation.builders.molecules import Molecule
+from gdyn.simulation.lammps import executable
 
 AVOGADRO_PER_A3 = 0.602214076  # g/mol in an A^3 at 1 g/cm^3
 TOLERANCE_A = 2.0
 
 
-def edge_of(mass, density_g_cm3):
+def edge_of(mass: float, density_g_cm3: float) -> float:
     """Edge of the cube in which a mass (g/mol) has a density, A."""
     return (mass / (AVOGADRO_PER_A3 * density_g_cm3)) ** (1 / 3)
 
 
-def pack(molecules, edge_A, seed):
+def pack(molecules: Sequence[Molecule], edge_A: float, seed: int) -> list[Molecule]:
     """Place molecules at random in a cube, no two atoms of different ones nearer than 2 A: a list of Molecule.
 
     Raises
     ------
     InputError : packmol is not there, or finds no room.
     """
-    from gdyn.simulation.lammps import executable
-
     with tempfile.TemporaryDirectory(prefix="gdyn-") as folder:
         lines = [f"tolerance {TOLERANCE_A}", "filetype xyz", "output packed.xyz", f"seed {seed}"]
         inside = f"inside box 0. 0. 0. {3 * (f' {edge_A - TOLERANCE_A:.3f}')}"
@@ -57,6 +58,6 @@ def pack(molecules, edge_A, seed):
     return placed
 
 
-def _xyz(positions):
+def _xyz(positions: Float[np.ndarray, "atoms 3"]) -> str:
     rows = "\n".join(f"C {x:.5f} {y:.5f} {z:.5f}" for x, y, z in positions)
     return f"{len(positions)}\n\n{rows}\n"

@@ -1,10 +1,13 @@
 """How far the systems are, from the files that their jobs leave: no job is asked or touched."""
 
 import time
+from collections.abc import Iterator, Sequence
 from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 from gdyn.config import load_config, load_system, read_yaml
+from gdyn.config.models import Config, System
 from gdyn.errors import ConfigError
 from gdyn.files import read_json
 from gdyn.simulation.deck import read_deck
@@ -13,7 +16,12 @@ from gdyn.simulation.restarts import ANY, Restarts
 SILENT_S = 600.0  # without a word from a training, after which it may no longer be at work
 
 
-def status(config="config/config.yaml", systems=(), results="results", now=None):
+def status(
+    config: str | Path = "config/config.yaml",
+    systems: Sequence[str] = (),
+    results: str | Path = "results",
+    now: float | None = None,
+) -> list[str]:
     """Tell how far each system is.
 
     Parameters
@@ -38,7 +46,7 @@ def status(config="config/config.yaml", systems=(), results="results", now=None)
     return [line for name in settings.systems for line in _of_system(name, settings, results, now)]
 
 
-def _of_system(name, settings, results, now):
+def _of_system(name: str, settings: Config, results: str | Path, now: float) -> list[str]:
     system = load_system(name, settings)
     folder = Path(results, name)
     if (folder / "report.pdf").exists() and (folder / "summary.json").exists():
@@ -54,7 +62,7 @@ def _of_system(name, settings, results, now):
     begun = [training for training in trainings if training not in scores and (training / "progress.json").exists()]
     lines = [f"{head}; trainings: {len(done)} of {len(trainings)} done, {len(begun)} begun"]
     best = {}  # scores of other numbers of states or lag times are those of something else
-    for training in sorted(done, key=scores.get):
+    for training in sorted(done, key=scores.__getitem__):
         trial = trials[training.parent.name]
         best[trial.model, trial.n_states, trial.lag_ps] = training
     for (_, n_states, lag_ps), training in sorted(best.items()):
@@ -65,11 +73,11 @@ def _of_system(name, settings, results, now):
     return lines + [f"  {_called(training)}: {_progress(training, now)}" for training in begun]
 
 
-def _called(training):
+def _called(training: Path) -> str:
     return f"{training.parent.name}, {training.name.replace('~', ' ')}"
 
 
-def _steps(system, system_dir, folder):
+def _steps(system: System, system_dir: str | Path, folder: Path) -> Iterator[str]:
     n, n_parts = system.n_trajectories, 1
     if system.simulate:
         goes_on = read_deck(Path(system_dir, system.simulate.deck)).goes_on
@@ -86,19 +94,19 @@ def _steps(system, system_dir, folder):
         yield f"{sum(path.exists() for path in shards)} of {len(shards)} shards of graphs"
 
 
-def _records(folder, run, n_parts):
+def _records(folder: Path, run: int, n_parts: int) -> list[dict[str, Any]]:
     """Of the parts of a simulated run that are done, from the first on: what lies behind a gap is of an earlier run."""
     paths = [folder / f"{run}-{part}.json" for part in range(n_parts)]
     return [read_json(path) for path in takewhile(Path.exists, paths)]
 
 
-def _end_ps(folder, run, records, timestep_ps):
+def _end_ps(folder: Path, run: int, records: Sequence[dict[str, Any]], timestep_ps: float) -> float:
     """How far a simulated run has come, by its parts that are done and the latest restart file of the next one."""
     steps = [record["end_step"] for record in records]
     return max([*steps, *Restarts(folder / f"{run}.lammpstrj", ANY).steps()], default=0) * timestep_ps
 
 
-def _speed(records, timestep_ps):
+def _speed(records: Sequence[Sequence[dict[str, Any]]], timestep_ps: float) -> str:
     """How fast a run of LAMMPS is, by the parts of all runs that are done."""
     done = [record for of_run in records for record in of_run]
     steps = sum(record["end_step"] - record["went_on_from_step"] for record in done)
@@ -106,7 +114,7 @@ def _speed(records, timestep_ps):
     return f", {steps * timestep_ps / 1000.0 / seconds * 86400.0:.3g} ns a day each" if steps and seconds else ""
 
 
-def _progress(training, now):
+def _progress(training: Path, now: float) -> str:
     try:
         told = read_json(training / "progress.json")
     except (OSError, ValueError):  # replaced or removed this moment
@@ -119,7 +127,7 @@ def _progress(training, now):
     )
 
 
-def _duration(seconds):
+def _duration(seconds: float) -> str:
     for unit, length in (("d", 86400.0), ("h", 3600.0), ("min", 60.0)):
         if seconds >= 2 * length:
             return f"{seconds / length:.0f} {unit}"

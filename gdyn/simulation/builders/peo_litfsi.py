@@ -10,9 +10,14 @@ Parameters, in LAMMPS's real units (``K`` is half of the force constants of pape
 All with geometric mixing and half of the interactions of 1-4 neighbors.
 """
 
-import numpy as np
+from collections.abc import Sequence
 
-from gdyn.builders.molecules import AtomType, ForceField, Molecule
+import numpy as np
+from jaxtyping import Float
+
+from gdyn.simulation.builders.molecules import AtomType, ForceField, Molecule
+
+Vector = Float[np.ndarray, " 3"]
 
 FORCE_FIELD = ForceField(
     atoms={
@@ -81,7 +86,7 @@ TETRAHEDRAL = 109.5
 NEAREST_A = 3.2  # of two atoms of the backbone that are four bonds apart or more
 
 
-def molecules(chains, degree_of_polymerisation, li_per_eo, seed):
+def molecules(chains: int, degree_of_polymerisation: int, li_per_eo: float, seed: int) -> list[Molecule]:
     """Chains of PEO in random coils, TFSI and Li, none of them placed yet.
 
     Parameters
@@ -100,7 +105,7 @@ def molecules(chains, degree_of_polymerisation, li_per_eo, seed):
     ]
 
 
-def force_field(charge_scale):
+def force_field(charge_scale: float) -> ForceField:
     """The force field with the charges of the ions scaled."""
     atoms = {
         name: atom if name not in IONS else AtomType(**{**vars(atom), "charge_e": charge_scale * atom.charge_e})
@@ -109,7 +114,7 @@ def force_field(charge_scale):
     return ForceField(atoms, FORCE_FIELD.bonds, FORCE_FIELD.angles, FORCE_FIELD.dihedrals)
 
 
-def peo(repeat_units, rng):
+def peo(repeat_units: int, rng: np.random.Generator) -> Molecule:
     """HO-(CH2-CH2-O)n-H as a random coil that does not cross itself."""
     kinds = ["o_hydroxyl"]
     for unit in range(repeat_units):
@@ -120,7 +125,7 @@ def peo(repeat_units, rng):
     types, positions = list(kinds), list(backbone)
     bonds = [(i, i + 1) for i in range(len(kinds) - 1)]
 
-    def add(kind, position, to):
+    def add(kind: str, position: Vector, to: int) -> None:
         bonds.append((to, len(types)))
         types.append(kind)
         positions.append(position)
@@ -141,7 +146,7 @@ def peo(repeat_units, rng):
     return Molecule(types, np.array(positions), bonds)
 
 
-def _coil(kinds, rng):
+def _coil(kinds: Sequence[str], rng: np.random.Generator) -> Float[np.ndarray, "atoms 3"]:
     """Positions of a backbone with O-C-C-O torsions gauche, others mostly trans."""
     length = {"c": 1.53, "o": 1.41}
     places = [np.zeros(3), np.array([1.41, 0.0, 0.0]), np.array([1.41 + 1.53 * 0.33, 1.44, 0.0])]
@@ -151,7 +156,8 @@ def _coil(kinds, rng):
         bond = length["c"] if kinds[i][0] == kinds[i - 1][0] == "c" else length["o"]
         around_carbons = kinds[i - 1][0] == kinds[i - 2][0] == "c"
         torsion = rng.choice([GAUCHE, -GAUCHE, TRANS], p=[0.45, 0.45, 0.1] if around_carbons else [0.12, 0.12, 0.76])
-        place = attach(*places[-3:], bond, TETRAHEDRAL + 2.0, torsion + rng.normal(0.0, 8.0))
+        a, b, c = places[-3:]
+        place = attach(a, b, c, bond, TETRAHEDRAL + 2.0, torsion + rng.normal(0.0, 8.0))
         far = np.linalg.norm(np.array(places[:-3]).reshape(-1, 3) - place, axis=1)
         if (far < NEAREST_A).any():
             tries += 1
@@ -164,7 +170,7 @@ def _coil(kinds, rng):
     return np.array(places)
 
 
-def tfsi():
+def tfsi() -> Molecule:
     """N(SO2CF3)2 with its CF3 groups on opposite sides."""
     nitrogen = np.zeros(3)
     half = np.radians(125.6 / 2)
@@ -192,7 +198,14 @@ def tfsi():
     return Molecule(types, np.array(positions), bonds)
 
 
-def attach(a, b, c, length, angle, torsion):
+def attach(
+    a: Vector,
+    b: Vector,
+    c: Vector,
+    length: float,
+    angle: float,
+    torsion: float,
+) -> Vector:
     """Where an atom is that is bonded to ``c``: length in A, angle b-c-d and torsion a-b-c-d in degrees."""
     angle, torsion = np.radians([angle, torsion])
     axis = _unit(c - b)
@@ -201,5 +214,5 @@ def attach(a, b, c, length, angle, torsion):
     return c + local @ np.array([axis, np.cross(normal, axis), normal])
 
 
-def _unit(vector):
+def _unit(vector: Vector) -> Vector:
     return vector / np.linalg.norm(vector)

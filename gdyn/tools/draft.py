@@ -2,9 +2,11 @@
 
 import re
 from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import yaml
@@ -12,12 +14,13 @@ import yaml
 from gdyn.config.elements import ELEMENTS
 from gdyn.config.load import FILL_IN
 from gdyn.errors import InputError
+from gdyn.tools.inspect import DumpFacts, dump_facts
 from gdyn.trajectory.elements import element_of_mass
 from gdyn.trajectory.identity import is_data_file, read_topology
-from gdyn.trajectory.inspect import dump_facts
 from gdyn.units import UNIT_STYLES
 
 LARGEST_DECK_BYTES = 5_000_000
+Value = TypeVar("Value", str, float)
 _DECKS = ("in.*", "*.in", "*.lmp", "*.lammps", "log.*", "*.log")
 
 
@@ -25,10 +28,10 @@ _DECKS = ("in.*", "*.in", "*.lmp", "*.lammps", "log.*", "*.log")
 class Hints:
     """What LAMMPS decks and logs beside a dump say; each a mapping of a value to the file that says it."""
 
-    units: dict = field(default_factory=dict)
-    timestep: dict = field(default_factory=dict)
-    elements: dict = field(default_factory=dict)
-    read_data: dict = field(default_factory=dict)
+    units: dict[str, Path] = field(default_factory=dict)
+    timestep: dict[float, Path] = field(default_factory=dict)
+    elements: dict[tuple[str, ...], Path] = field(default_factory=dict)
+    read_data: dict[str, Path] = field(default_factory=dict)
 
 
 @dataclass
@@ -42,9 +45,9 @@ class Identity:
     """
 
     topology: str | None
-    element_of: dict = field(default_factory=dict)
-    elements: dict = field(default_factory=dict)
-    species: dict = field(default_factory=dict)
+    element_of: dict[int, str] = field(default_factory=dict)
+    elements: dict[int, str] = field(default_factory=dict)
+    species: dict[str, float | str] = field(default_factory=dict)
 
 
 @dataclass
@@ -52,11 +55,18 @@ class Draft:
     """The text of a system file, what was found out where, and which keys are left to fill in."""
 
     text: str
-    found: list
-    missing: list
+    found: list[str]
+    missing: list[str]
 
 
-def draft(name, dumps, topology=None, units=None, timestep=None, selection=None):
+def draft(
+    name: str,
+    dumps: Sequence[str | Path],
+    topology: str | None = None,
+    units: str | None = None,
+    timestep: float | None = None,
+    selection: str | None = None,
+) -> Draft:
     """Draft a system file.
 
     Parameters
@@ -71,32 +81,30 @@ def draft(name, dumps, topology=None, units=None, timestep=None, selection=None)
     """
     facts = [dump_facts(path) for path in dumps]
     first = facts[0]
-    found, missing = [], []
+    found: list[str] = []
+    missing: list[str] = []
     hints = read_hints(sorted({Path(path).parent for path in dumps}))
     units = _settle("units", units or first.units, hints.units, found, missing)
-    timestep = _settle("timestep", timestep or first.timestep, hints.timestep, found, missing)
+    step = _settle("timestep", timestep or first.timestep, hints.timestep, found, missing)
     style = UNIT_STYLES.get(units)
-    timestep_ps = float(timestep) * style.time_ps if style and timestep != FILL_IN else None
-    interval_ps = FILL_IN
+    timestep_ps = float(step) * style.time_ps if style and step != FILL_IN else None
     if first.interval is None:
         raise InputError(f"{first.path}: there is one frame only: nothing can be learned from it")
-    if timestep_ps:
-        interval_ps = float(f"{first.interval * timestep_ps:.10g}")
-    else:
+    interval_ps = float(f"{first.interval * timestep_ps:.10g}") if timestep_ps else None
+    if interval_ps is None:
         missing.append("trajectory.frame_interval_ps")
     identity = _identity(facts, topology, hints, style.mass_u if style else 1.0, found, missing)
     if selection is None:
         selection, why = _rarest(facts, identity)
         found.append(f"targets.selection: {selection}, {why}; choose yours")
-    lag = f"{10 * interval_ps:.10g}" if interval_ps != FILL_IN else FILL_IN
-    if lag == FILL_IN:
+    if interval_ps is None:
         missing.append("search.lag_ps")
-    text = _text(name, facts, units, timestep, interval_ps, identity, selection, lag)
+    text = _text(name, facts, units, step, interval_ps, identity, selection)
     problems = [f"{fact.path}: {problem}" for fact in facts for problem in fact.problems]
     return Draft(text, found + [f"problem: {problem}" for problem in problems], missing)
 
 
-def read_hints(folders):
+def read_hints(folders: Iterable[Path]) -> Hints:
     """Look through the LAMMPS decks and logs in some folders: :class:`Hints`."""
     hints = Hints()
     for folder in folders:
@@ -104,7 +112,7 @@ def read_hints(folders):
         for path in paths:
             if path.stat().st_size > LARGEST_DECK_BYTES:
                 continue
-            variables = {}
+            variables: dict[str, str] = {}
             for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
                 words = _expand(line.split("#")[0], variables).split()
                 if len(words) >= 4 and words[0] == "variable" and words[2] in ("index", "equal", "string"):
@@ -121,12 +129,12 @@ def read_hints(folders):
     return hints
 
 
-def trajectories(facts):
+def trajectories(facts: Sequence[DumpFacts]) -> list[list[str]]:
     """Which dumps are parts of one trajectory: a list of lists of paths.
 
     One that has the same atoms, and begins where another ends (or repeats its last frames), goes on with it.
     """
-    groups = []
+    groups: list[list[DumpFacts]] = []
     for fact in sorted(facts, key=lambda fact: int(fact.steps[0])):
         before = [group for group in groups if _continues(fact, group[-1])]
         if before:
@@ -138,14 +146,16 @@ def trajectories(facts):
     return [[fact.path for fact in group] for group in groups]
 
 
-def _continues(fact, last):
+def _continues(fact: DumpFacts, last: DumpFacts) -> bool:
     """Whether a dump may go on where another ends."""
     reach = last.steps[-1] + (last.interval or 0)
     ahead = last.steps[0] < fact.steps[0] <= reach and fact.steps[-1] > last.steps[-1]
     return bool(ahead and np.array_equal(fact.ids, last.ids))
 
 
-def _settle(key, given, hints, found, missing):
+def _settle(
+    key: str, given: Value | None, hints: Mapping[Value, Path], found: list[str], missing: list[str]
+) -> Value | str:
     """A value that the user or the dump has given, or on which all decks agree."""
     if given is not None:
         return given
@@ -159,7 +169,14 @@ def _settle(key, given, hints, found, missing):
     return FILL_IN
 
 
-def _identity(facts, topology, hints, mass_u, found, missing):
+def _identity(
+    facts: Sequence[DumpFacts],
+    topology: str | None,
+    hints: Hints,
+    mass_u: float,
+    found: list[str],
+    missing: list[str],
+) -> Identity:
     """Find out which element each type is, over all dumps: :class:`Identity`."""
     if topology is None and not all({"element", "q", "mol"}.issubset(fact.columns) for fact in facts):
         topology = _data_file(facts, hints)
@@ -197,7 +214,7 @@ def _identity(facts, topology, hints, mass_u, found, missing):
     return identity
 
 
-def _data_file(facts, hints):
+def _data_file(facts: Sequence[DumpFacts], hints: Hints) -> str | None:
     """A LAMMPS data file beside the dumps that has the atoms of all of them, or None."""
     folder = Path(facts[0].path).parent
     candidates = [folder / name for name in hints.read_data] + sorted(folder.iterdir())
@@ -214,30 +231,38 @@ def _data_file(facts, hints):
     return None
 
 
-def _rarest(facts, identity):
+def _rarest(facts: Sequence[DumpFacts], identity: Identity) -> tuple[str, str]:
     """A guess at the targets: of the atoms that are molecules of their own, or of all, the fewest; in all dumps."""
     counts = [_counts(fact, identity) for fact in facts]
     common = set.intersection(*map(set, counts))
     if not common:
         types = set.intersection(*(set(fact.types) for fact in facts)) or set(facts[0].types)
-        return f"type {min(sorted(types), key=facts[0].types.get)}", "the type with the fewest atoms"
-    ions = {identity.element_of.get(type_) for fact in facts for type_ in fact.alone} & common
+        return f"type {min(sorted(types), key=facts[0].types.__getitem__)}", "the type with the fewest atoms"
+    ions = {identity.element_of.get(type_, "") for fact in facts for type_ in fact.alone} & common
     why = "whose atoms are in no molecule" if ions else "the element with the fewest atoms"
-    return f"element {min(sorted(ions or common), key=counts[0].get)}", why
+    return f"element {min(sorted(ions or common), key=counts[0].__getitem__)}", why
 
 
-def _counts(fact, identity):
+def _counts(fact: DumpFacts, identity: Identity) -> dict[str, int]:
     """Numbers of atoms by element, as far as it is known."""
     if fact.names_atoms:
         return fact.elements
-    counts = Counter()
+    counts: Counter[str] = Counter()
     for type_, count in fact.types.items():
         if type_ in identity.element_of:
             counts[identity.element_of[type_]] += count
     return dict(counts)
 
 
-def _text(name, facts, units, timestep, interval_ps, identity, selection, lag):
+def _text(
+    name: str,
+    facts: Sequence[DumpFacts],
+    units: str,
+    timestep: float | str,
+    interval_ps: float | None,
+    identity: Identity,
+    selection: str,
+) -> str:
     first = facts[0]
     groups = trajectories(facts)
     files = "\n".join(f"    - {group[0] if len(group) == 1 else '[' + ', '.join(group) + ']'}" for group in groups)
@@ -262,7 +287,7 @@ def _text(name, facts, units, timestep, interval_ps, identity, selection, lag):
         f"  units: {units}" + (f"    # {', '.join(UNIT_STYLES)}" if units == FILL_IN else ""),
         f"  timestep: {timestep}" + ("    # in the time unit of that unit style" if timestep == FILL_IN else ""),
         f"  # {first.interval} steps from frame to frame.",
-        f"  frame_interval_ps: {interval_ps}",
+        f"  frame_interval_ps: {FILL_IN if interval_ps is None else interval_ps}",
     ]
     if identity.elements:
         lines += ["  # The element of each type.", f"  elements: {_inline(identity.elements)}"]
@@ -286,23 +311,23 @@ def _text(name, facts, units, timestep, interval_ps, identity, selection, lag):
         "  # Lists are searched over.",
         "  n_states: [2, 3, 4]",
         "  # Whole multiples of frame_interval_ps, well below the timescales you look for.",
-        f"  lag_ps: [{lag}]",
+        f"  lag_ps: [{FILL_IN if interval_ps is None else f'{10 * interval_ps:.10g}'}]",
         "",
     ]
     return "\n".join(lines)
 
 
-def _inline(mapping):
+def _inline(mapping: Mapping[Any, Any]) -> str:
     return yaml.safe_dump(mapping, default_flow_style=True, sort_keys=False, width=10**6).strip()
 
 
-def _expand(line, variables):
+def _expand(line: str, variables: Mapping[str, str]) -> str:
     """Put the values of LAMMPS variables into a line."""
     line = re.sub(r"\$\{(\w+)\}", lambda found: str(variables.get(found[1], found[0])), line)
     return re.sub(r"\$([a-zA-Z])\b", lambda found: str(variables.get(found[1], found[0])), line)
 
 
-def _number(word):
+def _number(word: str) -> bool:
     try:
         return float(word) > 0
     except ValueError:

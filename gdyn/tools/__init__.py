@@ -1,0 +1,1 @@
+"""The command ``gdyn``: a look into files, a first system file, and how far the systems are."""
