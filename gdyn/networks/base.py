@@ -19,7 +19,8 @@ class StateNetwork(nn.Module):
     pure does (equation 14 of docs/theory.md).
 
     A network has ``arguments``, of its constructor, and ``hops``, how many neighbors away it sees; it defines
-    :meth:`outputs`, float32 in any arithmetic (see :meth:`exactly`), and :meth:`bytes_per_frame`.
+    :meth:`open_split`, :meth:`of`, :meth:`outputs`, float32 in any arithmetic (see :meth:`exactly`), and
+    :meth:`bytes_per_frame`.
 
     Parameters
     ----------
@@ -33,6 +34,30 @@ class StateNetwork(nn.Module):
         super().__init__()
         self.arguments = {"n_states": n_states, **arguments}
         self.register_buffer("rotation", torch.eye(n_states))
+
+    @classmethod
+    def open_split(cls, files, splits, name, targets, elements=None, memory_mb=np.inf):
+        """The dataset of a split for such a network.
+
+        Parameters
+        ----------
+        files : paths of what it reads (:mod:`gdyn.config.networks`): the graph shards of all trajectories, or the
+            trajectory stores in order.
+        splits, targets : those sections of a system.
+        name : of the split.
+        elements : names of the elements in the order of a model, if there is one.
+        memory_mb : graphs that need more are left on disk.
+
+        Raises
+        ------
+        InputError : the files cannot be used, or hold nothing for this split.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def of(cls, trial, settings, data):
+        """The network of a trial for a dataset, with the ``network`` section of a system."""
+        raise NotImplementedError
 
     def outputs(self, batch):
         """What the softmax is of: (samples, states)."""

@@ -1,8 +1,10 @@
 """The graph dynamical network: from the graph around a target to its state probabilities."""
 
+import numpy as np
 from torch import nn
 from torch.nn import functional
 
+from gdyn.graphs.dataset import GraphDataset
 from gdyn.networks.base import StateNetwork
 from gdyn.networks.convolution import GraphConvolution, radial_basis
 
@@ -40,8 +42,11 @@ class GDyNet(StateNetwork):
         self.head = nn.Sequential(nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, n_states))
 
     @classmethod
+    def open_split(cls, files, splits, name, targets, elements=None, memory_mb=np.inf):
+        return GraphDataset.load(files, splits, name, elements, memory_mb)
+
+    @classmethod
     def of(cls, trial, settings, data):
-        """The network of a trial for a dataset, with the ``network`` section of a system."""
         return cls(len(data.elements), trial.n_states, trial.width, trial.convolutions, **settings.model_dump())
 
     @property

@@ -2,8 +2,10 @@
 
 from itertools import pairwise
 
+import numpy as np
 from torch import nn
 
+from gdyn.graphs.configurations import ConfigurationDataset
 from gdyn.networks.base import StateNetwork
 
 BYTES_PER_NUMBER = 4
@@ -32,8 +34,11 @@ class VAMPnet(StateNetwork):
         self.network = nn.Sequential(*hidden, nn.Linear(sizes[-1], n_states))
 
     @classmethod
+    def open_split(cls, files, splits, name, targets, elements=None, memory_mb=np.inf):
+        return ConfigurationDataset.load(files, splits, name, targets, elements)
+
+    @classmethod
     def of(cls, trial, settings, data):
-        """The network of a trial for a dataset."""
         return cls(data.n_features, trial.n_states, trial.width, trial.convolutions)
 
     def outputs(self, batch):

@@ -15,6 +15,7 @@ import pickle
 import torch
 
 import gdyn
+from gdyn.config import Trial
 from gdyn.errors import InputError
 from gdyn.files import whole_file
 from gdyn.logs import LOG
@@ -55,7 +56,7 @@ def load_model(path, device="cpu"):
         raise InputError(
             f"{path}: holds {found[0]} version {found[1]}, but {FORMAT} version {VERSION} is needed; train again"
         )
-    network = NETWORKS[content.get("model", "gdynet")](**content["arguments"])
+    network = NETWORKS[content.get("model", Trial.model_fields["model"].default)](**content["arguments"])
     network.load_state_dict(content["weights"])
     return network.to(device).eval(), content
 

@@ -4,8 +4,6 @@ import numpy as np
 import torch
 
 from gdyn.errors import InputError
-from gdyn.graphs.configurations import ConfigurationDataset
-from gdyn.graphs.dataset import GraphDataset
 from gdyn.logs import progress
 from gdyn.store import States
 from gdyn.training.batches import frames_at_once
@@ -50,25 +48,6 @@ def embed(network, data, loader, world, memory_bytes, what=None):
         raise UnstableError("a probability is not a number")
     found[~present] = np.nan
     return found
-
-
-def open_split(model, files, splits, name, targets, elements=None, memory_mb=np.inf):
-    """The dataset of a split for a kind of network.
-
-    Parameters
-    ----------
-    model : ``gdynet`` or ``vampnet``
-    files : paths of the graph shards of all trajectories, or, for a VAMPnet, of the trajectory stores.
-    splits, targets : those sections of a system.
-    name, elements, memory_mb : as of :meth:`gdyn.graphs.dataset.GraphDataset.load`.
-
-    Raises
-    ------
-    InputError : the files cannot be used, or hold nothing for this split.
-    """
-    if model == "vampnet":
-        return ConfigurationDataset.load(files, splits, name, targets, elements)
-    return GraphDataset.load(files, splits, name, elements, memory_mb)
 
 
 def states_of(data, probabilities, split, lag_ps):

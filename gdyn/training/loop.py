@@ -1,6 +1,6 @@
 """The training of one network, to be read from top to bottom.
 
-A training has stages (:mod:`gdyn.training.schemes`). In each, after every epoch the whole validation set is scored at
+A training has stages (:mod:`gdyn.config.schemes`). In each, after every epoch the whole validation set is scored at
 once and the best epoch is kept. An epoch that brings no better one for a while lowers the learning rate, and in the
 end closes the stage. Everything needed to go on is written after every epoch to an undeclared file that a killed job
 finds again.
@@ -18,8 +18,10 @@ import numpy as np
 import pandas as pd
 import torch
 
+from gdyn.config.schemes import SCHEMES
 from gdyn.errors import InputError
 from gdyn.files import remove, write_json, write_table
+from gdyn.graphs.dataset import GraphDataset
 from gdyn.graphs.loader import Loader
 from gdyn.logs import LOG, progress
 from gdyn.networks import NETWORKS
@@ -37,11 +39,10 @@ from gdyn.statistics import vamp2 as vamp2_of_set
 from gdyn.statistics.lag import lagged_frames
 from gdyn.training import checkpoint
 from gdyn.training.batches import PairStream, frames_at_once, in_chains
-from gdyn.training.embed import UnstableError, device_name, embed, open_split, pick_device, states_of
+from gdyn.training.embed import UnstableError, device_name, embed, pick_device, states_of
 from gdyn.training.processes import World, launch
-from gdyn.training.schemes import SCHEMES
 from gdyn.training.seen import ranges
-from gdyn.training.vamp import Moments, moments, moments_of, vamp2
+from gdyn.training.vamp import Moments, moments, moments_of, objective, vamp2
 from gdyn.units import multiple
 
 LARGEST_GRADIENT = 1.0
@@ -115,10 +116,9 @@ def train_here(
     torch.set_num_threads(threads)
     device = pick_device(device)
     world = World(device)
-    data = open_split(trial.model, files, splits, "train", targets, None, SHARES["train"] * training.memory_mb)
-    validation = open_split(
-        trial.model, files, splits, "validation", targets, data.elements, SHARES["validation"] * training.memory_mb
-    )
+    open_split, memory_mb = NETWORKS[trial.model].open_split, training.memory_mb
+    data = open_split(files, splits, "train", targets, None, SHARES["train"] * memory_mb)
+    validation = open_split(files, splits, "validation", targets, data.elements, SHARES["validation"] * memory_mb)
     settings = {"trial": trial, "seed": seed, "splits": splits, "network": network, "training": training, "warm": warm}
     fingerprint = settings_checksum(
         {"shards": data.checksum, **{k: getattr(v, "model_dump", lambda v=v: v)() for k, v in settings.items()}}
@@ -146,7 +146,7 @@ def train_here(
         trial=trial.model_dump(),
         seed=seed,
         fingerprint=fingerprint,
-        seen=ranges(data) if trial.model == "gdynet" else None,
+        seen=ranges(data) if isinstance(data, GraphDataset) else None,
         precision=trainer.precision,
     )
     write_table(history, pd.DataFrame(trainer.history))
@@ -208,7 +208,7 @@ class Trainer:
         self.patience, self.max_epochs = (
             -(-number * training.epoch_steps // self.steps) for number in (training.patience, training.max_epochs)
         )
-        self.stages = SCHEMES[training.scheme]
+        self.stages = SCHEMES[training.scheme].stages
         self.board = None
         if training.tensorboard and not world.rank:
             self.board = open_tensorboard(self.resume.parent / "tensorboard")
@@ -317,7 +317,7 @@ class Trainer:
     def objective(self, sums):
         """What the present stage maximises."""
         try:
-            return self.stages[self.stage].objective(sums, self.crispness)
+            return objective(self.stages[self.stage], sums, self.crispness)
         except torch.linalg.LinAlgError:
             raise UnstableError("a score is not a number") from None
 
@@ -372,7 +372,7 @@ class Trainer:
         ``training.timescale_loss`` of its timescale, or of the score, is out.
         """
         try:
-            value = float(self.stages[self.stage].objective(moments_of(covariances), self.training.crispness))
+            value = float(objective(self.stages[self.stage], moments_of(covariances), self.training.crispness))
         except torch.linalg.LinAlgError:
             return -np.inf
         if not self.reference:

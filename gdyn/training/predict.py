@@ -6,13 +6,14 @@ import numpy as np
 import torch
 
 from gdyn.files import read_json
+from gdyn.graphs.dataset import GraphDataset
 from gdyn.graphs.loader import Loader
 from gdyn.logs import LOG
 from gdyn.networks.base import arithmetic
 from gdyn.statistics import present_rows
 from gdyn.store import States
 from gdyn.training.checkpoint import load_model
-from gdyn.training.embed import embed, open_split, pick_device, states_of
+from gdyn.training.embed import embed, pick_device, states_of
 from gdyn.training.processes import World
 from gdyn.training.seen import outside
 
@@ -48,12 +49,12 @@ def predict(files, models, outputs, threads, device, splits, targets, memory_mb,
         LOG.warning("the model was trained in tf32 on a GPU; a CPU has no such arithmetic, so float32 is used here")
     states = {}
     for name in outputs:
-        data = open_split(about["trial"]["model"], files, splits, name, targets, about["elements"], memory_mb=0)
+        data = network.open_split(files, splits, name, targets, about["elements"], memory_mb=0)
         LOG.info("%s: %d frames of %d targets", name, len(data), data.n_targets)
         with arithmetic(device, precision):
             probabilities = embed(network, data, loader, world, 1e6 * memory_mb, f"states, {name}")
         states[name] = states_of(data, probabilities, name, about["trial"]["lag_ps"])
-        if about.get("seen"):
+        if about.get("seen") and isinstance(data, GraphDataset):
             states[name].outside = outside(data, about["seen"])
             LOG.info("%s: %.2g %% of the surroundings are unlike any in training", name, 100 * states[name].outside)
     if like:

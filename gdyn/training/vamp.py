@@ -137,6 +137,15 @@ def crispness(moments):
     return 0.5 * total
 
 
+SCORES = {"vamp2": vamp2, "reversible_vamp1": reversible_vamp1}
+
+
+def objective(stage, moments, weight):
+    """What a stage of :mod:`gdyn.config.schemes` maximises, its crispness with some ``weight``."""
+    value = SCORES[stage.score](moments)
+    return value + weight * crispness(moments) if stage.crisp else value
+
+
 def _whitened(c00, c01, c11):
     return _inverse_root(c11)(_inverse_root(c00)(c01).T).T
 

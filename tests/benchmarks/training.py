@@ -146,7 +146,7 @@ def train_from_disk(n_frames, threads, folder):
 def our_step(case, n_frames, kind, folder):
     from gdyn.config.models import Splits
     from gdyn.graphs.dataset import GraphDataset
-    from gdyn.networks import GDyNet
+    from gdyn.networks.gdynet import GDyNet
     from gdyn.training.batches import in_chains
     from gdyn.training.vamp import moments, vamp2
 

@@ -14,10 +14,11 @@ from helpers import train_an_epoch
 from worlds import report
 
 from gdyn.config.models import Network, Splits, Targets, Training, Trial
+from gdyn.config.schemes import SCHEMES
 from gdyn.errors import InputError
 from gdyn.files import read_json
 from gdyn.graphs.dataset import GraphDataset
-from gdyn.networks import GDyNet
+from gdyn.networks.gdynet import GDyNet
 from gdyn.statistics import Covariances, vamp2
 from gdyn.store import GraphShard, States
 from gdyn.store import graphs as graph_store
@@ -27,7 +28,6 @@ from gdyn.training.embed import pick_device
 from gdyn.training.loop import Trainer, train
 from gdyn.training.predict import predict
 from gdyn.training.processes import World, launch
-from gdyn.training.schemes import SCHEMES
 from gdyn.training.vamp import moments
 
 TRIAL = Trial(n_states=2, lag_ps=5.0, width=8, convolutions=2, learning_rate=0.01)
