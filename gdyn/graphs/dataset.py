@@ -1,14 +1,18 @@
 """Graphs of many frames, gathered into batches for a network."""
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from os import PathLike
+from typing import Any, NamedTuple, Protocol, Self
 
 import numba
 import numpy as np
 import torch
+from torch import Tensor
 
+from gdyn.config.models import Splits
 from gdyn.errors import InputError
-from gdyn.graphs.gather import GraphBatch, as_signed, gather, gather_on_device, starts_of
+from gdyn.graphs.gather import GraphBatch, Graphs, as_signed, gather, gather_on_device, starts_of
 from gdyn.statistics.lag import split_frames
 from gdyn.store import GraphShard
 from gdyn.store.graphs import lengths_of
@@ -17,37 +21,113 @@ from gdyn.trajectory.targets import target_atoms
 SHUFFLE_SEED = 2019  # of the targets, where they are what is divided into splits
 
 
+class Batch(Protocol):
+    """What a network reads at once: some frames of a dataset, in their order.
+
+    starts : (shells, frames + 1) int64 numpy, where the nodes of each frame begin in each shell
+    """
+
+    @property
+    def starts(self) -> np.ndarray: ...
+
+    def on(self, move: Callable[[Tensor], Tensor]) -> Self:
+        """The same with ``move`` applied to every tensor."""
+        ...
+
+
 class PairBatch(NamedTuple):
     """The graphs of lagged pairs: targets ``first[i]`` and, a lag later, ``second[i]`` of the graph are a pair.
 
     ``uses`` (nodes,) is in how many pairs of frames the frame of each node is.
     """
 
-    graph: GraphBatch
-    first: torch.Tensor
-    second: torch.Tensor
-    uses: torch.Tensor
+    graph: Any  # a Batch, of the dataset
+    first: Tensor
+    second: Tensor
+    uses: Tensor
 
-    def on(self, move):
+    def on(self, move: Callable[[Tensor], Tensor]) -> "PairBatch":
         """The same with ``move`` applied to every tensor."""
-        return PairBatch(self.graph.on(move), *(move(tensor) for tensor in self[1:]))
+        return PairBatch(self.graph.on(move), move(self.first), move(self.second), move(self.uses))
+
+
+class Dataset(Protocol):
+    """The frames of one split of a system, as training and prediction need them, whatever the network reads of them.
+
+    elements : names whose position is a species' index, or those of the target atoms
+    target_ids : (target sets, k) int64, LAMMPS ids, filled up with -1
+    present : (windows, target sets) bool, which target sets there are
+    window : (frames,) row of ``present``
+    time_ps : (frames,), ps
+    trajectory, segment : (frames,) their numbers; segments are numbered over all trajectories
+    frame_interval_ps : between frames of a segment, ps
+    checksum : of the files that the frames came from
+    """
+
+    elements: list[str]
+    target_ids: np.ndarray
+    present: np.ndarray
+    window: np.ndarray
+    time_ps: np.ndarray
+    trajectory: np.ndarray
+    segment: np.ndarray
+    frame_interval_ps: float
+    checksum: list[str]
+
+    def __len__(self) -> int:
+        """How many frames there are."""
+        ...
+
+    @property
+    def n_targets(self) -> int:
+        """How many target sets there are."""
+        ...
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that all that a network reads needs, or would need, in bytes."""
+        ...
+
+    def read(self, device: torch.device) -> None:
+        """Move all of that into the memory of ``device``."""
+        ...
+
+    def both_present(self, first: np.ndarray, lag_frames: int) -> np.ndarray:
+        """Which target sets there are in the frames ``first`` and a lag later: (frames, target sets) bool."""
+        ...
+
+    def pairs(self, first: np.ndarray, lag_frames: int, hops: int) -> PairBatch:
+        """What a network reads of the frames ``first`` (pairs,) and of those a lag later, each frame once."""
+        ...
+
+    def batch(self, frames: np.ndarray, hops: int) -> Batch:
+        """What a network that sees ``hops`` neighbors far reads of ``frames``, indices into this dataset."""
+        ...
 
 
 class LaggedFrames:
     """What the datasets of all networks share: frames of a split, some of which are pairs a lag apart."""
 
-    def __len__(self):
+    target_ids: np.ndarray
+    present: np.ndarray
+    window: np.ndarray
+    time_ps: np.ndarray
+
+    def batch(self, frames: np.ndarray, hops: int) -> Any:
+        raise NotImplementedError
+
+    def __len__(self) -> int:
         return len(self.time_ps)
 
     @property
-    def n_targets(self):
+    def n_targets(self) -> int:
         return len(self.target_ids)
 
-    def both_present(self, first, lag_frames):
+    def both_present(self, first: np.ndarray, lag_frames: int) -> np.ndarray:
         """Which target sets there are in a frame and a lag later: (frames, target sets) bool."""
         return self.present[self.window[first]] & self.present[self.window[first + lag_frames]]
 
-    def pairs(self, first, lag_frames, hops):
+    def pairs(self, first: np.ndarray, lag_frames: int, hops: int) -> PairBatch:
         """Gather the graphs of the frames ``first`` and of those a lag later, each frame once, as a PairBatch."""
         frames, place = np.unique(np.concatenate([first, first + lag_frames]), return_inverse=True)
         present = self.present[self.window[frames]]
@@ -75,10 +155,10 @@ class GraphDataset(LaggedFrames):
     checksum : of the shards that the frames came from
     """
 
-    parts: list
-    species_of: list
+    parts: list[GraphShard]
+    species_of: list[np.ndarray]
     counts: np.ndarray
-    elements: list
+    elements: list[str]
     target_ids: np.ndarray
     target_nodes: np.ndarray
     present: np.ndarray
@@ -87,9 +167,9 @@ class GraphDataset(LaggedFrames):
     trajectory: np.ndarray
     segment: np.ndarray
     frame_interval_ps: float
-    checksum: list
+    checksum: list[str]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         lengths = [len(part.frame) for part in self.parts]
         self._part = np.repeat(np.arange(len(lengths)), lengths)
         self._in_part = np.concatenate([np.arange(length) for length in lengths])
@@ -97,10 +177,17 @@ class GraphDataset(LaggedFrames):
         sizes = self.present.sum(1)
         self._target_start = np.concatenate([[0], np.cumsum(sizes)])
         self._targets_in_frame = sizes[self.window]
-        self._graphs = None
+        self._graphs: Graphs | None = None
 
     @classmethod
-    def load(cls, shards, splits, name, elements=None, memory_mb=np.inf):
+    def load(
+        cls,
+        shards: Iterable[str | PathLike[str]],
+        splits: Splits,
+        name: str,
+        elements: Sequence[str] | None = None,
+        memory_mb: float = np.inf,
+    ) -> Self:
         """Open a split of a system, and read its graphs where they need no more than ``memory_mb``.
 
         Parameters
@@ -121,7 +208,7 @@ class GraphDataset(LaggedFrames):
         n_trajectories = 1 + max(lengths)
         chosen = range(n_trajectories)[split_frames(n_trajectories, fractions)] if splits.by == "trajectory" else None
 
-        def choose(trajectory, frame):
+        def choose(trajectory: int, frame: np.ndarray) -> slice:
             if splits.by == "time":
                 split = split_frames(lengths[trajectory], fractions)
                 return slice(*np.searchsorted(frame, [split.start, split.stop]))
@@ -159,24 +246,24 @@ class GraphDataset(LaggedFrames):
         return data
 
     @property
-    def n_neighbors(self):
+    def n_neighbors(self) -> int:
         return self.parts[0].neighbors.shape[1]
 
     @property
-    def hops(self):
+    def hops(self) -> int:
         """How many convolutions the graphs are good for."""
         return self.counts.shape[1] - 1
 
     @property
-    def nbytes(self):
+    def nbytes(self) -> int:
         """Memory that the graphs need, or would need."""
         return sum(part.nodes.nbytes + part.neighbors.nbytes + part.distance_mA.nbytes for part in self.parts)
 
     @property
-    def in_memory(self):
+    def in_memory(self) -> bool:
         return self._graphs is not None
 
-    def read(self, device="cpu"):
+    def read(self, device: torch.device | str = "cpu") -> None:
         """Read all graphs, once, into the memory of ``device``."""
         parts = self.parts
         graphs = (
@@ -189,7 +276,7 @@ class GraphDataset(LaggedFrames):
         self._graphs = graphs
         self._starts = _begins(self.counts)
 
-    def batch(self, frames, hops):
+    def batch(self, frames: np.ndarray, hops: int) -> GraphBatch:
         """Gather the graphs of ``frames`` (indices into this dataset) for a network of ``hops`` convolutions.
 
         Targets come frame after frame, those present in a frame in the order of ``target_ids``.
@@ -209,7 +296,7 @@ class GraphDataset(LaggedFrames):
             return GraphBatch(*found, targets.to(graphs[0].device), starts)
         return GraphBatch(*gather(graphs, node_start, row_start, counts, starts), targets, starts)
 
-    def _fetch(self, frames, counts):
+    def _fetch(self, frames: np.ndarray, counts: np.ndarray) -> tuple[Graphs, np.ndarray, np.ndarray]:
         """Read what ``counts`` needs of some frames from their shards."""
         read = [], [], []
         for frame, count in zip(frames, counts, strict=True):
@@ -221,12 +308,12 @@ class GraphDataset(LaggedFrames):
         return tuple(map(np.concatenate, read)), *_begins(counts)
 
 
-def _begins(counts):
+def _begins(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Where the nodes, and where the rows, of each frame begin that lie frame after frame: two arrays (frames,)."""
     return tuple(np.cumsum(counts[:, place], dtype=np.int64) - counts[:, place] for place in (-1, -2))
 
 
-def _joined(stretches, lookups=None):
+def _joined(stretches: Sequence[Any], lookups: Sequence[np.ndarray] | None = None) -> np.ndarray:
     """The rows of all stretches as one array, or what ``lookups`` hold for them."""
     ends = np.cumsum([0] + [rows.shape[0] for rows in stretches])
     kind = np.result_type(*(rows.dtype for rows in (lookups or stretches)))
@@ -237,7 +324,9 @@ def _joined(stretches, lookups=None):
     return joined
 
 
-def _targets(parts, opened, fractions):
+def _targets(
+    parts: list[GraphShard], opened: list[GraphShard], fractions: tuple[float, float] | None
+) -> dict[str, np.ndarray]:
     """The target sets of all trajectories: their ids, their nodes, and when they are present.
 
     ``parts`` are the shards of the split, in the order of its frames; ``opened`` all shards, of which those of a
@@ -293,7 +382,7 @@ def _targets(parts, opened, fractions):
     }
 
 
-def _all_sets(shards):
+def _all_sets(shards: list[GraphShard]) -> tuple[np.ndarray, np.ndarray, dict[int, np.ndarray]]:
     """The target sets of one trajectory in all of its shards, which know those of their own frames and before.
 
     Returns
@@ -322,7 +411,9 @@ def _all_sets(shards):
 
 
 @numba.njit(cache=True)
-def _gather_targets(window, first_counts, start, nodes, out):
+def _gather_targets(
+    window: np.ndarray, first_counts: np.ndarray, start: np.ndarray, nodes: np.ndarray, out: np.ndarray
+) -> None:
     at = 0
     shift = 0
     for i in range(len(window)):

@@ -66,10 +66,10 @@ class PairStream:
         ends = np.cumsum(lengths)
         return self.pairs[np.arange(ends[-1]) + np.repeat(begins - ends + lengths, lengths)]
 
-    def state(self):
+    def state_dict(self):
         return {"generator": self.generator.get_state(), "order": torch.from_numpy(self.order.copy())}
 
-    def restore(self, state):
+    def load_state_dict(self, state):
         self.generator.set_state(state["generator"])
         self.order = state["order"].numpy()
 

@@ -6,8 +6,9 @@ dictionary with ``format``, ``version``, ``gdyn_version``, ``model`` (its kind; 
 ``fingerprint`` (of the data and settings it was trained on), ``seen`` (the ranges of :mod:`gdyn.training.seen`; None of
 a VAMPnet, absent in older files), ``precision`` (the arithmetic it was trained in; absent: float32) and ``weights``.
 
-Format ``gdyn-resume``, version 2: the same kind of file for a training that was interrupted, with ``format``,
-``version``, ``fingerprint`` and ``snapshot``. Others never read it, and other versions begin anew.
+Format ``gdyn-resume``, version 3: the same kind of file for a training that was interrupted, with ``format``,
+``version``, ``fingerprint`` and ``state``, a :class:`gdyn.training.state.TrainingState`. Others never read it, and
+where it is of another version, training begins anew.
 """
 
 import pickle
@@ -24,7 +25,7 @@ from gdyn.networks import NETWORKS
 FORMAT = "gdyn-model"
 VERSION = 1
 RESUME = "gdyn-resume"
-RESUME_VERSION = 2
+RESUME_VERSION = 3
 
 
 def save_model(path, network, **about):
@@ -87,13 +88,20 @@ def begin_from(network, path, elements):
     network.load_state_dict({**own, **fitting})
 
 
-def save_resume(path, fingerprint, snapshot):
-    """Write what an interrupted training goes on from."""
-    save(path, {"format": RESUME, "version": RESUME_VERSION, "fingerprint": fingerprint, "snapshot": snapshot})
+def save_resume(path, fingerprint, state):
+    """Write what an interrupted training goes on from.
+
+    Parameters
+    ----------
+    path : of the file.
+    fingerprint : of the data and settings.
+    state : the dictionary of a :class:`gdyn.training.state.TrainingState`.
+    """
+    save(path, {"format": RESUME, "version": RESUME_VERSION, "fingerprint": fingerprint, "state": state})
 
 
 def load_resume(path, fingerprint):
-    """What an interrupted training goes on from, or None where there is nothing that fits.
+    """The state that an interrupted training goes on from, or None where there is nothing that fits.
 
     Raises
     ------
@@ -106,7 +114,7 @@ def load_resume(path, fingerprint):
     if found != [RESUME, RESUME_VERSION, fingerprint]:
         LOG.info("%s belongs to other data, settings or another version: beginning anew", path)
         return None
-    return content["snapshot"]
+    return content["state"]
 
 
 def save(path, content):
