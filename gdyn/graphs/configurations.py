@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from os import PathLike
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ class ConfigurationBatch(NamedTuple):
     """
 
     features: Float[Tensor, "frames features"]
-    starts: Int64[np.ndarray, "1 frames+1"]
+    starts: Int64[np.ndarray, "1 ends"]
 
     def on(self, move: Callable[[Tensor], Tensor]) -> "ConfigurationBatch":
         """The same with ``move`` applied to every tensor."""
@@ -64,7 +64,7 @@ class ConfigurationDataset(LaggedFrames):
         name: str,
         targets: Targets,
         elements: Sequence[str] | None = None,
-    ) -> Self:
+    ) -> "ConfigurationDataset":
         """Read a split of a system.
 
         Parameters

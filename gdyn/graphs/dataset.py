@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from os import PathLike
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self, cast, runtime_checkable
 
 import numba
 import numpy as np
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gdyn.config.models import Splits
 from gdyn.errors import InputError
-from gdyn.graphs.gather import GraphBatch, Graphs, as_signed, gather, gather_on_device, starts_of
+from gdyn.graphs.gather import GraphBatch, GraphsOnDevice, GraphsOnHost, as_signed, gather, gather_on_device, starts_of
 from gdyn.statistics.lag import split_frames
 from gdyn.store import GraphShard
 from gdyn.store.graphs import lengths_of
@@ -21,6 +21,7 @@ from gdyn.trajectory.targets import target_atoms
 SHUFFLE_SEED = 2019  # of the targets, where they are what is divided into splits
 
 
+@runtime_checkable
 class Batch(Protocol):
     """What a network reads at once: some frames of a dataset, in their order.
 
@@ -51,6 +52,7 @@ class PairBatch(NamedTuple):
         return PairBatch(self.graph.on(move), move(self.first), move(self.second), move(self.uses))
 
 
+@runtime_checkable
 class Dataset(Protocol):
     """The frames of one split of a system, as training and prediction need them, whatever the network reads of them.
 
@@ -106,7 +108,7 @@ class Dataset(Protocol):
 
 
 class LaggedFrames:
-    """What the datasets of all networks share: frames of a split, some of which are pairs a lag apart."""
+    """What every :class:`Dataset` may share: frames of a split, some of which are pairs a lag apart."""
 
     target_ids: np.ndarray
     present: np.ndarray
@@ -177,7 +179,7 @@ class GraphDataset(LaggedFrames):
         sizes = self.present.sum(1)
         self._target_start = np.concatenate([[0], np.cumsum(sizes)])
         self._targets_in_frame = sizes[self.window]
-        self._graphs: Graphs | None = None
+        self._graphs: GraphsOnHost | GraphsOnDevice | None = None
 
     @classmethod
     def load(
@@ -187,7 +189,7 @@ class GraphDataset(LaggedFrames):
         name: str,
         elements: Sequence[str] | None = None,
         memory_mb: float = np.inf,
-    ) -> Self:
+    ) -> "GraphDataset":
         """Open a split of a system, and read its graphs where they need no more than ``memory_mb``.
 
         Parameters
@@ -266,14 +268,16 @@ class GraphDataset(LaggedFrames):
     def read(self, device: torch.device | str = "cpu") -> None:
         """Read all graphs, once, into the memory of ``device``."""
         parts = self.parts
-        graphs = (
-            _joined([part.nodes for part in parts], self.species_of),
+        species = _joined([part.nodes for part in parts], self.species_of)
+        neighbors, distance_mA = (
             _joined([part.neighbors for part in parts]),
             _joined([part.distance_mA for part in parts]),
         )
-        if torch.device(device).type != "cpu":
-            graphs = torch.from_numpy(graphs[0]).to(device), *(as_signed(array).to(device) for array in graphs[1:])
-        self._graphs = graphs
+        if torch.device(device).type == "cpu":
+            self._graphs = species, neighbors, distance_mA
+        else:
+            moved = torch.from_numpy(species), as_signed(neighbors), as_signed(distance_mA)
+            self._graphs = moved[0].to(device), moved[1].to(device), moved[2].to(device)
         self._starts = _begins(self.counts)
 
     def batch(self, frames: np.ndarray, hops: int) -> GraphBatch:
@@ -284,33 +288,38 @@ class GraphDataset(LaggedFrames):
         frames = np.ascontiguousarray(frames, np.int64)
         counts = np.ascontiguousarray(self.counts[frames, : hops + 1], np.int64)
         starts = starts_of(counts)
-        targets = np.empty((self._targets_in_frame[frames].sum(), self.target_nodes.shape[1]), np.int64)
-        _gather_targets(self.window[frames], counts[:, 0], self._target_start, self.target_nodes, targets)
-        targets = torch.from_numpy(targets)
-        if self.in_memory:
-            graphs, node_start, row_start = self._graphs, *(start[frames] for start in self._starts)
-        else:
+        places = np.empty((self._targets_in_frame[frames].sum(), self.target_nodes.shape[1]), np.int64)
+        _gather_targets(self.window[frames], counts[:, 0], self._target_start, self.target_nodes, places)
+        targets = torch.from_numpy(places)
+        graphs: GraphsOnHost | GraphsOnDevice
+        if self._graphs is None:
             graphs, node_start, row_start = self._fetch(frames, counts)
-        if isinstance(graphs[0], torch.Tensor):
-            found = gather_on_device(graphs, node_start, row_start, counts, starts)
-            return GraphBatch(*found, targets.to(graphs[0].device), starts)
-        return GraphBatch(*gather(graphs, node_start, row_start, counts, starts), targets, starts)
+        else:
+            graphs, (node_start, row_start) = self._graphs, (start[frames] for start in self._starts)
+        if isinstance(graphs[0], Tensor):
+            gathered = gather_on_device(cast(GraphsOnDevice, graphs), node_start, row_start, counts, starts)
+            return GraphBatch(*gathered, targets.to(graphs[0].device), starts)
+        return GraphBatch(*gather(cast(GraphsOnHost, graphs), node_start, row_start, counts, starts), targets, starts)
 
-    def _fetch(self, frames: np.ndarray, counts: np.ndarray) -> tuple[Graphs, np.ndarray, np.ndarray]:
+    def _fetch(self, frames: np.ndarray, counts: np.ndarray) -> tuple[GraphsOnHost, np.ndarray, np.ndarray]:
         """Read what ``counts`` needs of some frames from their shards."""
-        read = [], [], []
+        species: list[np.ndarray] = []
+        neighbors: list[np.ndarray] = []
+        distance_mA: list[np.ndarray] = []
         for frame, count in zip(frames, counts, strict=True):
             part, of = self.parts[self._part[frame]], self.species_of[self._part[frame]]
             node, row = (start[self._in_part[frame]] for start in self._starts_in_parts[self._part[frame]])
-            read[0].append(of[part.nodes.read(slice(node, node + count[-1]))])
-            read[1].append(part.neighbors.read(slice(row, row + count[-2])))
-            read[2].append(part.distance_mA.read(slice(row, row + count[-2])))
-        return tuple(map(np.concatenate, read)), *_begins(counts)
+            species.append(of[part.nodes.read(slice(node, node + count[-1]))])
+            neighbors.append(part.neighbors.read(slice(row, row + count[-2])))
+            distance_mA.append(part.distance_mA.read(slice(row, row + count[-2])))
+        graphs = np.concatenate(species), np.concatenate(neighbors), np.concatenate(distance_mA)
+        return graphs, *_begins(counts)
 
 
 def _begins(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Where the nodes, and where the rows, of each frame begin that lie frame after frame: two arrays (frames,)."""
-    return tuple(np.cumsum(counts[:, place], dtype=np.int64) - counts[:, place] for place in (-1, -2))
+    nodes, rows = (np.cumsum(counts[:, place], dtype=np.int64) - counts[:, place] for place in (-1, -2))
+    return nodes, rows
 
 
 def _joined(stretches: Sequence[Any], lookups: Sequence[np.ndarray] | None = None) -> np.ndarray:
@@ -354,7 +363,10 @@ def _targets(
         kept[columns] = fractions is None
         if fractions is not None:
             kept[columns][order[split_frames(len(of), fractions)]] = True
-    number, windows, nodes, window = {}, [], [], []
+    number: dict[tuple[int, bytes], int] = {}
+    windows: list[np.ndarray] = []
+    nodes: list[np.ndarray] = []
+    window: list[np.ndarray] = []
     for part in parts:
         atoms, of, rows = found[part.trajectory]
         columns = slice(begin[part.trajectory], begin[part.trajectory] + len(of))
@@ -393,7 +405,7 @@ def _all_sets(shards: list[GraphShard]) -> tuple[np.ndarray, np.ndarray, dict[in
     most = max(shards, key=lambda shard: len(shard.target_atoms))
     atoms, ids = most.target_atoms, most.target_ids
     if not all(np.array_equal(shard.target_atoms, atoms) for shard in shards):
-        known = {}
+        known: dict[tuple[int, ...], np.ndarray] = {}
         for shard in shards:
             known |= {
                 tuple(of[of >= 0].tolist()): some[of >= 0]

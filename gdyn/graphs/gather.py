@@ -13,7 +13,8 @@ from jaxtyping import Int32, Int64
 from torch import Tensor
 
 # Of all frames, one after the other: species (nodes,), neighbors and distance_mA (rows, M).
-Graphs = tuple[np.ndarray, np.ndarray, np.ndarray] | tuple[Tensor, Tensor, Tensor]
+GraphsOnHost = tuple[np.ndarray, np.ndarray, np.ndarray]
+GraphsOnDevice = tuple[Tensor, Tensor, Tensor]
 
 
 class GraphBatch(NamedTuple):
@@ -32,7 +33,7 @@ class GraphBatch(NamedTuple):
     neighbors: Int32[Tensor, "rows M"]
     distance_mA: Int32[Tensor, "rows M"]
     targets: Int64[Tensor, "targets k"]
-    starts: Int64[np.ndarray, "shells frames+1"]
+    starts: Int64[np.ndarray, "shells ends"]
 
     @property
     def counts(self) -> list[int]:
@@ -58,7 +59,7 @@ def starts_of(counts: Int64[np.ndarray, "frames shells"]) -> Int64[np.ndarray, "
 
 
 def gather(
-    graphs: tuple[np.ndarray, np.ndarray, np.ndarray],
+    graphs: GraphsOnHost,
     node_start: np.ndarray,
     row_start: np.ndarray,
     counts: np.ndarray,
@@ -114,7 +115,7 @@ def _gather(
 
 
 def gather_on_device(
-    graphs: tuple[Tensor, Tensor, Tensor],
+    graphs: GraphsOnDevice,
     node_start: np.ndarray,
     row_start: np.ndarray,
     counts: np.ndarray,
@@ -135,16 +136,16 @@ def gather_on_device(
     frame = frame.repeat_interleave(torch.from_numpy(lengths[:-1].ravel()).to(device))
     local = _unsigned(neighbors[rows])
     bounds = torch.from_numpy(counts).to(device)[frame]  # (rows, shells)
-    shell = sum((local >= bounds[:, hop, None]).int() for hop in range(n_shells - 1))
+    shell = sum(((local >= bounds[:, hop, None]).int() for hop in range(n_shells - 1)), torch.zeros_like(local))
     shift = torch.from_numpy((starts[:, :-1] - begins).T.copy()).to(device)[frame]
     return species[nodes].long(), (local + shift.gather(1, shell.long())).int(), _unsigned(distance_mA[rows])
 
 
 def _ranges(begins: np.ndarray, lengths: np.ndarray, device: torch.device) -> Tensor:
     """``begin, begin + 1 ...`` for every begin and length, one after the other."""
-    begins, lengths = (torch.from_numpy(np.ascontiguousarray(x).ravel()).to(device) for x in (begins, lengths))
-    ends = lengths.cumsum(0)
-    return torch.arange(int(ends[-1]), device=device) + (begins - ends + lengths).repeat_interleave(lengths)
+    begin, length = (torch.from_numpy(np.ascontiguousarray(x).ravel()).to(device) for x in (begins, lengths))
+    end = length.cumsum(0)
+    return torch.arange(int(end[-1]), device=device) + (begin - end + length).repeat_interleave(length)
 
 
 def as_signed(array: np.ndarray) -> Tensor:

@@ -12,6 +12,10 @@ where it is of another version, training begins anew.
 """
 
 import pickle
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -20,7 +24,7 @@ from gdyn.config import Trial
 from gdyn.errors import InputError
 from gdyn.files import whole_file
 from gdyn.logs import LOG
-from gdyn.networks import NETWORKS
+from gdyn.networks import NETWORKS, StateNetwork
 
 FORMAT = "gdyn-model"
 VERSION = 1
@@ -28,7 +32,7 @@ RESUME = "gdyn-resume"
 RESUME_VERSION = 3
 
 
-def save_model(path, network, **about):
+def save_model(path: str | PathLike[str], network: StateNetwork, **about: Any) -> None:
     """Write a model file; ``about`` are the further keys of the format, plain values all."""
     save(
         path,
@@ -44,7 +48,7 @@ def save_model(path, network, **about):
     )
 
 
-def load_model(path, device="cpu"):
+def load_model(path: str | PathLike[str], device: torch.device | str = "cpu") -> tuple[StateNetwork, dict[str, Any]]:
     """Return the network of a model file, ready to apply, and the dictionary that the file holds.
 
     Raises
@@ -62,7 +66,7 @@ def load_model(path, device="cpu"):
     return network.to(device).eval(), content
 
 
-def begin_from(network, path, elements):
+def begin_from(network: StateNetwork, path: str | PathLike[str], elements: Sequence[str]) -> None:
     """Give a network the weights of a model file, wherever both have a tensor of the same name and shape.
 
     Raises
@@ -88,7 +92,7 @@ def begin_from(network, path, elements):
     network.load_state_dict({**own, **fitting})
 
 
-def save_resume(path, fingerprint, state):
+def save_resume(path: Path, fingerprint: str, state: dict[str, Any]) -> None:
     """Write what an interrupted training goes on from.
 
     Parameters
@@ -100,7 +104,7 @@ def save_resume(path, fingerprint, state):
     save(path, {"format": RESUME, "version": RESUME_VERSION, "fingerprint": fingerprint, "state": state})
 
 
-def load_resume(path, fingerprint):
+def load_resume(path: Path, fingerprint: str) -> dict[str, Any] | None:
     """The state that an interrupted training goes on from, or None where there is nothing that fits.
 
     Raises
@@ -117,13 +121,13 @@ def load_resume(path, fingerprint):
     return content["state"]
 
 
-def save(path, content):
+def save(path: str | PathLike[str], content: dict[str, Any]) -> None:
     """Write tensors and plain values; the file appears under its name once it is whole."""
     with whole_file(path) as temporary:
         torch.save(content, temporary)
 
 
-def load(path):
+def load(path: str | PathLike[str]) -> Any:
     """Read tensors and plain values, never code.
 
     Raises
