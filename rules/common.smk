@@ -12,6 +12,7 @@ from snakemake.io import get_wildcard_names
 import gdyn
 from gdyn.config import load_config, load_system
 from gdyn.config.load import FOUND_BEFORE, written_so_far
+from gdyn.config.networks import NETWORKS
 from gdyn.errors import ConfigError
 from gdyn.files import expand as expand_files
 from gdyn.simulation.deck import read_deck
@@ -251,10 +252,11 @@ def baselines(system):
 
 
 def graphs_or_trajectories(model):
-    """Input: what a network sees of a system: the graphs, or, if it is a VAMPnet, the trajectories themselves."""
+    """Input: what a network reads of a system: the graphs, or the trajectories themselves."""
     graphs = of_system("results/{system}/graphs/{trajectory}-{shard}.h5", trajectory=trajectories, shard=shards)
     whole = of_system("results/{system}/trajectory/{trajectory}.h5", trajectory=trajectories)
-    return lambda wildcards: (whole if model(wildcards) == "vampnet" else graphs)(wildcards)
+    files = {"graphs": graphs, "trajectories": whole}
+    return lambda wildcards: files[NETWORKS[model(wildcards)].reads](wildcards)
 
 
 def warm_start(wildcards):
@@ -310,7 +312,7 @@ def with_trajectories(path):
 
 def with_structure(path):
     """Input: a file about what surrounds the targets, for a system whose states are of single targets."""
-    return lambda wildcards: [path] if system(wildcards.system).model == "gdynet" else []
+    return lambda wildcards: [path] if system(wildcards.system).reads_graphs else []
 
 
 def with_order(path):
@@ -332,7 +334,7 @@ def figures(wildcards):
     """The names of the figures of a system, in the order of the report."""
     known = system(wildcards.system)
     sites = ["sites", "whole_cell"] if known.sites else []
-    structure = ["structure", "surroundings", "profile"] if known.model == "gdynet" else []
+    structure = ["structure", "surroundings", "profile"] if known.reads_graphs else []
     several = ["trajectories"] if known.n_trajectories > 1 else []
     order = ["order"] if known.structure.order_parameter else []
     transport = ["transport"] if known.transport else []

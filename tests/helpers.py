@@ -62,15 +62,15 @@ def dump_text(positions, cell=(6.5, 6.5, 6.5), step=0, columns="id type element 
 def train_an_epoch(shards, weights, splits, network, training, trial):
     """One epoch in float64, in this process or as one of several; the weights that it ends with are written."""
     from gdyn.graphs.dataset import GraphDataset
-    from gdyn.training.loop import Trainer
+    from gdyn.training.trainer import Trainer
 
     cpu = torch.device("cpu")
     data = [GraphDataset.load(shards, splits, name) for name in ("train", "validation")]
     world = World(cpu)
-    trainer = Trainer(*data, trial, 1, network, training, cpu, world, "no resume", "fingerprint")
+    trainer = Trainer(*data, trial, 1, network, training, cpu, world)
     trainer.network.double()
     # Adam divides by the size of a gradient and would make much of the rounding of one that is zero.
-    trainer.optimiser = torch.optim.SGD(trainer.network.parameters(), lr=0.01)
+    trainer.state.optimiser = torch.optim.SGD(trainer.network.parameters(), lr=0.01)
     trainer.settle_norms()
     trainer.epoch()
     if world.rank == 0:

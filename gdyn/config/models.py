@@ -7,7 +7,7 @@ config/README.md are generated from here.
 from functools import cached_property
 from itertools import pairwise, product
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -21,6 +21,8 @@ from pydantic import (
 )
 
 from gdyn.config.elements import ELEMENTS, respelled
+from gdyn.config.networks import NETWORKS
+from gdyn.config.schemes import SCHEMES
 from gdyn.errors import ConfigError
 from gdyn.units import UNIT_STYLES, multiple
 
@@ -60,6 +62,10 @@ Positive = Annotated[Number, Field(gt=0)]
 Count = Annotated[Integer, Field(ge=1)]
 Value = str | Integer | Number
 Fraction = Annotated[Number, Field(ge=0, le=1)]
+if TYPE_CHECKING:
+    NetworkName = SchemeName = str
+else:
+    NetworkName, SchemeName = Literal[tuple(NETWORKS)], Literal[tuple(SCHEMES)]
 
 
 class Section(BaseModel):
@@ -360,7 +366,7 @@ class Baseline(Section):
 class Trial(Section):
     """One point of the search."""
 
-    model: Literal["gdynet", "vampnet"] = "gdynet"
+    model: NetworkName = "gdynet"
     n_states: int
     lag_ps: float
     width: int
@@ -377,9 +383,9 @@ class Trial(Section):
 class Training(Section):
     """How a network is trained."""
 
-    scheme: Literal["simplex", "vamp2", "three_stages", "crisp"] = "simplex"
-    """How pure states are reached: rotation to the simplex and a polish; VAMP-2 alone; VAMP-2, reversible
-    VAMP-1, VAMP-2 as in the paper's code; VAMP-2 with a crispness term from the beginning."""
+    scheme: SchemeName = Field(
+        "simplex", description=f"How pure states are reached: {'; '.join(scheme.means for scheme in SCHEMES.values())}."
+    )
     batch_samples: Annotated[Integer, Field(ge=16)] = 2048
     """Time-lagged pairs of a target's surroundings in one step. Below about 1000 the score itself
     becomes biased. It costs no memory: the gradient of a large batch is put together from pieces."""
@@ -585,9 +591,10 @@ class System(Section):
     `search`, `seeds` and `selection` with it, and `graphs.neighbors`; `splits` are by default 0 to 0.1, 0.2 and 1."""
     graphs: Graphs
     splits: Splits = Splits()
-    model: Literal["gdynet", "vampnet"] = "gdynet"
-    """What is learned: states of each target, from the graph around it (`gdynet`), or one state of all targets
-    together, from where they are in the cell (`vampnet`)."""
+    model: NetworkName = Field(
+        "gdynet",
+        description=f"What is learned: {', or '.join(f'{kind.learns} (`{name}`)' for name, kind in NETWORKS.items())}.",
+    )
     network: Network = Network()
     search: Search
     seeds: Annotated[list[Count], Field(min_length=1)] = [1, 2, 3, 4, 5]
@@ -608,6 +615,11 @@ class System(Section):
         """The section ``simulate`` of a system that has one."""
         assert self.simulate
         return self.simulate
+
+    @property
+    def reads_graphs(self) -> bool:
+        """Whether the states are those of single targets, by the graph around each."""
+        return NETWORKS[self.model].reads == "graphs"
 
     @property
     def n_trajectories(self) -> int:
@@ -724,12 +736,12 @@ class System(Section):
             raise ValueError(str(error)) from None
         if self.baseline and self.apply:
             raise ValueError("baseline: nothing is trained in a system with apply; leave it out")
-        if self.baseline and not (self.sites and self.model == "gdynet"):
+        if self.baseline and not (self.sites and self.reads_graphs):
             raise ValueError(
                 "baseline: VAMPnets are compared with a graph network on known sites; "
                 "give sites and model: gdynet, or leave the section out"
             )
-        if (self.baseline or self.model == "vampnet") and (self.splits.by == "target" or self.targets.dynamic_ps):
+        if (self.baseline or not self.reads_graphs) and (self.splits.by == "target" or self.targets.dynamic_ps):
             raise ValueError(
                 "model: a VAMPnet sees all targets at once, so they can neither be divided into splits nor change in "
                 "time; set splits.by to time or trajectory, and leave out targets.dynamic_ps"

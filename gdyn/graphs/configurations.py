@@ -1,11 +1,16 @@
 """Whole configurations, one for each frame: the input of a network that sees all targets at once and no graph."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from os import PathLike
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
 
+from gdyn.config.models import Splits, Targets
 from gdyn.errors import InputError
 from gdyn.graphs.dataset import LaggedFrames
 from gdyn.statistics.lag import split_frames
@@ -20,10 +25,10 @@ class ConfigurationBatch(NamedTuple):
     starts : (1, frames + 1) int64 numpy, as in a GraphBatch: every frame is one node
     """
 
-    features: torch.Tensor
-    starts: np.ndarray
+    features: Float[Tensor, "frames features"]
+    starts: Int64[np.ndarray, "1 ends"]
 
-    def on(self, move):
+    def on(self, move: Callable[[Tensor], Tensor]) -> "ConfigurationBatch":
         """The same with ``move`` applied to every tensor."""
         return ConfigurationBatch(move(self.features), self.starts)
 
@@ -40,8 +45,8 @@ class ConfigurationDataset(LaggedFrames):
     Other fields as in a GraphDataset.
     """
 
-    features: torch.Tensor
-    elements: list
+    features: Float[Tensor, "frames features"]
+    elements: list[str]
     target_ids: np.ndarray
     present: np.ndarray
     window: np.ndarray
@@ -49,10 +54,17 @@ class ConfigurationDataset(LaggedFrames):
     trajectory: np.ndarray
     segment: np.ndarray
     frame_interval_ps: float
-    checksum: list
+    checksum: list[str]
 
     @classmethod
-    def load(cls, stores, splits, name, targets, elements=None):
+    def load(
+        cls,
+        stores: Sequence[str | PathLike[str]],
+        splits: Splits,
+        name: str,
+        targets: Targets,
+        elements: Sequence[str] | None = None,
+    ) -> "ConfigurationDataset":
         """Read a split of a system.
 
         Parameters
@@ -100,24 +112,24 @@ class ConfigurationDataset(LaggedFrames):
         )
 
     @property
-    def n_features(self):
+    def n_features(self) -> int:
         return self.features.shape[1]
 
     @property
-    def nbytes(self):
+    def nbytes(self) -> int:
         return self.features.nbytes
 
-    def read(self, device):
+    def read(self, device: torch.device) -> None:
         """Move all configurations to the memory of ``device``."""
         self.features = self.features.to(device)
 
-    def batch(self, frames, hops=0):
+    def batch(self, frames: np.ndarray, hops: int = 0) -> ConfigurationBatch:
         """The configurations of ``frames`` (indices into this dataset)."""
         index = torch.as_tensor(frames, device=self.features.device)
         return ConfigurationBatch(self.features[index], np.arange(len(frames) + 1)[None])
 
 
-def _read(path, number, targets, fractions):
+def _read(path: str | PathLike[str], number: int, targets: Targets, fractions: tuple[float, float]) -> dict[str, Any]:
     """The frames of one trajectory between two fractions of its length."""
     with TrajectoryStore.open(path) as store:
         if not all(store.periodic):

@@ -1,14 +1,18 @@
 """Graphs of many frames, gathered into batches for a network."""
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from os import PathLike
+from typing import Any, NamedTuple, Protocol, Self, cast, runtime_checkable
 
 import numba
 import numpy as np
 import torch
+from torch import Tensor
 
+from gdyn.config.models import Splits
 from gdyn.errors import InputError
-from gdyn.graphs.gather import GraphBatch, as_signed, gather, gather_on_device, starts_of
+from gdyn.graphs.gather import GraphBatch, GraphsOnDevice, GraphsOnHost, as_signed, gather, gather_on_device, starts_of
 from gdyn.statistics.lag import split_frames
 from gdyn.store import GraphShard
 from gdyn.store.graphs import lengths_of
@@ -17,37 +21,115 @@ from gdyn.trajectory.targets import target_atoms
 SHUFFLE_SEED = 2019  # of the targets, where they are what is divided into splits
 
 
+@runtime_checkable
+class Batch(Protocol):
+    """What a network reads at once: some frames of a dataset, in their order.
+
+    starts : (shells, frames + 1) int64 numpy, where the nodes of each frame begin in each shell
+    """
+
+    @property
+    def starts(self) -> np.ndarray: ...
+
+    def on(self, move: Callable[[Tensor], Tensor]) -> Self:
+        """The same with ``move`` applied to every tensor."""
+        ...
+
+
 class PairBatch(NamedTuple):
     """The graphs of lagged pairs: targets ``first[i]`` and, a lag later, ``second[i]`` of the graph are a pair.
 
     ``uses`` (nodes,) is in how many pairs of frames the frame of each node is.
     """
 
-    graph: GraphBatch
-    first: torch.Tensor
-    second: torch.Tensor
-    uses: torch.Tensor
+    graph: Any  # a Batch, of the dataset
+    first: Tensor
+    second: Tensor
+    uses: Tensor
 
-    def on(self, move):
+    def on(self, move: Callable[[Tensor], Tensor]) -> "PairBatch":
         """The same with ``move`` applied to every tensor."""
-        return PairBatch(self.graph.on(move), *(move(tensor) for tensor in self[1:]))
+        return PairBatch(self.graph.on(move), move(self.first), move(self.second), move(self.uses))
+
+
+@runtime_checkable
+class Dataset(Protocol):
+    """The frames of one split of a system, as training and prediction need them, whatever the network reads of them.
+
+    elements : names whose position is a species' index, or those of the target atoms
+    target_ids : (target sets, k) int64, LAMMPS ids, filled up with -1
+    present : (windows, target sets) bool, which target sets there are
+    window : (frames,) row of ``present``
+    time_ps : (frames,), ps
+    trajectory, segment : (frames,) their numbers; segments are numbered over all trajectories
+    frame_interval_ps : between frames of a segment, ps
+    checksum : of the files that the frames came from
+    """
+
+    elements: list[str]
+    target_ids: np.ndarray
+    present: np.ndarray
+    window: np.ndarray
+    time_ps: np.ndarray
+    trajectory: np.ndarray
+    segment: np.ndarray
+    frame_interval_ps: float
+    checksum: list[str]
+
+    def __len__(self) -> int:
+        """How many frames there are."""
+        ...
+
+    @property
+    def n_targets(self) -> int:
+        """How many target sets there are."""
+        ...
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that all that a network reads needs, or would need, in bytes."""
+        ...
+
+    def read(self, device: torch.device) -> None:
+        """Move all of that into the memory of ``device``."""
+        ...
+
+    def both_present(self, first: np.ndarray, lag_frames: int) -> np.ndarray:
+        """Which target sets there are in the frames ``first`` and a lag later: (frames, target sets) bool."""
+        ...
+
+    def pairs(self, first: np.ndarray, lag_frames: int, hops: int) -> PairBatch:
+        """What a network reads of the frames ``first`` (pairs,) and of those a lag later, each frame once."""
+        ...
+
+    def batch(self, frames: np.ndarray, hops: int) -> Batch:
+        """What a network that sees ``hops`` neighbors far reads of ``frames``, indices into this dataset."""
+        ...
 
 
 class LaggedFrames:
-    """What the datasets of all networks share: frames of a split, some of which are pairs a lag apart."""
+    """What every :class:`Dataset` may share: frames of a split, some of which are pairs a lag apart."""
 
-    def __len__(self):
+    target_ids: np.ndarray
+    present: np.ndarray
+    window: np.ndarray
+    time_ps: np.ndarray
+
+    def batch(self, frames: np.ndarray, hops: int) -> Any:
+        raise NotImplementedError
+
+    def __len__(self) -> int:
         return len(self.time_ps)
 
     @property
-    def n_targets(self):
+    def n_targets(self) -> int:
         return len(self.target_ids)
 
-    def both_present(self, first, lag_frames):
+    def both_present(self, first: np.ndarray, lag_frames: int) -> np.ndarray:
         """Which target sets there are in a frame and a lag later: (frames, target sets) bool."""
         return self.present[self.window[first]] & self.present[self.window[first + lag_frames]]
 
-    def pairs(self, first, lag_frames, hops):
+    def pairs(self, first: np.ndarray, lag_frames: int, hops: int) -> PairBatch:
         """Gather the graphs of the frames ``first`` and of those a lag later, each frame once, as a PairBatch."""
         frames, place = np.unique(np.concatenate([first, first + lag_frames]), return_inverse=True)
         present = self.present[self.window[frames]]
@@ -75,10 +157,10 @@ class GraphDataset(LaggedFrames):
     checksum : of the shards that the frames came from
     """
 
-    parts: list
-    species_of: list
+    parts: list[GraphShard]
+    species_of: list[np.ndarray]
     counts: np.ndarray
-    elements: list
+    elements: list[str]
     target_ids: np.ndarray
     target_nodes: np.ndarray
     present: np.ndarray
@@ -87,9 +169,9 @@ class GraphDataset(LaggedFrames):
     trajectory: np.ndarray
     segment: np.ndarray
     frame_interval_ps: float
-    checksum: list
+    checksum: list[str]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         lengths = [len(part.frame) for part in self.parts]
         self._part = np.repeat(np.arange(len(lengths)), lengths)
         self._in_part = np.concatenate([np.arange(length) for length in lengths])
@@ -97,10 +179,17 @@ class GraphDataset(LaggedFrames):
         sizes = self.present.sum(1)
         self._target_start = np.concatenate([[0], np.cumsum(sizes)])
         self._targets_in_frame = sizes[self.window]
-        self._graphs = None
+        self._graphs: GraphsOnHost | GraphsOnDevice | None = None
 
     @classmethod
-    def load(cls, shards, splits, name, elements=None, memory_mb=np.inf):
+    def load(
+        cls,
+        shards: Iterable[str | PathLike[str]],
+        splits: Splits,
+        name: str,
+        elements: Sequence[str] | None = None,
+        memory_mb: float = np.inf,
+    ) -> "GraphDataset":
         """Open a split of a system, and read its graphs where they need no more than ``memory_mb``.
 
         Parameters
@@ -121,7 +210,7 @@ class GraphDataset(LaggedFrames):
         n_trajectories = 1 + max(lengths)
         chosen = range(n_trajectories)[split_frames(n_trajectories, fractions)] if splits.by == "trajectory" else None
 
-        def choose(trajectory, frame):
+        def choose(trajectory: int, frame: np.ndarray) -> slice:
             if splits.by == "time":
                 split = split_frames(lengths[trajectory], fractions)
                 return slice(*np.searchsorted(frame, [split.start, split.stop]))
@@ -159,37 +248,39 @@ class GraphDataset(LaggedFrames):
         return data
 
     @property
-    def n_neighbors(self):
+    def n_neighbors(self) -> int:
         return self.parts[0].neighbors.shape[1]
 
     @property
-    def hops(self):
+    def hops(self) -> int:
         """How many convolutions the graphs are good for."""
         return self.counts.shape[1] - 1
 
     @property
-    def nbytes(self):
+    def nbytes(self) -> int:
         """Memory that the graphs need, or would need."""
         return sum(part.nodes.nbytes + part.neighbors.nbytes + part.distance_mA.nbytes for part in self.parts)
 
     @property
-    def in_memory(self):
+    def in_memory(self) -> bool:
         return self._graphs is not None
 
-    def read(self, device="cpu"):
+    def read(self, device: torch.device | str = "cpu") -> None:
         """Read all graphs, once, into the memory of ``device``."""
         parts = self.parts
-        graphs = (
-            _joined([part.nodes for part in parts], self.species_of),
+        species = _joined([part.nodes for part in parts], self.species_of)
+        neighbors, distance_mA = (
             _joined([part.neighbors for part in parts]),
             _joined([part.distance_mA for part in parts]),
         )
-        if torch.device(device).type != "cpu":
-            graphs = torch.from_numpy(graphs[0]).to(device), *(as_signed(array).to(device) for array in graphs[1:])
-        self._graphs = graphs
+        if torch.device(device).type == "cpu":
+            self._graphs = species, neighbors, distance_mA
+        else:
+            moved = torch.from_numpy(species), as_signed(neighbors), as_signed(distance_mA)
+            self._graphs = moved[0].to(device), moved[1].to(device), moved[2].to(device)
         self._starts = _begins(self.counts)
 
-    def batch(self, frames, hops):
+    def batch(self, frames: np.ndarray, hops: int) -> GraphBatch:
         """Gather the graphs of ``frames`` (indices into this dataset) for a network of ``hops`` convolutions.
 
         Targets come frame after frame, those present in a frame in the order of ``target_ids``.
@@ -197,36 +288,41 @@ class GraphDataset(LaggedFrames):
         frames = np.ascontiguousarray(frames, np.int64)
         counts = np.ascontiguousarray(self.counts[frames, : hops + 1], np.int64)
         starts = starts_of(counts)
-        targets = np.empty((self._targets_in_frame[frames].sum(), self.target_nodes.shape[1]), np.int64)
-        _gather_targets(self.window[frames], counts[:, 0], self._target_start, self.target_nodes, targets)
-        targets = torch.from_numpy(targets)
-        if self.in_memory:
-            graphs, node_start, row_start = self._graphs, *(start[frames] for start in self._starts)
-        else:
+        places = np.empty((self._targets_in_frame[frames].sum(), self.target_nodes.shape[1]), np.int64)
+        _gather_targets(self.window[frames], counts[:, 0], self._target_start, self.target_nodes, places)
+        targets = torch.from_numpy(places)
+        graphs: GraphsOnHost | GraphsOnDevice
+        if self._graphs is None:
             graphs, node_start, row_start = self._fetch(frames, counts)
-        if isinstance(graphs[0], torch.Tensor):
-            found = gather_on_device(graphs, node_start, row_start, counts, starts)
-            return GraphBatch(*found, targets.to(graphs[0].device), starts)
-        return GraphBatch(*gather(graphs, node_start, row_start, counts, starts), targets, starts)
+        else:
+            graphs, (node_start, row_start) = self._graphs, (start[frames] for start in self._starts)
+        if isinstance(graphs[0], Tensor):
+            gathered = gather_on_device(cast(GraphsOnDevice, graphs), node_start, row_start, counts, starts)
+            return GraphBatch(*gathered, targets.to(graphs[0].device), starts)
+        return GraphBatch(*gather(cast(GraphsOnHost, graphs), node_start, row_start, counts, starts), targets, starts)
 
-    def _fetch(self, frames, counts):
+    def _fetch(self, frames: np.ndarray, counts: np.ndarray) -> tuple[GraphsOnHost, np.ndarray, np.ndarray]:
         """Read what ``counts`` needs of some frames from their shards."""
-        read = [], [], []
+        species: list[np.ndarray] = []
+        neighbors: list[np.ndarray] = []
+        distance_mA: list[np.ndarray] = []
         for frame, count in zip(frames, counts, strict=True):
             part, of = self.parts[self._part[frame]], self.species_of[self._part[frame]]
             node, row = (start[self._in_part[frame]] for start in self._starts_in_parts[self._part[frame]])
-            read[0].append(of[part.nodes.read(slice(node, node + count[-1]))])
-            read[1].append(part.neighbors.read(slice(row, row + count[-2])))
-            read[2].append(part.distance_mA.read(slice(row, row + count[-2])))
-        return tuple(map(np.concatenate, read)), *_begins(counts)
+            species.append(of[part.nodes.read(slice(node, node + count[-1]))])
+            neighbors.append(part.neighbors.read(slice(row, row + count[-2])))
+            distance_mA.append(part.distance_mA.read(slice(row, row + count[-2])))
+        graphs = np.concatenate(species), np.concatenate(neighbors), np.concatenate(distance_mA)
+        return graphs, *_begins(counts)
 
 
-def _begins(counts):
+def _begins(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Where the nodes, and where the rows, of each frame begin that lie frame after frame: two arrays (frames,)."""
-    return tuple(np.cumsum(counts[:, place], dtype=np.int64) - counts[:, place] for place in (-1, -2))
+    nodes, rows = (np.cumsum(counts[:, place], dtype=np.int64) - counts[:, place] for place in (-1, -2))
+    return nodes, rows
 
 
-def _joined(stretches, lookups=None):
+def _joined(stretches: Sequence[Any], lookups: Sequence[np.ndarray] | None = None) -> np.ndarray:
     """The rows of all stretches as one array, or what ``lookups`` hold for them."""
     ends = np.cumsum([0] + [rows.shape[0] for rows in stretches])
     kind = np.result_type(*(rows.dtype for rows in (lookups or stretches)))
@@ -237,7 +333,9 @@ def _joined(stretches, lookups=None):
     return joined
 
 
-def _targets(parts, opened, fractions):
+def _targets(
+    parts: list[GraphShard], opened: list[GraphShard], fractions: tuple[float, float] | None
+) -> dict[str, np.ndarray]:
     """The target sets of all trajectories: their ids, their nodes, and when they are present.
 
     ``parts`` are the shards of the split, in the order of its frames; ``opened`` all shards, of which those of a
@@ -265,7 +363,10 @@ def _targets(parts, opened, fractions):
         kept[columns] = fractions is None
         if fractions is not None:
             kept[columns][order[split_frames(len(of), fractions)]] = True
-    number, windows, nodes, window = {}, [], [], []
+    number: dict[tuple[int, bytes], int] = {}
+    windows: list[np.ndarray] = []
+    nodes: list[np.ndarray] = []
+    window: list[np.ndarray] = []
     for part in parts:
         atoms, of, rows = found[part.trajectory]
         columns = slice(begin[part.trajectory], begin[part.trajectory] + len(of))
@@ -293,7 +394,7 @@ def _targets(parts, opened, fractions):
     }
 
 
-def _all_sets(shards):
+def _all_sets(shards: list[GraphShard]) -> tuple[np.ndarray, np.ndarray, dict[int, np.ndarray]]:
     """The target sets of one trajectory in all of its shards, which know those of their own frames and before.
 
     Returns
@@ -304,7 +405,7 @@ def _all_sets(shards):
     most = max(shards, key=lambda shard: len(shard.target_atoms))
     atoms, ids = most.target_atoms, most.target_ids
     if not all(np.array_equal(shard.target_atoms, atoms) for shard in shards):
-        known = {}
+        known: dict[tuple[int, ...], np.ndarray] = {}
         for shard in shards:
             known |= {
                 tuple(of[of >= 0].tolist()): some[of >= 0]
@@ -322,7 +423,9 @@ def _all_sets(shards):
 
 
 @numba.njit(cache=True)
-def _gather_targets(window, first_counts, start, nodes, out):
+def _gather_targets(
+    window: np.ndarray, first_counts: np.ndarray, start: np.ndarray, nodes: np.ndarray, out: np.ndarray
+) -> None:
     at = 0
     shift = 0
     for i in range(len(window)):

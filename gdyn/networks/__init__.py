@@ -1,8 +1,10 @@
 """Networks that turn graphs, or whole configurations, into state probabilities."""
 
-from gdyn.networks.gdynet import GDyNet
-from gdyn.networks.vampnet import VAMPnet
+from pkgutil import resolve_name
 
-NETWORKS = {"gdynet": GDyNet, "vampnet": VAMPnet}
+from gdyn.config import networks
+from gdyn.networks.base import StateNetwork
 
-__all__ = ["NETWORKS", "GDyNet", "VAMPnet"]
+NETWORKS: dict[str, type[StateNetwork]] = {name: resolve_name(kind.path) for name, kind in networks.NETWORKS.items()}
+
+__all__ = ["NETWORKS", "StateNetwork"]

@@ -6,17 +6,21 @@ can.
 """
 
 import functools
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol, runtime_checkable
 
 import numba
 import numpy as np
 import torch
+from jaxtyping import Float, Int32, Int64
+from torch import Tensor
 from torch.nn import functional
 
 from gdyn.logs import LOG
 
 # Sums may be reordered, but what is not a number stays so and is noticed.
-COMPILED = {
+COMPILED: dict[str, Any] = {
     "nogil": True,
     "cache": True,
     "error_model": "numpy",
@@ -24,33 +28,70 @@ COMPILED = {
 }
 
 
-def attend(own, other, table, neighbors, rows, starts):
-    """Messages from the neighbors of some atoms, weighted by attention (equations 2, 3 and 6 of docs/theory.md).
+@runtime_checkable
+class EdgeEngine(Protocol):
+    """What does all that a convolution does with its edges, on some kind of device, with a gradient."""
 
-    With ``z_ij = own_i + other_j + table[d_ij]``, whose last entry is the logit of the attention and whose others are
-    the message before its ReLU: ``m_i = sum_j softmax_j(z_ij[-1]) ReLU(z_ij[:-1])``.
+    def __call__(
+        self,
+        own: Float[Tensor, "updated logits"],
+        other: Float[Tensor, "nodes logits"],
+        table: Float[Tensor, "table logits"],
+        neighbors: Int32[Tensor, "updated M"],
+        rows: Int32[Tensor, "updated M"],
+        starts: Int64[np.ndarray, "shells ends"],
+    ) -> Float[Tensor, "updated width"]:
+        """Messages from the neighbors of some atoms, weighted by attention (equations 2, 3 and 6 of docs/theory.md).
 
-    Parameters
-    ----------
-    own : (updated, width + 1), of the atoms that receive messages, the first ones of all.
-    other : (nodes, width + 1), of all atoms.
-    table : (table rows, width + 1), of the distances.
-    neighbors, rows : (updated, M) int32: a node, and a row of the table; rows beyond its end mean its last.
-    starts : (shells, frames + 1) int64: where the nodes of each frame begin in each shell of hops; nodes of
-        different frames are never neighbors.
+        With ``z_ij = own_i + other_j + table[d_ij]``, whose last entry is the logit of the attention and whose others
+        are the message before its ReLU: ``m_i = sum_j softmax_j(z_ij[-1]) ReLU(z_ij[:-1])``.
 
-    Returns
-    -------
-    (updated, width)
-    """
-    if own.device.type == "cpu":
-        if own.dtype == torch.bfloat16:  # which numpy does not know
-            own, other, table = own.float(), other.float(), table.float()
-        return _Attend.apply(own, other, table, neighbors, rows, starts)
+        Parameters
+        ----------
+        own : (updated, width + 1), of the atoms that receive messages, the first ones of all.
+        other : (nodes, width + 1), of all atoms.
+        table : (table rows, width + 1), of the distances.
+        neighbors, rows : (updated, M) int32: a node, and a row of the table; rows beyond its end mean its last.
+        starts : (shells, frames + 1) int64: where the nodes of each frame begin in each shell of hops; nodes of
+            different frames are never neighbors.
+
+        Returns
+        -------
+        (updated, width)
+        """
+        ...
+
+
+def attend(
+    own: Float[Tensor, "updated logits"],
+    other: Float[Tensor, "nodes logits"],
+    table: Float[Tensor, "table logits"],
+    neighbors: Int32[Tensor, "updated M"],
+    rows: Int32[Tensor, "updated M"],
+    starts: Int64[np.ndarray, "shells ends"],
+) -> Float[Tensor, "updated width"]:
+    """The messages of an :class:`EdgeEngine`, by the one for the device where the arguments are."""
+    engine: EdgeEngine = attend_fused if own.device.type == "cpu" else attend_compiled
+    return engine(own, other, table, neighbors, rows, starts)
+
+
+def attend_fused(
+    own: Tensor, other: Tensor, table: Tensor, neighbors: Tensor, rows: Tensor, starts: np.ndarray
+) -> Tensor:
+    """An :class:`EdgeEngine` for CPUs: one pass over the neighbor lists."""
+    if own.dtype == torch.bfloat16:  # which numpy does not know
+        own, other, table = own.float(), other.float(), table.float()
+    return _Attend.apply(own, other, table, neighbors, rows, starts)
+
+
+def attend_compiled(
+    own: Tensor, other: Tensor, table: Tensor, neighbors: Tensor, rows: Tensor, starts: np.ndarray
+) -> Tensor:
+    """An :class:`EdgeEngine` for any device: :func:`attend_plain`, compiled by torch where it can."""
     return _compiled(own, other, table, neighbors, rows)
 
 
-def attend_plain(own, other, table, neighbors, rows):
+def attend_plain(own: Tensor, other: Tensor, table: Tensor, neighbors: Tensor, rows: Tensor) -> Tensor:
     """The same as :func:`attend`, operation by operation, for any device and any derivative."""
     rows = rows.clamp_max(len(table) - 1)
     z = functional.embedding(neighbors, other) + functional.embedding(rows, table) + own.unsqueeze(1)
@@ -61,10 +102,11 @@ def attend_plain(own, other, table, neighbors, rows):
 class _Compiler:
     """Compiles at the first call; where only compiling fails, says so once and goes on without."""
 
-    def __init__(self, function):
-        self.function, self.chosen = function, None
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+        self.chosen: Callable[..., Any] | None = None
 
-    def __call__(self, *arguments):
+    def __call__(self, *arguments: Any) -> Any:
         if self.chosen is not None:
             return self.chosen(*arguments)
         try:
@@ -86,7 +128,9 @@ _compiled = _Compiler(attend_plain)
 
 class _Attend(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, own, other, table, neighbors, rows, starts):
+    def forward(
+        ctx: Any, own: Tensor, other: Tensor, table: Tensor, neighbors: Tensor, rows: Tensor, starts: np.ndarray
+    ) -> Tensor:
         own, other, table = own.contiguous(), other.contiguous(), table.contiguous()
         attention = own.new_empty(neighbors.shape)
         messages = own.new_empty(len(neighbors), own.shape[1] - 1)
@@ -100,7 +144,7 @@ class _Attend(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         arrays = [tensor.detach().numpy() for tensor in (*ctx.saved_tensors, gradient.contiguous())]
         own, other, table = ctx.saved_tensors[:3]
         of_own, of_other = torch.empty_like(own), torch.zeros_like(other)
@@ -115,11 +159,11 @@ class _Attend(torch.autograd.Function):
 
 
 @functools.cache
-def _pool(threads):
+def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads)
 
 
-def _in_threads(work, starts):
+def _in_threads(work: Callable[[int, np.ndarray, np.ndarray], None], starts: np.ndarray) -> None:
     """Call ``work(thread, begins, ends)`` for the frames of each thread: its stretch of nodes in every shell."""
     threads = torch.get_num_threads()
     n_frames = starts.shape[1] - 1
@@ -132,11 +176,21 @@ def _in_threads(work, starts):
 
 
 @functools.cache
-def _kernels(width):
+def _kernels(width: int) -> tuple[Callable[..., None], Callable[..., None]]:
     """The two passes for messages of ``width``: a constant, so that the compiler can unroll its loops."""
 
     @numba.njit(**COMPILED)
-    def forward(begins, ends, own, other, table, neighbors, rows, attention, messages):
+    def forward(
+        begins: np.ndarray,
+        ends: np.ndarray,
+        own: np.ndarray,
+        other: np.ndarray,
+        table: np.ndarray,
+        neighbors: np.ndarray,
+        rows: np.ndarray,
+        attention: np.ndarray,
+        messages: np.ndarray,
+    ) -> None:
         zero = own.dtype.type(0)
         n_neighbors, last = neighbors.shape[1], len(table) - 1
         for shell in range(len(begins)):
@@ -162,20 +216,20 @@ def _kernels(width):
 
     @numba.njit(**COMPILED)
     def backward(
-        begins,
-        ends,
-        own,
-        other,
-        table,
-        neighbors,
-        rows,
-        attention,
-        messages,
-        gradient,
-        of_own,
-        of_other,
-        of_table,
-    ):
+        begins: np.ndarray,
+        ends: np.ndarray,
+        own: np.ndarray,
+        other: np.ndarray,
+        table: np.ndarray,
+        neighbors: np.ndarray,
+        rows: np.ndarray,
+        attention: np.ndarray,
+        messages: np.ndarray,
+        gradient: np.ndarray,
+        of_own: np.ndarray,
+        of_other: np.ndarray,
+        of_table: np.ndarray,
+    ) -> None:
         zero = own.dtype.type(0)
         last = len(table) - 1
         for shell in range(len(begins)):

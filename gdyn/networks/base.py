@@ -1,14 +1,42 @@
 """What all networks share: probabilities of states, and a linear map of them."""
 
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from os import PathLike
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
+from gdyn.config import models
+from gdyn.graphs.dataset import Dataset
 from gdyn.networks.convolution import RunningNorm
 
 SMALLEST_PROBABILITY = 1e-5
+
+
+@runtime_checkable
+class Network(Protocol):
+    """What applies to frames of a dataset and says the states of its targets, whatever it reads.
+
+    arguments : plain values of its constructor, ``n_states`` among them
+    hops : how many neighbors away it sees
+    """
+
+    arguments: dict[str, Any]
+
+    @property
+    def hops(self) -> int: ...
+
+    def __call__(self, batch: Any) -> Float[Tensor, "samples states"]:
+        """State probabilities of a batch of its dataset, a row for each target in each frame; rows sum to 1."""
+        ...
+
+    def bytes_per_frame(self, data: Any, gradient: bool) -> float:
+        """Memory that a frame of its dataset needs on the average, with or without what a gradient needs, in bytes."""
+        ...
 
 
 class StateNetwork(nn.Module):
@@ -19,7 +47,8 @@ class StateNetwork(nn.Module):
     pure does (equation 14 of docs/theory.md).
 
     A network has ``arguments``, of its constructor, and ``hops``, how many neighbors away it sees; it defines
-    :meth:`outputs`, float32 in any arithmetic (see :meth:`exactly`), and :meth:`bytes_per_frame`.
+    :meth:`open_split`, :meth:`of`, :meth:`outputs`, float32 in any arithmetic (see :meth:`exactly`), and
+    :meth:`bytes_per_frame`.
 
     Parameters
     ----------
@@ -27,64 +56,95 @@ class StateNetwork(nn.Module):
     arguments : mapping of plain values that build the network again.
     """
 
-    hops = 0
+    rotation: Float[Tensor, "states states"]
 
-    def __init__(self, n_states, arguments):
+    def __init__(self, n_states: int, arguments: Mapping[str, Any]) -> None:
         super().__init__()
-        self.arguments = {"n_states": n_states, **arguments}
+        self.arguments: dict[str, Any] = {"n_states": n_states, **arguments}
         self.register_buffer("rotation", torch.eye(n_states))
 
-    def outputs(self, batch):
-        """What the softmax is of: (samples, states)."""
-        raise NotImplementedError
+    @property
+    def hops(self) -> int:
+        return 0
 
-    def bytes_per_frame(self, data, gradient):
-        """Memory that a frame of a dataset needs on the average, with everything kept for the gradient or without."""
-        raise NotImplementedError
+    @classmethod
+    def open_split(
+        cls,
+        files: Sequence[str | PathLike[str]],
+        splits: models.Splits,
+        name: str,
+        targets: models.Targets,
+        elements: Sequence[str] | None = None,
+        memory_mb: float = np.inf,
+    ) -> Dataset:
+        """The dataset of a split for such a network.
 
-    def forward(self, batch):
-        """State probabilities of every sample of a batch.
+        Parameters
+        ----------
+        files : paths of what it reads (:mod:`gdyn.config.networks`): the graph shards of all trajectories, or the
+            trajectory stores in order.
+        splits, targets : those sections of a system.
+        name : of the split.
+        elements : names of the elements in the order of a model, if there is one.
+        memory_mb : graphs that need more are left on disk.
 
-        Returns
-        -------
-        (samples, states), rows sum to 1
+        Raises
+        ------
+        InputError : the files cannot be used, or hold nothing for this split.
         """
+        raise NotImplementedError
+
+    @classmethod
+    def of(cls, trial: models.Trial, settings: models.Network, data: Any) -> "StateNetwork":
+        """The network of a trial for a dataset, with the ``network`` section of a system."""
+        raise NotImplementedError
+
+    def outputs(self, batch: Any) -> Float[Tensor, "samples states"]:
+        """What the softmax is of, for a batch of its dataset."""
+        raise NotImplementedError
+
+    def bytes_per_frame(self, data: Any, gradient: bool) -> float:
+        """As of a :class:`Network`."""
+        raise NotImplementedError
+
+    def forward(self, batch: Any) -> Float[Tensor, "samples states"]:
+        """State probabilities of every sample of a batch of its dataset; rows sum to 1."""
         probabilities = torch.softmax(self.outputs(batch), dim=1)
         # No matrix product: that may be done with 8 or 10 bits, whose steps would show in the probabilities.
         probabilities = (probabilities.unsqueeze(2) * self.rotation).sum(1)
         probabilities = probabilities.clamp_min(SMALLEST_PROBABILITY)
         return probabilities / probabilities.sum(1, keepdim=True)
 
-    def exactly(self, layers, values):
+    def exactly(self, layers: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
         """Apply the last layers in the arithmetic of the weights, float32: of logits with 8 bits there are few."""
         with full_precision(values.device):
             return layers(values.to(self.rotation.dtype))
 
-    def running_norms(self):
+    def running_norms(self) -> list[RunningNorm]:
         """The norms, first layer first, that follow what they see."""
         return [module for module in self.modules() if isinstance(module, RunningNorm)]
 
     @torch.no_grad()
-    def rotate(self, matrix):
-        """Follow the present map of the states by ``matrix`` (states, states), whose rows sum to 1."""
+    def rotate(self, matrix: Float[np.ndarray, "states states"] | Float[Tensor, "states states"]) -> None:
+        """Follow the present map of the states by ``matrix``, whose rows sum to 1."""
         before = self.rotation.cpu().double()
         self.rotation.copy_(
             (before @ torch.as_tensor(np.ascontiguousarray(matrix), dtype=torch.float64)).to(self.rotation.dtype)
         )
 
 
-def full_precision(device):
+def full_precision(device: torch.device) -> AbstractContextManager[Any]:
     """Inside, nothing is done in another arithmetic than that of the weights."""
     return torch.autocast(device.type, enabled=False) if torch.is_autocast_enabled(device.type) else nullcontext()
 
 
 @contextmanager
-def arithmetic(device, precision):
+def arithmetic(device: torch.device, precision: str) -> Iterator[None]:
     """The arithmetic of a network inside the block; probabilities of states are made in float32 in any case.
 
     Parameters
     ----------
-    device : torch device
+    device : of the network.
     precision : ``float32``, ``tf32`` (matrix products of float32 with 10 bits, on a GPU) or ``bfloat16``.
     """
     before = torch.get_float32_matmul_precision()

@@ -1,7 +1,11 @@
 """The graph convolution of GDyNet, its radial functions and its normalisation."""
 
+from collections.abc import Callable
+
+import numpy as np
 import torch
-from torch import nn
+from jaxtyping import Float, Float32, Float64, Int32, Int64, Num
+from torch import Tensor, nn
 
 from gdyn.networks.attention import attend
 
@@ -10,7 +14,7 @@ SMALLEST_VARIANCE = 1e-5
 NORM_MOMENTUM = 0.1
 
 
-def radial_basis(max_A, step_A):
+def radial_basis(max_A: float, step_A: float) -> Float32[Tensor, "rows gaussians"]:
     """Gaussians of the distance, tabulated at every 0.001 A: (rows, Gaussians) float32.
 
     ``u_m(d) = exp(-(d - mu_m)^2 / step^2)`` with ``mu_m = 0, step, 2 step ... max`` (equation 1 of
@@ -37,35 +41,39 @@ class RunningNorm(nn.Module):
     width : features of a node.
     """
 
-    def __init__(self, width):
+    mean: Float[Tensor, " width"]
+    variance: Float[Tensor, " width"]
+
+    def __init__(self, width: int) -> None:
         super().__init__()
         self.weight, self.bias = nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(width))
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("variance", torch.ones(width))
-        self.sums = self.weights = None
+        self.sums: Tensor | None = None
+        self.weights: Tensor | None = None
 
-    def forward(self, values):
-        if self.sums is not None:
+    def forward(self, values: Float[Tensor, "nodes width"]) -> Float[Tensor, "nodes width"]:
+        if self.sums is not None and self.weights is not None:
             seen, weights = values.detach().double(), self.weights[: len(values)].unsqueeze(1)
             seen = torch.stack([torch.ones_like(seen), seen, seen.square()])
             self.sums += (weights * seen).sum(1)
         return (values - self.mean) * (self.weight * torch.rsqrt(self.variance + SMALLEST_VARIANCE)) + self.bias
 
-    def collect(self, sums, weights):
+    def collect(self, sums: Float64[Tensor, "3 width"] | None, weights: Num[Tensor, " nodes"] | None) -> None:
         """From now on, add what passes through to ``sums``.
 
         Parameters
         ----------
-        sums : (3, width) float64: weights, values and squares; None to end it.
-        weights : (nodes,) at least as many as come, in their order.
+        sums : of weights, values and squares; None to end it.
+        weights : at least as many as come, in their order.
         """
         self.sums, self.weights = sums, weights
 
-    def no_sums(self):
+    def no_sums(self) -> Float64[Tensor, "3 width"]:
         """Sums of nothing."""
         return torch.zeros(3, len(self.mean), dtype=torch.float64, device=self.mean.device)
 
-    def update(self, sums, momentum=NORM_MOMENTUM):
+    def update(self, sums: Float64[Tensor, "3 width"], momentum: float = NORM_MOMENTUM) -> None:
         """Move towards what ``sums`` say, by ``momentum``."""
         number, total, squares = sums
         mean = total / number
@@ -73,7 +81,7 @@ class RunningNorm(nn.Module):
         self.variance.lerp_((squares / number - mean.square()).clamp_min(0.0).to(self.mean), momentum)
 
 
-NORMS = {"layer": nn.LayerNorm, "batch": RunningNorm}
+NORMS: dict[str, Callable[[int], nn.Module]] = {"layer": nn.LayerNorm, "batch": RunningNorm}
 
 
 class GraphConvolution(nn.Module):
@@ -92,26 +100,29 @@ class GraphConvolution(nn.Module):
     normalisation : ``layer``, over the features of an atom, or ``batch``, over the atoms.
     """
 
-    def __init__(self, width, n_radial, normalisation="layer"):
+    def __init__(self, width: int, n_radial: int, normalisation: str = "layer") -> None:
         super().__init__()
         self.atom = nn.Linear(width, width + 1)
         self.neighbor = nn.Linear(width, width + 1, bias=False)
         self.distance = nn.Linear(n_radial, width + 1, bias=False)
         self.norm = NORMS[normalisation](width)
 
-    def forward(self, features, neighbors, rows, starts, radial):
+    def forward(
+        self,
+        features: Float[Tensor, "nodes width"],
+        neighbors: Int32[Tensor, "updated M"],
+        rows: Int32[Tensor, "updated M"],
+        starts: Int64[np.ndarray, "shells ends"],
+        radial: Float[Tensor, "table gaussians"],
+    ) -> Float[Tensor, "updated width"]:
         """Update the features of the first nodes, those whose neighbors are given.
 
         Parameters
         ----------
-        features : (nodes, width)
-        neighbors, rows : (updated, M) int32: nodes, and rows of the radial table.
-        starts : (shells, frames + 1) int64, of the updated nodes; see :class:`~gdyn.graphs.dataset.GraphBatch`.
-        radial : (table rows, n_radial)
-
-        Returns
-        -------
-        (updated, width)
+        features : of all nodes.
+        neighbors, rows : nodes, and rows of the radial table.
+        starts : of the updated nodes; see :class:`~gdyn.graphs.gather.GraphBatch`.
+        radial : a row for every 0.001 A.
         """
         own = features[: len(neighbors)]
         table = self.distance(radial)

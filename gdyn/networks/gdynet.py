@@ -1,8 +1,16 @@
 """The graph dynamical network: from the graph around a target to its state probabilities."""
 
-from torch import nn
+from collections.abc import Sequence
+from os import PathLike
+
+import numpy as np
+from jaxtyping import Float, Float32
+from torch import Tensor, nn
 from torch.nn import functional
 
+from gdyn.config.models import Network, Splits, Targets, Trial
+from gdyn.graphs.dataset import GraphDataset
+from gdyn.graphs.gather import GraphBatch
 from gdyn.networks.base import StateNetwork
 from gdyn.networks.convolution import GraphConvolution, radial_basis
 
@@ -23,7 +31,18 @@ class GDyNet(StateNetwork):
     normalisation : ``layer`` or ``batch``, of :class:`~gdyn.networks.convolution.GraphConvolution`.
     """
 
-    def __init__(self, n_species, n_states, width, convolutions, radial_max_A, radial_step_A, normalisation="layer"):
+    radial: Float32[Tensor, "table gaussians"]
+
+    def __init__(
+        self,
+        n_species: int,
+        n_states: int,
+        width: int,
+        convolutions: int,
+        radial_max_A: float,
+        radial_step_A: float,
+        normalisation: str = "layer",
+    ) -> None:
         arguments = {
             "n_species": n_species,
             "width": width,
@@ -40,19 +59,30 @@ class GDyNet(StateNetwork):
         self.head = nn.Sequential(nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, n_states))
 
     @classmethod
-    def of(cls, trial, settings, data):
-        """The network of a trial for a dataset, with the ``network`` section of a system."""
+    def open_split(
+        cls,
+        files: Sequence[str | PathLike[str]],
+        splits: Splits,
+        name: str,
+        targets: Targets,
+        elements: Sequence[str] | None = None,
+        memory_mb: float = np.inf,
+    ) -> GraphDataset:
+        return GraphDataset.load(files, splits, name, elements, memory_mb)
+
+    @classmethod
+    def of(cls, trial: Trial, settings: Network, data: GraphDataset) -> "GDyNet":
         return cls(len(data.elements), trial.n_states, trial.width, trial.convolutions, **settings.model_dump())
 
     @property
-    def hops(self):
+    def hops(self) -> int:
         return len(self.convolutions)
 
-    def outputs(self, graph):
-        """What the softmax is of, for every target of a :class:`~gdyn.graphs.gather.GraphBatch`: (targets, states)."""
-        return self.exactly(self.head, self.pool(graph))
+    def outputs(self, batch: GraphBatch) -> Float[Tensor, "targets states"]:
+        """What the softmax is of, for every target."""
+        return self.exactly(self.head, self.pool(batch))
 
-    def bytes_per_frame(self, data, gradient):
+    def bytes_per_frame(self, data: GraphDataset, gradient: bool) -> float:
         width = self.arguments["width"]
         nodes = data.counts[:, : self.hops + 1].mean(0)
         edges = nodes[:-1] * data.n_neighbors
@@ -63,8 +93,8 @@ class GDyNet(StateNetwork):
         per_frame += BYTES_PER_NUMBER * width * (of_node * nodes[1:][kept].sum() + of_updated * nodes[:-1][kept].sum())
         return per_frame + BYTES_PER_NUMBER * (1 if fused else 2 * of_edge * width) * edges[kept].sum()
 
-    def pool(self, graph):
-        """Mean of the features over the atoms of each target: (targets, width)."""
+    def pool(self, graph: GraphBatch) -> Float[Tensor, "targets width"]:
+        """Mean of the features over the atoms of each target."""
         n_hops = self.hops
         counts = graph.counts
         # One number per species times a matrix, because its gradient is a matrix product too.

@@ -1,9 +1,15 @@
 """The global baseline: a VAMPnet, from where all targets are to the states of the whole cell."""
 
+from collections.abc import Sequence
 from itertools import pairwise
+from os import PathLike
 
-from torch import nn
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor, nn
 
+from gdyn.config.models import Network, Splits, Targets, Trial
+from gdyn.graphs.configurations import ConfigurationBatch, ConfigurationDataset
 from gdyn.networks.base import StateNetwork
 
 BYTES_PER_NUMBER = 4
@@ -23,7 +29,7 @@ class VAMPnet(StateNetwork):
     layers : hidden layers.
     """
 
-    def __init__(self, n_features, n_states, width, layers):
+    def __init__(self, n_features: int, n_states: int, width: int, layers: int) -> None:
         super().__init__(n_states, {"n_features": n_features, "width": width, "layers": layers})
         sizes = [n_features] + layers * [width]
         hidden = [
@@ -32,13 +38,24 @@ class VAMPnet(StateNetwork):
         self.network = nn.Sequential(*hidden, nn.Linear(sizes[-1], n_states))
 
     @classmethod
-    def of(cls, trial, settings, data):
-        """The network of a trial for a dataset."""
+    def open_split(
+        cls,
+        files: Sequence[str | PathLike[str]],
+        splits: Splits,
+        name: str,
+        targets: Targets,
+        elements: Sequence[str] | None = None,
+        memory_mb: float = np.inf,
+    ) -> ConfigurationDataset:
+        return ConfigurationDataset.load(files, splits, name, targets, elements)
+
+    @classmethod
+    def of(cls, trial: Trial, settings: Network, data: ConfigurationDataset) -> "VAMPnet":
         return cls(data.n_features, trial.n_states, trial.width, trial.convolutions)
 
-    def outputs(self, batch):
+    def outputs(self, batch: ConfigurationBatch) -> Float[Tensor, "frames states"]:
         return self.exactly(self.network[-1], self.network[:-1](batch.features))
 
-    def bytes_per_frame(self, data, gradient):
+    def bytes_per_frame(self, data: ConfigurationDataset, gradient: bool) -> float:
         layers = self.arguments["layers"] if gradient else 1
         return BYTES_PER_NUMBER * (data.n_features + 6 * layers * self.arguments["width"])

@@ -90,7 +90,7 @@ def _steps(system: System, system_dir: str | Path, folder: Path) -> Iterator[str
         yield f"{there} of {n} simulations{far if goes_on and there < n else ''}"
     yield f"{sum((folder / f'trajectory/{i}.h5').exists() for i in range(n))} of {n} trajectories read"
     shards = [folder / f"graphs/{i}-{part}.h5" for i in range(n) for part in range(system.graphs.shards * n_parts)]
-    if system.model == "gdynet":
+    if system.reads_graphs:
         yield f"{sum(path.exists() for path in shards)} of {len(shards)} shards of graphs"
 
 

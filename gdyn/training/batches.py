@@ -1,10 +1,15 @@
 """Which pairs of frames make a batch, and in which pieces it is embedded."""
 
+from typing import Any
+
 import numpy as np
 import torch
+from jaxtyping import Int64
 
 from gdyn.errors import InputError
+from gdyn.graphs.dataset import Dataset
 from gdyn.logs import LOG
+from gdyn.networks.base import Network
 from gdyn.statistics.lag import lagged_frames
 
 SMALLEST_BATCH = 1000  # pairs; scores of fewer are biased
@@ -18,14 +23,14 @@ class PairStream:
 
     Parameters
     ----------
-    data : GraphDataset
+    data : Dataset
     lag_frames : int
     samples : pairs of target surroundings in a batch; a frame brings one for each target.
     chain_frames : frames of a chain, at least 2.
     seed : int
     """
 
-    def __init__(self, data, lag_frames, samples, chain_frames, seed):
+    def __init__(self, data: Dataset, lag_frames: int, samples: int, chain_frames: int, seed: int) -> None:
         pairs = lagged_frames(data.segment, lag_frames)
         targets = data.both_present(pairs, lag_frames).sum(1)
         self.pairs = in_chains(pairs[targets > 0], lag_frames)
@@ -48,13 +53,13 @@ class PairStream:
         self.generator = torch.Generator().manual_seed(seed)
         self.order = np.empty(0, np.int64)
 
-    def __next__(self):
+    def __next__(self) -> Int64[np.ndarray, " batch"]:
         if len(self.order) < self.size:
             self.order = self._shuffle()
         batch, self.order = self.order[: self.size], self.order[self.size :]
         return batch
 
-    def _shuffle(self):
+    def _shuffle(self) -> Int64[np.ndarray, " pairs"]:
         """All pairs in stretches of their chains, cut at random and in random order."""
         n_chains = self.chain[-1] + 1
         cut = torch.randint(self.length, (n_chains,), generator=self.generator).numpy()
@@ -66,15 +71,16 @@ class PairStream:
         ends = np.cumsum(lengths)
         return self.pairs[np.arange(ends[-1]) + np.repeat(begins - ends + lengths, lengths)]
 
-    def state(self):
+    def state_dict(self) -> dict[str, Any]:
+        """The random numbers to come, and what is left of the present order."""
         return {"generator": self.generator.get_state(), "order": torch.from_numpy(self.order.copy())}
 
-    def restore(self, state):
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         self.generator.set_state(state["generator"])
         self.order = state["order"].numpy()
 
 
-def in_chains(first, lag_frames):
+def in_chains(first: Int64[np.ndarray, " pairs"], lag_frames: int) -> Int64[np.ndarray, " pairs"]:
     """The same first frames of pairs, ordered so that each is followed by the one a lag later, where there is one.
 
     Pairs that share a frame are then neighbors, and pieces of the list embed few frames twice.
@@ -82,6 +88,6 @@ def in_chains(first, lag_frames):
     return first[np.lexsort((first, first % lag_frames))]
 
 
-def frames_at_once(data, network, bytes_at_most, gradient):
+def frames_at_once(data: Dataset, network: Network, bytes_at_most: float, gradient: bool) -> int:
     """How many frames of a dataset can be embedded together in some memory, with or without a gradient."""
     return max(1, int(bytes_at_most / network.bytes_per_frame(data, gradient)))

@@ -6,27 +6,33 @@ dictionary with ``format``, ``version``, ``gdyn_version``, ``model`` (its kind; 
 ``fingerprint`` (of the data and settings it was trained on), ``seen`` (the ranges of :mod:`gdyn.training.seen`; None of
 a VAMPnet, absent in older files), ``precision`` (the arithmetic it was trained in; absent: float32) and ``weights``.
 
-Format ``gdyn-resume``, version 2: the same kind of file for a training that was interrupted, with ``format``,
-``version``, ``fingerprint`` and ``snapshot``. Others never read it, and other versions begin anew.
+Format ``gdyn-resume``, version 3: the same kind of file for a training that was interrupted, with ``format``,
+``version``, ``fingerprint`` and ``state``, a :class:`gdyn.training.state.TrainingState`. Others never read it, and
+where it is of another version, training begins anew.
 """
 
 import pickle
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
 
 import torch
 
 import gdyn
+from gdyn.config import Trial
 from gdyn.errors import InputError
 from gdyn.files import whole_file
 from gdyn.logs import LOG
-from gdyn.networks import NETWORKS
+from gdyn.networks import NETWORKS, StateNetwork
 
 FORMAT = "gdyn-model"
 VERSION = 1
 RESUME = "gdyn-resume"
-RESUME_VERSION = 2
+RESUME_VERSION = 3
 
 
-def save_model(path, network, **about):
+def save_model(path: str | PathLike[str], network: StateNetwork, **about: Any) -> None:
     """Write a model file; ``about`` are the further keys of the format, plain values all."""
     save(
         path,
@@ -42,7 +48,7 @@ def save_model(path, network, **about):
     )
 
 
-def load_model(path, device="cpu"):
+def load_model(path: str | PathLike[str], device: torch.device | str = "cpu") -> tuple[StateNetwork, dict[str, Any]]:
     """Return the network of a model file, ready to apply, and the dictionary that the file holds.
 
     Raises
@@ -55,12 +61,12 @@ def load_model(path, device="cpu"):
         raise InputError(
             f"{path}: holds {found[0]} version {found[1]}, but {FORMAT} version {VERSION} is needed; train again"
         )
-    network = NETWORKS[content.get("model", "gdynet")](**content["arguments"])
+    network = NETWORKS[content.get("model", Trial.model_fields["model"].default)](**content["arguments"])
     network.load_state_dict(content["weights"])
     return network.to(device).eval(), content
 
 
-def begin_from(network, path, elements):
+def begin_from(network: StateNetwork, path: str | PathLike[str], elements: Sequence[str]) -> None:
     """Give a network the weights of a model file, wherever both have a tensor of the same name and shape.
 
     Raises
@@ -86,13 +92,20 @@ def begin_from(network, path, elements):
     network.load_state_dict({**own, **fitting})
 
 
-def save_resume(path, fingerprint, snapshot):
-    """Write what an interrupted training goes on from."""
-    save(path, {"format": RESUME, "version": RESUME_VERSION, "fingerprint": fingerprint, "snapshot": snapshot})
+def save_resume(path: Path, fingerprint: str, state: dict[str, Any]) -> None:
+    """Write what an interrupted training goes on from.
+
+    Parameters
+    ----------
+    path : of the file.
+    fingerprint : of the data and settings.
+    state : the dictionary of a :class:`gdyn.training.state.TrainingState`.
+    """
+    save(path, {"format": RESUME, "version": RESUME_VERSION, "fingerprint": fingerprint, "state": state})
 
 
-def load_resume(path, fingerprint):
-    """What an interrupted training goes on from, or None where there is nothing that fits.
+def load_resume(path: Path, fingerprint: str) -> dict[str, Any] | None:
+    """The state that an interrupted training goes on from, or None where there is nothing that fits.
 
     Raises
     ------
@@ -105,16 +118,16 @@ def load_resume(path, fingerprint):
     if found != [RESUME, RESUME_VERSION, fingerprint]:
         LOG.info("%s belongs to other data, settings or another version: beginning anew", path)
         return None
-    return content["snapshot"]
+    return content["state"]
 
 
-def save(path, content):
+def save(path: str | PathLike[str], content: dict[str, Any]) -> None:
     """Write tensors and plain values; the file appears under its name once it is whole."""
     with whole_file(path) as temporary:
         torch.save(content, temporary)
 
 
-def load(path):
+def load(path: str | PathLike[str]) -> Any:
     """Read tensors and plain values, never code.
 
     Raises

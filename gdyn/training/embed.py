@@ -2,13 +2,16 @@
 
 import numpy as np
 import torch
+from jaxtyping import Float32
 
 from gdyn.errors import InputError
-from gdyn.graphs.configurations import ConfigurationDataset
-from gdyn.graphs.dataset import GraphDataset
+from gdyn.graphs.dataset import Dataset
+from gdyn.graphs.loader import Loader
 from gdyn.logs import progress
+from gdyn.networks.base import Network
 from gdyn.store import States
 from gdyn.training.batches import frames_at_once
+from gdyn.training.processes import World
 
 
 class UnstableError(Exception):
@@ -16,15 +19,17 @@ class UnstableError(Exception):
 
 
 @torch.no_grad()
-def embed(network, data, loader, world, memory_bytes, what=None):
+def embed(
+    network: Network, data: Dataset, loader: Loader, world: World, memory_bytes: float, what: str | None = None
+) -> Float32[np.ndarray, "frames sets states"]:
     """State probabilities of every target: (frames, target sets, states) float32, NaN where a set is not present.
 
     Parameters
     ----------
-    network : StateNetwork
-    data : the dataset of such a network
-    loader : Loader
-    world : World, whose processes each embed their share.
+    network : whose states they are.
+    data : the dataset of such a network.
+    loader : of the device where the network is.
+    world : whose processes each embed their share.
     memory_bytes : to embed frames in.
     what : a name for the progress, if it is to be shown.
 
@@ -52,26 +57,9 @@ def embed(network, data, loader, world, memory_bytes, what=None):
     return found
 
 
-def open_split(model, files, splits, name, targets, elements=None, memory_mb=np.inf):
-    """The dataset of a split for a kind of network.
-
-    Parameters
-    ----------
-    model : ``gdynet`` or ``vampnet``
-    files : paths of the graph shards of all trajectories, or, for a VAMPnet, of the trajectory stores.
-    splits, targets : those sections of a system.
-    name, elements, memory_mb : as of :meth:`gdyn.graphs.dataset.GraphDataset.load`.
-
-    Raises
-    ------
-    InputError : the files cannot be used, or hold nothing for this split.
-    """
-    if model == "vampnet":
-        return ConfigurationDataset.load(files, splits, name, targets, elements)
-    return GraphDataset.load(files, splits, name, elements, memory_mb)
-
-
-def states_of(data, probabilities, split, lag_ps):
+def states_of(
+    data: Dataset, probabilities: Float32[np.ndarray, "frames sets states"], split: str, lag_ps: float
+) -> States:
     """The content of a states file for the frames of a dataset."""
     return States(
         probabilities=probabilities,
@@ -85,7 +73,7 @@ def states_of(data, probabilities, split, lag_ps):
     )
 
 
-def pick_device(name):
+def pick_device(name: str) -> torch.device:
     """The torch device for ``auto``, ``cpu`` or ``cuda``.
 
     Raises
@@ -97,5 +85,5 @@ def pick_device(name):
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def device_name(device):
+def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"

@@ -1,30 +1,45 @@
 """Applying a trained model."""
 
+from collections.abc import Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from gdyn.config.models import Splits, Targets
 from gdyn.files import read_json
+from gdyn.graphs.dataset import GraphDataset
 from gdyn.graphs.loader import Loader
 from gdyn.logs import LOG
 from gdyn.networks.base import arithmetic
 from gdyn.statistics import present_rows
 from gdyn.store import States
 from gdyn.training.checkpoint import load_model
-from gdyn.training.embed import embed, open_split, pick_device, states_of
+from gdyn.training.embed import embed, pick_device, states_of
 from gdyn.training.processes import World
 from gdyn.training.seen import outside
 
 
-def predict(files, models, outputs, threads, device, splits, targets, memory_mb, numbers=(), like=None):
+def predict(
+    files: Sequence[str | PathLike[str]],
+    models: Sequence[str | PathLike[str]],
+    outputs: Mapping[str, str | PathLike[str]],
+    threads: int,
+    device: str,
+    splits: Splits,
+    targets: Targets,
+    memory_mb: float,
+    numbers: Sequence[str | PathLike[str]] = (),
+    like: str | PathLike[str] | None = None,
+) -> None:
     """Apply a model: write the state probabilities of splits, the most populated state (of the test frames) first.
 
     It is applied in the arithmetic that it was trained in.
 
     Parameters
     ----------
-    files : paths of the graph shards of all trajectories, or, for a VAMPnet, of the trajectory stores in order.
+    files : paths of what the network reads: the graph shards of all trajectories, or the trajectory stores in order.
     models : paths of model files; where there are several, the one of highest validation score is applied.
     like : path of a states file of the same model, whose order of states is kept.
     numbers : paths of the numbers of their trainings, in the same order; not needed for one model.
@@ -39,26 +54,26 @@ def predict(files, models, outputs, threads, device, splits, targets, memory_mb,
     InputError : the model or the files cannot be used.
     """
     torch.set_num_threads(threads)
-    device = pick_device(device)
-    world, loader = World(device), Loader(device, threads)
+    at = pick_device(device)
+    world, loader = World(at), Loader(at, threads)
     scores = [read_json(path)["validation_vamp2"] for path in numbers] or [0.0]
-    network, about = load_model(models[int(np.argmax(scores))], device)
+    network, about = load_model(models[int(np.argmax(scores))], at)
     precision = about.get("precision", "float32")
-    if precision == "tf32" and device.type == "cpu":
+    if precision == "tf32" and at.type == "cpu":
         LOG.warning("the model was trained in tf32 on a GPU; a CPU has no such arithmetic, so float32 is used here")
     states = {}
     for name in outputs:
-        data = open_split(about["trial"]["model"], files, splits, name, targets, about["elements"], memory_mb=0)
+        data = network.open_split(files, splits, name, targets, about["elements"], memory_mb=0)
         LOG.info("%s: %d frames of %d targets", name, len(data), data.n_targets)
-        with arithmetic(device, precision):
+        with arithmetic(at, precision):
             probabilities = embed(network, data, loader, world, 1e6 * memory_mb, f"states, {name}")
         states[name] = states_of(data, probabilities, name, about["trial"]["lag_ps"])
-        if about.get("seen"):
+        if about.get("seen") and isinstance(data, GraphDataset):
             states[name].outside = outside(data, about["seen"])
             LOG.info("%s: %.2g %% of the surroundings are unlike any in training", name, 100 * states[name].outside)
     if like:
         order = list(States.read(like).order)
     else:
-        order = np.argsort(-present_rows(states["test"].probabilities).mean(0, dtype=np.float64))
+        order = np.argsort(-present_rows(states["test"].probabilities).mean(0, dtype=np.float64)).tolist()
     for name, path in outputs.items():
         states[name].reordered(order).write(Path(path))

@@ -13,44 +13,54 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from torch import distributed
+from torch import Tensor, distributed, nn
 
 from gdyn.errors import GdynError, InputError
 from gdyn.guard import guarded, how_it_ended
 from gdyn.logs import LOG
 
+Items = TypeVar("Items", Sequence[Any], np.ndarray)
+
 
 class World:
     """The processes that train together; one alone unless torchrun has started this one."""
 
-    def __init__(self, device):
+    def __init__(self, device: torch.device) -> None:
         self.rank, self.size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
         if self.size > 1 and not distributed.is_initialized():
             distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
 
-    def sum(self, *tensors):
+    def sum(self, *tensors: Tensor) -> None:
         """Replace every tensor by its sum over all processes."""
         if self.size > 1:
             for tensor in tensors:
                 distributed.all_reduce(tensor)
 
-    def share(self, items):
+    def share(self, items: Items) -> Items:
         """The share of this process in a list or an array."""
         ends = np.linspace(0, len(items), self.size + 1).round().astype(int)
         return items[ends[self.rank] : ends[self.rank + 1]]
 
-    def agree(self, module):
+    def agree(self, module: nn.Module) -> None:
         """Give every process the weights of the first."""
         if self.size > 1:
             for tensor in module.state_dict().values():
                 distributed.broadcast(tensor, 0)
 
 
-def launch(function, n_processes, n_nodes, shared, arguments):
+def launch(
+    function: Callable[..., None],
+    n_processes: int,
+    n_nodes: int,
+    shared: str | os.PathLike[str],
+    arguments: dict[str, Any],
+) -> None:
     """Call ``function(**arguments)`` in processes that torchrun starts; log what the first of them says.
 
     On several nodes it is srun that starts one torchrun on each node of the Slurm job that this process is in. However
@@ -95,7 +105,7 @@ def launch(function, n_processes, n_nodes, shared, arguments):
         raise RuntimeError(f"what starts the training processes {how_it_ended(process.returncode)}")
 
 
-def spread(n_nodes):
+def spread(n_nodes: int) -> list[str]:
     """The words that start a command on each of several nodes of this Slurm job.
 
     Raises
@@ -112,7 +122,7 @@ def spread(n_nodes):
     return ["srun", f"--nodes={n_nodes}", f"--ntasks={n_nodes}", "--ntasks-per-node=1", "--overlap"]
 
 
-def meeting(n_nodes):
+def meeting(n_nodes: int) -> list[str]:
     """The options that tell torchrun where the processes of several nodes meet: here, at a port that is free now."""
     with socket.socket() as one:
         one.bind(("", 0))
@@ -125,12 +135,12 @@ def meeting(n_nodes):
 class _Lines(logging.Handler):
     """Log records as lines that :func:`launch` reads."""
 
-    def emit(self, record):
+    def emit(self, record: logging.LogRecord) -> None:
         line = json.dumps([record.levelno, record.getMessage()]) + "\n"
         os.write(2, line.encode())  # at once, so that lines of two processes do not mix
 
 
-def main():
+def main() -> None:
     """What torchrun starts."""
     function, arguments = pickle.loads(Path(sys.argv[1]).read_bytes())
     LOG.handlers, LOG.propagate = [_Lines()], False

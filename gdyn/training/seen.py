@@ -1,16 +1,17 @@
 """What surroundings a model has been trained on, and whether others lie outside of it."""
 
+from collections.abc import Iterator, Mapping
+from typing import Any
+
 import numpy as np
+
+from gdyn.graphs.dataset import GraphDataset
 
 MOST_SAMPLES = 200_000
 
 
-def ranges(data):
+def ranges(data: GraphDataset) -> dict[str, list]:
     """The least and the greatest of what is around the targets of a dataset, by the element of the target.
-
-    Parameters
-    ----------
-    data : GraphDataset
 
     Returns
     -------
@@ -19,18 +20,18 @@ def ranges(data):
     element, the least is above the greatest.
     """
     n = len(data.elements)
-    found = {"distance_A": (n, data.n_neighbors), "neighbors": (n, n)}
-    found = {name: np.stack([np.full(shape, np.inf), np.full(shape, -np.inf)], -1) for name, shape in found.items()}
+    shapes = {"distance_A": (n, data.n_neighbors), "neighbors": (n, n)}
+    limits = {name: np.stack([np.full(shape, np.inf), np.full(shape, -np.inf)], -1) for name, shape in shapes.items()}
     for species, *samples in _around(data):
-        for range_, values in zip(found.values(), samples, strict=True):
+        for range_, values in zip(limits.values(), samples, strict=True):
             for element in np.unique(species):
                 mine = values[species == element]
                 range_[element, :, 0] = np.minimum(range_[element, :, 0], mine.min(0))
                 range_[element, :, 1] = np.maximum(range_[element, :, 1], mine.max(0))
-    return {name: values.tolist() for name, values in found.items()}
+    return {name: values.tolist() for name, values in limits.items()}
 
 
-def outside(data, seen):
+def outside(data: GraphDataset, seen: Mapping[str, Any]) -> float:
     """Which part of the targets' surroundings has anything outside of some :func:`ranges`: from 0 to 1."""
     limits = [np.array(values) for values in seen.values()]
     strange, total = 0, 0
@@ -43,7 +44,7 @@ def outside(data, seen):
     return strange / max(total, 1)
 
 
-def _around(data):
+def _around(data: GraphDataset) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Of the target atoms of evenly spaced frames: their species, distances (A) and numbers of neighbors."""
     every = max(1, len(data) * data.n_targets * data.target_ids.shape[1] // MOST_SAMPLES)
     frames = np.arange(0, len(data), every)

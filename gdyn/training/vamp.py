@@ -4,11 +4,15 @@ All of them depend on a batch only by way of one small matrix of sums. So a batc
 several processes, and its gradient is still exact: see :class:`Moments` and section "Batches" of docs/theory.md.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float, Float64
+from torch import Tensor
 
-from gdyn.statistics import helmert_basis
+from gdyn.config.schemes import Stage
+from gdyn.statistics import Covariances, helmert_basis
 from gdyn.statistics.covariance import RIDGE, ROUNDING
 
 
@@ -23,17 +27,17 @@ class Moments(NamedTuple):
     centre : (2 states - 2,) float64, constants for every derivative
     """
 
-    sums: torch.Tensor
-    centre: torch.Tensor
+    sums: Float64[Tensor, "entries entries"]
+    centre: Float64[Tensor, " centre"]
 
     @classmethod
-    def nothing(cls, n_states, device):
+    def nothing(cls, n_states: int, device: torch.device) -> "Moments":
         """Of no pairs."""
         size = 2 * n_states - 1
         zeros = torch.zeros(size, size, dtype=torch.float64, device=device)
         return cls(zeros, zeros[0, 1:])
 
-    def about(self, centre):
+    def about(self, centre: Float64[Tensor, " centre"]) -> "Moments":
         """The same moments about another centre."""
         sums, shift = self.sums, self.centre - centre
         first = sums[0, 1:] + sums[0, 0] * shift
@@ -42,28 +46,28 @@ class Moments(NamedTuple):
         below = torch.cat([first.unsqueeze(1), second], 1)
         return Moments(torch.cat([torch.cat([sums[0, :1], first]).unsqueeze(0), below]), centre)
 
-    def mean(self):
+    def mean(self) -> Float64[Tensor, " centre"]:
         """Of x and y in the basis, a constant."""
         sums = self.sums.detach()
         return self.centre + sums[0, 1:] / sums[0, 0].clamp_min(1.0)
 
-    def __add__(self, other):
+    def __add__(self, other: "Moments") -> "Moments":  # type: ignore[override]  # of moments, not of tuples
         """Of the pairs of both."""
         numbers = [part.sums[0, 0].detach() for part in (self, other)]
         total = (numbers[0] + numbers[1]).clamp_min(1.0)
         centre = (numbers[0] * self.mean() + numbers[1] * other.mean()) / total
         return Moments(self.about(centre).sums + other.about(centre).sums, centre)
 
-    def __radd__(self, nothing):
+    def __radd__(self, nothing: int) -> "Moments":
         return self
 
 
-def moments(x, y):
+def moments(x: Float[Tensor, "pairs states"], y: Float[Tensor, "pairs states"]) -> Moments:
     """The :class:`Moments` of pairs.
 
     Parameters
     ----------
-    x, y : (pairs, states) probabilities at ``t`` and ``t + lag``.
+    x, y : probabilities at ``t`` and ``t + lag``.
     """
     basis = torch.as_tensor(helmert_basis(x.shape[1]), device=x.device)
     z = torch.cat([x.double() @ basis, y.double() @ basis], 1)
@@ -72,9 +76,10 @@ def moments(x, y):
     return Moments(z.T @ z, centre)
 
 
-def moments_of(covariances):
+def moments_of(covariances: Covariances) -> Moments:
     """The same from :class:`gdyn.statistics.Covariances`, of a whole set."""
     c = covariances
+    assert c.centred is not None  # they are made with the others
     basis = torch.as_tensor(helmert_basis(len(c.mean0)))
     c00, c01, c11 = (basis.T @ torch.as_tensor(part) @ basis for part in c.centred)
     second = torch.cat([torch.cat([c00, c01], 1), torch.cat([c01.T, c11], 1)])
@@ -83,7 +88,11 @@ def moments_of(covariances):
     return Moments(c.samples * sums, centre)
 
 
-def _covariances(moments):
+def _covariances(
+    moments: Moments,
+) -> tuple[
+    Float64[Tensor, " n"], Float64[Tensor, " n"], Float64[Tensor, "n n"], Float64[Tensor, "n n"], Float64[Tensor, "n n"]
+]:
     """Means and centred covariances in the basis of :class:`Moments`: mean0, mean1, C00, C01, C11."""
     sums, centre = moments
     n, pairs = sums.shape[0] // 2, sums[0, 0].clamp_min(1.0)
@@ -93,21 +102,17 @@ def _covariances(moments):
     return mean[:n], mean[n:], centred[:n, :n], centred[:n, n:], centred[n:, n:]
 
 
-def vamp2(moments):
+def vamp2(moments: Moments) -> Float64[Tensor, ""]:
     """VAMP-2 score with means removed (equation 7 of docs/theory.md): at most ``states - 1``.
 
     ``|| C00^(-1/2) C01 C11^(-1/2) ||_F^2`` in float64, with a ridge of 1e-6 of the mean eigenvalue that guards against
     states that have become constant. deeptime's score, which keeps the means, is larger by exactly 1.
-
-    Parameters
-    ----------
-    moments : Moments
     """
     _, _, c00, c01, c11 = _covariances(moments)
     return _whitened(c00, c01, c11).square().sum().clamp_max(len(c00))  # which rounding might pass
 
 
-def reversible_vamp1(moments):
+def reversible_vamp1(moments: Moments) -> Float64[Tensor, ""]:
     """VAMP-1 score of a reversible model: the sum of the eigenvalues of ``C^-1 C'``.
 
     With ``C = (C00 + C11) / 2`` and ``C' = (C01 + C01') / 2`` about the common mean, as in the training scheme of the
@@ -121,7 +126,7 @@ def reversible_vamp1(moments):
     return _whitened(instant, lagged, instant).trace()
 
 
-def crispness(moments):
+def crispness(moments: Moments) -> Float64[Tensor, ""]:
     """How pure the states are: ``sum_i <p_i^2> / <p_i>`` (equation 14 of docs/theory.md), over both ends of the pairs.
 
     Between 1, where all states are alike, and the number of states, where every row is 0 and 1.
@@ -129,7 +134,7 @@ def crispness(moments):
     mean0, mean1, c00, _, c11 = _covariances(moments)
     n_states = len(c00) + 1
     basis = torch.as_tensor(helmert_basis(n_states), device=c00.device)
-    total = 0.0
+    total = c00.new_zeros(())
     for centre, centred in ((mean0, c00), (mean1, c11)):
         mean = basis @ centre + 1.0 / n_states
         variance = torch.einsum("ia,ab,ib->i", basis, centred, basis)
@@ -137,11 +142,22 @@ def crispness(moments):
     return 0.5 * total
 
 
-def _whitened(c00, c01, c11):
+SCORES: dict[str, Callable[[Moments], Float64[Tensor, ""]]] = {"vamp2": vamp2, "reversible_vamp1": reversible_vamp1}
+
+
+def objective(stage: Stage, moments: Moments, weight: float) -> Float64[Tensor, ""]:
+    """What a stage of :mod:`gdyn.config.schemes` maximises, its crispness with some ``weight``."""
+    value = SCORES[stage.score](moments)
+    return value + weight * crispness(moments) if stage.crisp else value
+
+
+def _whitened(
+    c00: Float64[Tensor, "n n"], c01: Float64[Tensor, "n n"], c11: Float64[Tensor, "n n"]
+) -> Float64[Tensor, "n n"]:
     return _inverse_root(c11)(_inverse_root(c00)(c01).T).T
 
 
-def _inverse_root(covariance):
+def _inverse_root(covariance: Float64[Tensor, "n n"]) -> Callable[[Tensor], Tensor]:
     """Return the function that applies ``L^-1`` with ``L L^T`` the covariance and its ridge."""
     n = len(covariance)
     ridge = RIDGE * covariance.trace() / n + ROUNDING

@@ -124,8 +124,8 @@ def train_from_disk(n_frames, threads, folder):
     """Two epochs on graphs that stay on disk; print memory and times as JSON."""
     from gdyn.config.models import Network, Splits, Training, Trial
     from gdyn.graphs.dataset import GraphDataset
-    from gdyn.training.loop import Trainer, peak_memory_mb
     from gdyn.training.processes import World
+    from gdyn.training.trainer import Trainer, peak_memory_mb
 
     torch.set_num_threads(threads)
     path = write_shard(CASES["big"], n_frames, folder)
@@ -135,10 +135,10 @@ def train_from_disk(n_frames, threads, folder):
     trial = Trial(n_states=STATES, lag_ps=2.0, width=WIDTH, convolutions=3, learning_rate=0.005)
     settings = Training(memory_mb=400, epoch_steps=2, batch_samples=4096)
     cpu = torch.device("cpu")
-    trainer = Trainer(*data, trial, 1, Network(), settings, cpu, World(cpu), "none", "none")
+    trainer = Trainer(*data, trial, 1, Network(), settings, cpu, World(cpu))
     trainer.epoch()
     trainer.epoch()
-    row = trainer.history[-1]
+    row = trainer.state.history.rows[-1]
     times = {key: row[key] for key in ("load_s", "forward_s", "backward_s", "seconds")}
     print(json.dumps({"mb": peak_memory_mb(cpu), "size": size, "frames_per_s": row["frames_per_s"], **times}))
 
@@ -146,7 +146,7 @@ def train_from_disk(n_frames, threads, folder):
 def our_step(case, n_frames, kind, folder):
     from gdyn.config.models import Splits
     from gdyn.graphs.dataset import GraphDataset
-    from gdyn.networks import GDyNet
+    from gdyn.networks.gdynet import GDyNet
     from gdyn.training.batches import in_chains
     from gdyn.training.vamp import moments, vamp2
 

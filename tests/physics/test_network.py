@@ -6,9 +6,10 @@ import torch
 
 from gdyn.graphs.gather import GraphBatch, starts_of
 from gdyn.graphs.neighbors import nearest_neighbors, receptive_field
-from gdyn.networks import GDyNet, attention
+from gdyn.networks import attention
 from gdyn.networks.attention import attend, attend_plain
 from gdyn.networks.convolution import GraphConvolution, radial_basis
+from gdyn.networks.gdynet import GDyNet
 
 CELL = np.array([[9.0, 0, 0], [2.0, 8.0, 0], [-1.0, 3.0, 7.0]])
 SPECIES = np.array([0, 1, 1, 2, 0, 1, 2, 1, 0, 1])

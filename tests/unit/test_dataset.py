@@ -11,7 +11,7 @@ from gdyn.graphs.build import build_shard
 from gdyn.graphs.dataset import GraphDataset
 from gdyn.graphs.gather import as_signed
 from gdyn.graphs.loader import AHEAD, Loader
-from gdyn.networks import GDyNet
+from gdyn.networks.gdynet import GDyNet
 from gdyn.statistics import Covariances
 from gdyn.store import trajectory as trajectory_store
 from gdyn.store.trajectory import Atoms

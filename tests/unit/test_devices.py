@@ -8,8 +8,8 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from gdyn.config.models import Splits
 from gdyn.graphs.dataset import GraphDataset
-from gdyn.networks import GDyNet
 from gdyn.networks.base import arithmetic
+from gdyn.networks.gdynet import GDyNet
 from gdyn.networks.vampnet import VAMPnet
 
 

@@ -3,8 +3,10 @@
 import copy
 import json
 import multiprocessing
+import pickle
 import sys
 import time
+from dataclasses import fields, is_dataclass
 
 import numpy as np
 import pandas as pd
@@ -14,20 +16,23 @@ from helpers import train_an_epoch
 from worlds import report
 
 from gdyn.config.models import Network, Splits, Targets, Training, Trial
+from gdyn.config.schemes import SCHEMES
 from gdyn.errors import InputError
 from gdyn.files import read_json
 from gdyn.graphs.dataset import GraphDataset
-from gdyn.networks import GDyNet
+from gdyn.networks.gdynet import GDyNet
 from gdyn.statistics import Covariances, vamp2
 from gdyn.store import GraphShard, States
 from gdyn.store import graphs as graph_store
 from gdyn.training import checkpoint, loop
+from gdyn.training import trainer as trainer_module
 from gdyn.training.batches import PairStream, frames_at_once, in_chains
 from gdyn.training.embed import pick_device
-from gdyn.training.loop import Trainer, train
+from gdyn.training.history import Reporter
+from gdyn.training.loop import train
 from gdyn.training.predict import predict
 from gdyn.training.processes import World, launch
-from gdyn.training.schemes import SCHEMES
+from gdyn.training.trainer import Trainer
 from gdyn.training.vamp import moments
 
 TRIAL = Trial(n_states=2, lag_ps=5.0, width=8, convolutions=2, learning_rate=0.01)
@@ -78,23 +83,27 @@ class KilledError(Exception):
     """Stands for a job that ends between two epochs."""
 
 
+def die(*arguments):
+    raise KilledError
+
+
 @pytest.mark.parametrize("killed_after", [1, 4, 6])
 def test_a_resumed_training_equals_an_uninterrupted_one(two_state_shards, tmp_path, monkeypatch, killed_after):
     _, shards = two_state_shards
     whole = run(shards, tmp_path / "whole")
-    save = Trainer.save
+    leave_word = Reporter.leave_word
 
-    def save_then_die(self):
-        save(self)
-        if len(self.history) - 1 == killed_after:
+    def leave_word_and_die(self, history, epochs_left):
+        leave_word(self, history, epochs_left)
+        if history.epoch == killed_after:
             raise KilledError
 
-    monkeypatch.setattr(Trainer, "save", save_then_die)
+    monkeypatch.setattr(Reporter, "leave_word", leave_word_and_die)
     with pytest.raises(KilledError):
         run(shards, tmp_path / "broken")
     assert sorted(path.name for path in (tmp_path / "broken").iterdir()) == ["progress.json", "resume.pt"]
     assert read_json(tmp_path / "broken" / "progress.json")["epoch"] == killed_after
-    monkeypatch.setattr(Trainer, "save", save)
+    monkeypatch.setattr(Reporter, "leave_word", leave_word)
     broken = run(shards, tmp_path / "broken")
     for name, value in weights(whole["model"]).items():
         assert torch.equal(value, weights(broken["model"])[name]), name
@@ -105,20 +114,88 @@ def test_a_resumed_training_equals_an_uninterrupted_one(two_state_shards, tmp_pa
 def test_an_old_interruption_of_another_training_is_not_gone_on_from(two_state_shards, tmp_path, monkeypatch, caplog):
     _, shards = two_state_shards
     whole = run(shards, tmp_path / "whole", seed=2)
-    save = Trainer.save
-
-    def save_then_die(self):
-        save(self)
-        raise KilledError
-
-    monkeypatch.setattr(Trainer, "save", save_then_die)
-    with pytest.raises(KilledError):
-        run(shards, tmp_path / "other", seed=1)
-    monkeypatch.setattr(Trainer, "save", save)
+    with monkeypatch.context() as patch:
+        patch.setattr(Reporter, "leave_word", die)
+        with pytest.raises(KilledError):
+            run(shards, tmp_path / "other", seed=1)
     caplog.set_level("INFO")
     other = run(shards, tmp_path / "other", seed=2)
     assert "belongs to other data, settings or another version" in caplog.text
     assert all(torch.equal(v, weights(other["model"])[n]) for n, v in weights(whole["model"]).items())
+
+
+def same(one, other):
+    """Whether two parts of a state are, field by field."""
+    if is_dataclass(one):
+        return all(same(getattr(one, field.name), getattr(other, field.name)) for field in fields(one))
+    if hasattr(one, "state_dict"):
+        return same(one.state_dict(), other.state_dict())
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    return torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
+
+
+def test_every_field_of_the_state_is_saved(two_state_shards, tmp_path):
+    _, shards = two_state_shards
+    one, other = trainer_of(shards), trainer_of(shards)
+    one.epoch()
+    for part in (one.state.schedule, one.state.history):
+        for number, field in enumerate(fields(part)):
+            setattr(part, field.name, [number])  # unlike any value that it begins with
+    for field in fields(one.state):
+        assert not same(getattr(one.state, field.name), getattr(other.state, field.name)), field.name
+    checkpoint.save_resume(tmp_path / "resume.pt", "print", one.state.snapshot())
+    other.state.load_state_dict(checkpoint.load_resume(tmp_path / "resume.pt", "print"))
+    for field in fields(one.state):
+        assert same(getattr(one.state, field.name), getattr(other.state, field.name)), field.name
+
+
+def unsaved(trainer):
+    """All plain values and arrays that a trainer and the parts of its state hold beside what is saved."""
+    state = trainer.state
+    saved = {id(part): {field.name for field in fields(part)} for part in (state, state.schedule, state.history)}
+    saved[id(state.pairs)] = {*state.pairs.state_dict()}
+    saved[id(trainer)] = {"state", "network", "data", "validation", "world", "device", "loader"}
+    return [
+        pickle.dumps({name: value for name, value in vars(part).items() if name not in saved[id(part)]})
+        for part in (trainer, state, state.schedule, state.history, state.pairs)
+    ]
+
+
+def test_an_epoch_and_what_follows_it_change_nothing_that_is_not_saved(two_state_shards):
+    """What a training keeps anywhere else would be lost when it is interrupted."""
+    _, shards = two_state_shards
+    trainer = trainer_of(shards, max_epochs=1)
+    trainer.settle_norms()
+    before = unsaved(trainer)
+    while not trainer.state.schedule.over:
+        trainer.epoch()
+        loop.turn(trainer)
+    assert unsaved(trainer) == before
+    assert trainer.state.history.epoch == 1
+
+
+def test_a_snapshot_stays_as_it_was(two_state_shards):
+    _, shards = two_state_shards
+    trainer = trainer_of(shards, max_epochs=5)
+    trainer.epoch()
+    snapshot = trainer.state.snapshot()
+    before = copy.deepcopy(snapshot)
+    trainer.epoch()
+    assert same(before, snapshot)
+    assert not same(before, trainer.state.state_dict())
+
+
+def test_an_interruption_by_an_older_version_is_not_gone_on_from(two_state_shards, tmp_path, caplog):
+    _, shards = two_state_shards
+    (tmp_path / "run").mkdir()
+    checkpoint.save(
+        tmp_path / "run" / "resume.pt", {"format": "gdyn-resume", "version": 2, "fingerprint": "", "snapshot": {}}
+    )
+    caplog.set_level("INFO")
+    paths = run(shards, tmp_path / "run", training=TRAINING.model_copy(update={"max_epochs": 1}))
+    assert "resume.pt belongs to other data, settings or another version: beginning anew" in caplog.text
+    assert paths["model"].exists()
 
 
 def test_a_broken_resume_file_is_told(two_state_shards, tmp_path):
@@ -144,9 +221,9 @@ def test_every_pair_comes_once_before_any_comes_again(two_state_shards):
     drawn = np.concatenate([next(stream) for _ in range(2)])
     assert len(set(drawn.tolist())) == 200
     assert drawn.max() < 295
-    state = stream.state()
+    state = stream.state_dict()
     again = [next(stream) for _ in range(5)]
-    stream.restore(state)
+    stream.load_state_dict(state)
     for expected in again:
         np.testing.assert_array_equal(next(stream), expected)
 
@@ -218,32 +295,33 @@ def test_numbers_are_json(two_state_shards, tmp_path):
     assert sum(numbers["populations"]) == pytest.approx(1.0)
 
 
-def trainer_of(shards, folder, world=None, network=None, trial=TRIAL, **training):
+def trainer_of(shards, network=None, trial=TRIAL, **training):
     """A Trainer at its beginning."""
     data, validation = (GraphDataset.load(shards, SPLITS, name) for name in ("train", "validation"))
     cpu = torch.device("cpu")
     settings = TRAINING.model_copy(update=training)
     network = network or Network()
-    return Trainer(data, validation, trial, 1, network, settings, cpu, World(cpu), folder / "resume.pt", "print")
+    return Trainer(data, validation, trial, 1, network, settings, cpu, World(cpu))
 
 
 @pytest.mark.parametrize("normalisation", ["layer", "batch"])
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_the_gradient_of_a_batch_is_the_same_in_any_pieces(two_state_shards, tmp_path, scheme, normalisation):
+def test_the_gradient_of_a_batch_is_the_same_in_any_pieces(two_state_shards, monkeypatch, scheme, normalisation):
     """Equal to the gradient of the objective of the whole batch, by automatic differentiation in one piece."""
     _, shards = two_state_shards
     trial = TRIAL.model_copy(update={"n_states": 3})
-    trainer = trainer_of(shards, tmp_path, None, Network(normalisation=normalisation), trial, scheme=scheme)
+    trainer = trainer_of(shards, Network(normalisation=normalisation), trial, scheme=scheme)
     trainer.network.double()
     trainer.settle_norms()
-    trainer.begin_stage(len(trainer.stages) - 1)
-    first = next(trainer.pairs)
+    trainer.state.schedule.begin(len(SCHEMES[scheme].stages) - 1)
+    first = next(trainer.state.pairs)
     assert len(first) == 1024
     batch = trainer.data.pairs(first, trainer.lag_frames, trainer.network.hops)
     probabilities = trainer.network(batch.graph)
     value = trainer.objective(moments(probabilities[batch.first], probabilities[batch.second]))
     expected = torch.autograd.grad(-value, list(trainer.network.parameters()))
-    trainer.optimiser = torch.optim.SGD(trainer.network.parameters(), lr=0.0)
+    trainer.state.optimiser = torch.optim.SGD(trainer.network.parameters(), lr=0.0)
+    monkeypatch.setattr(trainer_module, "LARGEST_GRADIENT", 1e9)
     state = copy.deepcopy(trainer.network.state_dict())
     scores = []
     for piece in (1024, 300, 37):
@@ -252,9 +330,7 @@ def test_the_gradient_of_a_batch_is_the_same_in_any_pieces(two_state_shards, tmp
         pieces = trainer.pieces(first)
         assert len(pieces) == -(-1024 // piece)
         ready = iter([trainer.data.pairs(p, trainer.lag_frames, trainer.network.hops) for p in pieces] * 2)
-        monkey, loop.LARGEST_GRADIENT = loop.LARGEST_GRADIENT, 1e9
         scores.append(trainer.step([ready] * len(pieces), {"forward_s": 0.0, "backward_s": 0.0}))
-        loop.LARGEST_GRADIENT = monkey
         for parameter, true in zip(trainer.network.parameters(), expected, strict=True):
             torch.testing.assert_close(parameter.grad, true, rtol=1e-8, atol=1e-12)
         for name, norm in enumerate(trainer.network.running_norms()):
@@ -305,7 +381,8 @@ def test_memory_decides_where_graphs_stay_and_not_what_is_learned(two_state_shar
     _, shards = two_state_shards
     short = TRAINING.model_copy(update={"max_epochs": 1})
     whole = run(shards, tmp_path / "whole", training=short)
-    monkeypatch.setattr(loop, "SHARES", {"train": 0.0, "validation": 0.0, "work": 0.002})
+    for part, share in {"train": 0.0, "validation": 0.0, "work": 0.002}.items():
+        monkeypatch.setitem(trainer_module.SHARES, part, share)
     pieces = run(shards, tmp_path / "pieces", training=short.model_copy(update={"memory_mb": 100}))
     np.testing.assert_allclose(*(States.read(paths["states"]).probabilities for paths in (whole, pieces)), atol=2e-3)
 
@@ -315,8 +392,8 @@ def test_a_training_that_becomes_unstable_goes_on_from_its_last_epoch(two_state_
     epoch, failures = Trainer.epoch, []
 
     def epoch_with_accidents(self):
-        if len(self.history) == 3 and len(failures) < 2:
-            failures.append(copy.deepcopy(self.snapshot()))
+        if self.state.history.epoch == 2 and len(failures) < 2:
+            failures.append(self.state.snapshot())
             with torch.no_grad():
                 next(self.network.parameters()).fill_(float("nan"))
         epoch(self)
@@ -325,7 +402,7 @@ def test_a_training_that_becomes_unstable_goes_on_from_its_last_epoch(two_state_
     paths = run(shards, tmp_path)
     assert caplog.text.count("epoch 3: a probability is not a number; going back an epoch") == 2
     first, second = failures
-    assert all(torch.equal(first["weights"][name], second["weights"][name]) for name in first["weights"])
+    assert all(torch.equal(first["network"][name], second["network"][name]) for name in first["network"])
     rates = pd.read_csv(paths["history"])["learning_rate"]
     assert rates[1:5].tolist() == pytest.approx([0.01, 0.01, 0.0009, 0.0009])
     numbers = read_json(paths["numbers"])
@@ -408,7 +485,7 @@ def test_killed_at_any_moment_a_training_loses_at_most_an_epoch(two_state_shards
 
 def epochs_in(resume):
     """How far an interrupted training has come; its file is whole at any moment."""
-    return len(checkpoint.load(resume)["snapshot"]["history"]) if resume.exists() else 0
+    return len(checkpoint.load(resume)["state"]["history"]["rows"]) if resume.exists() else 0
 
 
 def test_a_resume_file_with_code_in_it_is_refused(two_state_shards, tmp_path):
@@ -417,7 +494,7 @@ def test_a_resume_file_with_code_in_it_is_refused(two_state_shards, tmp_path):
             return (print, ("code was run",))
 
     _, shards = two_state_shards
-    torch.save({"format": "gdyn-resume", "version": 2, "snapshot": Evil()}, tmp_path / "resume.pt")
+    torch.save({"format": "gdyn-resume", "version": checkpoint.RESUME_VERSION, "state": Evil()}, tmp_path / "resume.pt")
     with pytest.raises(InputError, match=r"resume\.pt: cannot be read as a model"):
         run(shards, tmp_path)
 

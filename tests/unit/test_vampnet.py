@@ -10,7 +10,7 @@ from gdyn.config.models import Baseline, Config, Network, Splits, Targets, Train
 from gdyn.errors import ConfigError, InputError
 from gdyn.graphs.configurations import ConfigurationDataset
 from gdyn.kinetics.koopman import slowest_timescale
-from gdyn.networks import VAMPnet
+from gdyn.networks.vampnet import VAMPnet
 from gdyn.store import States, trajectory
 from gdyn.training.checkpoint import begin_from, load_model
 from gdyn.training.loop import train

@@ -1,0 +1,66 @@
+"""All that a training is between two epochs: what it goes on from after it was interrupted."""
+
+import copy
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any
+
+from torch import Tensor
+from torch.optim import Optimizer
+
+from gdyn.networks import StateNetwork
+from gdyn.training.batches import PairStream
+from gdyn.training.history import History
+from gdyn.training.schedule import Schedule
+
+
+@dataclass
+class TrainingState:
+    """All that changes in a training.
+
+    A field is a dataclass like this one, or has a ``state_dict``, or is a plain value or a tensor: so another field is
+    saved without a further word. What is no field is lost when a training is interrupted.
+
+    network : with its weights
+    optimiser : with its moments
+    pairs : which come next, with the state of their random numbers
+    schedule : the stage, and how far it is
+    history : what was measured so far
+    best : weights of the best epoch of the stage, on the CPU, by their names; empty before there is one
+    """
+
+    network: StateNetwork
+    optimiser: Optimizer
+    pairs: PairStream
+    schedule: Schedule
+    history: History = field(default_factory=History)
+    best: dict[str, Tensor] = field(default_factory=dict)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain values and tensors by the names of the fields; they are those of the training, not copies."""
+        return _content(self)
+
+    def load_state_dict(self, content: dict[str, Any]) -> None:
+        """Become what :meth:`state_dict` gave, of a training of the same data and settings."""
+        _load(self, content)
+
+    def snapshot(self) -> dict[str, Any]:
+        """The same as :meth:`state_dict`, but the training no longer changes it."""
+        # A row of the history never changes, and they become many.
+        return copy.deepcopy(self.state_dict(), {id(row): row for row in self.history.rows})
+
+
+def _content(part: Any) -> Any:
+    if is_dataclass(part):
+        return {one.name: _content(getattr(part, one.name)) for one in fields(part)}
+    return part.state_dict() if hasattr(part, "state_dict") else part
+
+
+def _load(part: Any, content: dict[str, Any]) -> None:
+    for one in fields(part):
+        value, saved = getattr(part, one.name), content[one.name]
+        if is_dataclass(value):
+            _load(value, saved)
+        elif hasattr(value, "load_state_dict"):
+            value.load_state_dict(saved)
+        else:
+            setattr(part, one.name, saved)
