@@ -58,6 +58,9 @@ bench: env
 
 docs: env
 	$(BIN)/python -m gdyn.config.docs
+	$(BIN)/python -m gdyn.analyses.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "Documentation: site/index.html"
 
 clean:
 	rm -rf .venv .snakemake

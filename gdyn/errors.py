@@ -1,8 +1,8 @@
-"""Problems a user can mend. Each carries one sentence: what is wrong, where, and how to mend it."""
+"""Problems that a user can correct. Each carries one sentence: what is wrong, where, and how to correct it."""
 
 
 class GdynError(Exception):
-    """Base of every error that is the input's fault, not the program's: shown without a traceback."""
+    """Base of every error that is the input's fault and not the program's; shown without a traceback."""
 
 
 class ConfigError(GdynError):
@@ -14,4 +14,4 @@ class InputError(GdynError):
 
 
 class SupersededError(GdynError):
-    """A file that another process has begun to write anew while this one still wrote it."""
+    """A file that another process has started to write again while this one was still writing it."""

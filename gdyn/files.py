@@ -8,30 +8,33 @@ import secrets
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from os import PathLike
 from pathlib import Path
 from typing import Any, Protocol
 
 from gdyn.errors import ConfigError, SupersededError
 
+FilePath = str | PathLike[str]
+
 FULL_MB = 20.0  # left on a disk, below which it is taken to be full
 
 
 class Table(Protocol):
-    """A pandas table, which most of those who write files can do without."""
+    """A pandas table; most modules that write files do not need pandas."""
 
     def to_csv(self, path: Path, /, *, index: bool) -> object: ...
 
 
 @contextmanager
-def whole_file(path: str | Path) -> Iterator[Path]:
+def whole_file(path: FilePath) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` that takes its place only if the block succeeds.
 
-    A block that raises, or a process that dies, leaves ``path`` as it was. What a process that was killed has left
-    beside it, the next one removes that writes the same file.
+    A block that raises, or a process that dies, leaves ``path`` as it was. The next process that writes the same file
+    removes what a killed process has left beside it.
 
     Raises
     ------
-    SupersededError : another process has begun to write the same file meanwhile.
+    SupersededError : another process has started to write the same file in the meantime.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -44,32 +47,32 @@ def whole_file(path: str | Path) -> Iterator[Path]:
             os.replace(temporary, path)
         except FileNotFoundError:
             raise SupersededError(
-                f"{path}: another process has begun to write this file while it was written here; see that only one "
-                f"Snakemake works in a folder, and start it again"
+                f"{path}: another process has started to write this file while it was being written here; make "
+                f"sure that only one Snakemake works in a folder, and start it again"
             ) from None
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def full_disk(folder: str | Path) -> str | None:
-    """Words about a disk on which there is no room; None if there is."""
+def full_disk(folder: FilePath) -> str | None:
+    """A sentence about a disk that is full; None if it is not."""
     free_MB = shutil.disk_usage(folder).free / 1e6
     if free_MB < FULL_MB:
         return f"there are {free_MB:.1f} MB left on the disk of {folder}; make room, and start it again"
     return None
 
 
-def remove(path: str | Path) -> None:
-    """Remove a file, if it is there, and what processes that were killed while they wrote it have left beside it."""
+def remove(path: FilePath) -> None:
+    """Remove a file, if it exists, and what processes that were killed while writing it have left beside it."""
     Path(path).unlink(missing_ok=True)
     _remove_unfinished(Path(path))
 
 
 def _remove_unfinished(path: Path) -> None:
-    left = re.compile(rf"\.unfinished-[0-9a-f]+-{re.escape(path.name)}")
-    for found in path.parent.glob(".unfinished-*"):
-        if left.fullmatch(found.name):
-            found.unlink(missing_ok=True)
+    name = re.compile(rf"\.unfinished-[0-9a-f]+-{re.escape(path.name)}")
+    for unfinished in path.parent.glob(".unfinished-*"):
+        if name.fullmatch(unfinished.name):
+            unfinished.unlink(missing_ok=True)
 
 
 def expand(entry: str | Sequence[str]) -> list[str]:
@@ -89,30 +92,30 @@ def expand(entry: str | Sequence[str]) -> list[str]:
         if not glob.has_magic(pattern) or Path(pattern).exists():
             paths.append(pattern)
             continue
-        found = sorted(
+        matches = sorted(
             (path for path in glob.glob(pattern) if Path(path).is_file()),
             key=lambda path: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path)],
         )
-        if not found:
-            raise ConfigError(f"trajectory.files: no file fits the pattern {pattern!r}; mend it")
-        paths += found
+        if not matches:
+            raise ConfigError(f"trajectory.files: no file fits the pattern {pattern!r}; correct it")
+        paths += matches
     return paths
 
 
-def write_json(path: str | Path, value: Any) -> None:
+def write_json(path: FilePath, value: Any) -> None:
     """Write ``value`` as indented JSON; NaN and infinity become null.
 
-    Numpy arrays and scalars are allowed, and what has a method ``plain`` that gives such things.
+    Numpy arrays and scalars are allowed, and objects with a method ``plain`` that returns such values.
     """
     with whole_file(path) as temporary:
         temporary.write_text(json.dumps(_plain(value), indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def read_json(path: str | Path) -> Any:
+def read_json(path: FilePath) -> Any:
     return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
-def write_table(path: str | Path, table: Table) -> None:
+def write_table(path: FilePath, table: Table) -> None:
     """Write a pandas table as CSV, every float with all of its digits."""
     with whole_file(path) as temporary:
         table.to_csv(temporary, index=False)

@@ -1,9 +1,9 @@
-"""Programs that end with us, by whatever we end, ``kill -9`` included.
+"""Programs that end with this process, however it ends, ``kill -9`` included.
 
 :func:`guarded` starts a program under a small process of its own, the guard, which is this file run as a script. It
-holds one end of a pipe whose other end only we have, so the kernel tells it when we are no more. Then it ends all that
-the program has started, wherever wrappers such as mpirun, srun or torchrun have put that: it adopts the orphans among
-them (Linux), so that none is lost.
+holds one end of a pipe whose other end only we have, so it learns from the kernel when we have ended. Then it ends all
+that the program has started, wherever wrappers such as mpirun, srun or torchrun have put that: it adopts the orphans
+among them (Linux), so that none is lost.
 """
 
 import ctypes
@@ -26,9 +26,9 @@ PR_SET_CHILD_SUBREAPER = 36  # of linux/prctl.h
 
 
 def end_with(program: str, every_s: float = 1.0) -> None:
-    """Ask ourselves to end (SIGTERM) when a program that has started us, however far back, is no more.
+    """Send ourselves SIGTERM when a program that has started us, however far back, has ended.
 
-    So that a job whose Snakemake was killed does not go on beside that of the next one. Where there is no /proc, or no
+    So a job whose Snakemake was killed does not run on beside that of the next one. Where there is no /proc, or no
     such ancestor, nothing is done.
 
     Parameters
@@ -55,7 +55,7 @@ def end_with(program: str, every_s: float = 1.0) -> None:
 
 
 def _process(number: int) -> tuple[int, str] | None:
-    """Of a process that lives: the number of its parent, and when it began, which numbers that are used again tell."""
+    """Of a running process: the number of its parent, and its start time, which tells reused numbers apart."""
     try:
         words = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -65,7 +65,7 @@ def _process(number: int) -> tuple[int, str] | None:
 
 @contextmanager
 def guarded(words: Sequence[str], **streams: Any) -> Iterator[subprocess.Popen[str]]:
-    """Run a program for as long as the block lasts that reads what it says.
+    """Run a program while the block, which reads its output, lasts.
 
     At the end of the block the program is waited for; if the block raises, it is ended at once. What it has started
     and left running ends with it. It reads nothing, and is in a session of its own.
@@ -102,7 +102,7 @@ def guarded(words: Sequence[str], **streams: Any) -> Iterator[subprocess.Popen[s
 
 
 def how_it_ended(status: int) -> str:
-    """Words for the return code of a program, for a sentence that begins with ``it``."""
+    """A return code in words, for a sentence that begins with ``it``."""
     if status >= 0:
         return f"ended with status {status}"
     return f"was ended by signal {-status} ({signal.strsignal(-status)})"
@@ -151,18 +151,18 @@ def end_all() -> None:
 
 
 def descendants() -> set[int]:
-    """The numbers of the processes that this one has started, and they in turn, as far as they still run."""
+    """The numbers of the running processes that this one has started, directly or indirectly."""
     children: dict[int, set[int]] = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):  # it has just ended
             state, parent = path.read_text(errors="replace").rpartition(")")[2].split()[:2]
             if state not in "ZX":
                 children.setdefault(int(parent), set()).add(int(path.parent.name))
-    found: set[int] = set()
+    processes: set[int] = set()
     new = {os.getpid()}
-    while new := set().union(*(children.get(process, set()) for process in new)) - found:
-        found |= new
-    return found
+    while new := set().union(*(children.get(process, set()) for process in new)) - processes:
+        processes |= new
+    return processes
 
 
 if __name__ == "__main__":

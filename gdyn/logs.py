@@ -1,4 +1,4 @@
-"""What a job says: a log file, one sentence for a user's mistake, and progress one can watch."""
+"""What a job reports: a log file, one sentence for a user's mistake, and visible progress."""
 
 import errno
 import logging
@@ -32,7 +32,7 @@ def job(snakemake: Any) -> Iterator[None]:
     Raises
     ------
     SystemExit : after a :class:`GdynError`, whose sentence alone is logged. Any other exception is a defect; it is
-        logged with its traceback and goes on.
+        logged with its traceback and raised again.
     """
     path = Path(snakemake.log[0])
     label = " ".join([snakemake.rule, *map(str, snakemake.wildcards)])
@@ -72,20 +72,20 @@ def job(snakemake: Any) -> Iterator[None]:
         sys.exit(1)
     except Exception:
         to_terminal.setLevel(logging.CRITICAL)
-        LOG.exception("gdyn met something it did not expect; this is a defect, please report it")
+        LOG.exception("an unexpected error in gdyn; this is a defect, please report it")
         raise
     finally:
         to_file.close()
 
 
 def _leave(number: int, frame: FrameType | None) -> NoReturn:
-    for other in (signal.SIGTERM, signal.SIGHUP):  # a second one must not cut the cleaning short
-        signal.signal(other, signal.SIG_IGN)
+    for later in (signal.SIGTERM, signal.SIGHUP):  # a second one must not cut the cleaning short
+        signal.signal(later, signal.SIG_IGN)
     sys.exit(128 + number)
 
 
 class Progress:
-    """How far a long piece of work is: a bar on a terminal, and a line every ``every_s`` seconds in a log."""
+    """The progress of a long piece of work: a bar on a terminal, and a line every ``every_s`` seconds in a log."""
 
     def __init__(self, what: str, every_s: float = 10.0) -> None:
         self.what, self.every_s = what, every_s
@@ -104,7 +104,7 @@ class Progress:
             self._bar.close()
 
     def at(self, done: float, total: float) -> None:
-        """Tell that ``done`` of ``total`` are done, in any unit."""
+        """Report that ``done`` of ``total`` are done, in any unit."""
         if self._bar is not None:
             self._bar.total = total
             self._bar.update(done - self._bar.n)
@@ -118,7 +118,7 @@ class Progress:
 
 
 def progress(items: Collection[Item], what: str, every_s: float = 10.0) -> Iterator[Item]:
-    """Iterate over ``items``, telling how far it is; see :class:`Progress`."""
+    """Iterate over ``items`` and report the progress; see :class:`Progress`."""
     with Progress(what, every_s) as bar:
         for count, item in enumerate(items, start=1):
             yield item

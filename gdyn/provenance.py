@@ -17,3 +17,15 @@ def settings_checksum(settings: Mapping[str, Any]) -> str:
     """SHA-256 of a mapping of plain values, the same for the same content in any order of keys."""
     text = json.dumps(settings, sort_keys=True, default=str)
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+# The version since which each stage of the workflow makes what it makes. Raised where its results change, it lets
+# Snakemake make them again; results of stages that did not change stay good, whatever the version of gdyn.
+SINCE = {
+    "simulate": "0.1.0",
+    "ingest": "0.1.0",
+    "graphs": "0.1.0",
+    "train": "0.1.0",
+    "analyse": "0.1.0",
+    "report": "0.1.0",
+}

@@ -1,13 +1,12 @@
-"""Numbers as a person reads them: to the digits that their error leaves."""
+"""Numbers rounded to the digits that their errors leave."""
 
 import math
-from collections.abc import Mapping
-from typing import Any, TypeGuard
+from typing import TypeGuard
 
 NOTHING = "not known"
-NANOSECONDS_PS = 1e4  # from which on times are told in ns
+NANOSECONDS_PS = 1e4  # from which times are given in ns
 SMALLEST = 1e-300  # that Python can divide by
-ROUNDING = 1e-12  # relative, below which an error is none
+ROUNDING = 1e-12  # relative, below which an error counts as zero
 TWO_DIGITS = (
     3.55  # of the first digits of an error, up to which two of them are given (as the Particle Data Group does)
 )
@@ -18,7 +17,7 @@ def rounded(value: float | None, low: float | None = None, high: float | None = 
 
     Parameters
     ----------
-    value, low, high : numbers; None or not a number where there is none. Without an interval, three digits are given.
+    value, low, high : numbers; None or NaN where unknown. Without an interval, three digits are given.
     unit : put behind the number.
     """
     if not _known(value):
@@ -59,12 +58,6 @@ def brief_time(ps: float | None, low: float | None = None, high: float | None = 
     return time(ps, low, high).partition(" (")[0]
 
 
-def process_time(process: Mapping[str, Any]) -> str:
-    """The timescale of a process, which says so where it is not resolved."""
-    text = time(*(process[part] for part in ("value", "low", "high")))
-    return text if process["resolved"] else f"{text}, not resolved"
-
-
 def _plain(value: float, place: int) -> str:
     place = max(place, -_power(value))
     return f"{round(value, place) + 0.0:.{max(0, min(place, 15))}f}"
@@ -75,7 +68,7 @@ def _scientific(value: float, place: int) -> str:
 
 
 def _power(value: float) -> int:
-    """Of ten, of the first digit of a number: at least that digit is told. None of zero."""
+    """Power of ten of the first digit of a number: at least that digit is given. None for zero."""
     return math.floor(math.log10(abs(value))) if value else 15
 
 

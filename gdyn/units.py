@@ -1,4 +1,4 @@
-"""LAMMPS unit styles, converted once, at the door, to A, ps, e and u."""
+"""LAMMPS unit styles, converted once, when files are read, to A, ps, e and u."""
 
 from dataclasses import dataclass
 

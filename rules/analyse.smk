@@ -4,7 +4,7 @@ rule koopman:
         validation="results/{system}/states/validation.h5",
         test="results/{system}/states/test.h5",
     output:
-        koopman="results/{system}/analysis/koopman.json",
+        result="results/{system}/analysis/koopman.json",
         timescales="results/{system}/analysis/implied_timescales.csv",
     log:
         "results/{system}/logs/koopman.log",
@@ -12,17 +12,16 @@ rule koopman:
         "results/{system}/benchmarks/koopman.tsv"
     conda:
         "../envs/analyse.yaml"
-    threads: 1
     resources:
         mem_mb=memory(1500, 40, file="test"),
         runtime=runtime(60),
     params:
-        version=gdyn.__version__,
+        version=SINCE["analyse"],
         settings=section("kinetics"),
     message:
         "{wildcards.system}: Koopman matrix and timescales"
     script:
-        "../workflow_scripts/koopman.py"
+        "../workflow_scripts/analyse.py"
 
 
 rule chapman_kolmogorov:
@@ -37,17 +36,16 @@ rule chapman_kolmogorov:
         "results/{system}/benchmarks/chapman_kolmogorov.tsv"
     conda:
         "../envs/analyse.yaml"
-    threads: 1
     resources:
         mem_mb=memory(1500, 40),
         runtime=runtime(60),
     params:
-        version=gdyn.__version__,
+        version=SINCE["analyse"],
         settings=section("kinetics"),
     message:
         "{wildcards.system}: Chapman-Kolmogorov test"
     script:
-        "../workflow_scripts/chapman_kolmogorov.py"
+        "../workflow_scripts/analyse.py"
 
 
 rule trajectories:
@@ -61,18 +59,17 @@ rule trajectories:
         "results/{system}/benchmarks/trajectories.tsv"
     conda:
         "../envs/analyse.yaml"
-    threads: 1
     resources:
         mem_mb=memory(1500, 40),
         runtime=runtime(60),
     params:
-        version=gdyn.__version__,
+        version=SINCE["analyse"],
         settings=section("kinetics"),
         labels=lambda wildcards: system(wildcards.system).labels,
     message:
         "{wildcards.system}: each trajectory by itself"
     script:
-        "../workflow_scripts/trajectories.py"
+        "../workflow_scripts/analyse.py"
 
 
 rule sites:
@@ -92,17 +89,16 @@ rule sites:
         "results/{system}/benchmarks/sites.tsv"
     conda:
         "../envs/analyse.yaml"
-    threads: 1
     resources:
         mem_mb=memory(1500, 40),
         runtime=runtime(60),
     params:
-        version=gdyn.__version__,
+        version=SINCE["analyse"],
         settings=section("sites", "kinetics"),
     message:
         "{wildcards.system}: comparing the states with known sites"
     script:
-        "../workflow_scripts/sites.py"
+        "../workflow_scripts/analyse.py"
 
 
 rule structure:
@@ -121,18 +117,17 @@ rule structure:
     benchmark:
         "results/{system}/benchmarks/structure.tsv"
     conda:
-        "../envs/trajectory.yaml"
-    threads: 1
+        "../envs/analyse.yaml"
     resources:
         mem_mb=memory(2000, 20),
         runtime=runtime(240),
     params:
-        version=gdyn.__version__,
+        version=SINCE["analyse"],
         settings=section("structure", "kinetics"),
     message:
         "{wildcards.system}: structure by state"
     script:
-        "../workflow_scripts/structure.py"
+        "../workflow_scripts/analyse.py"
 
 
 rule order:
@@ -148,18 +143,17 @@ rule order:
     benchmark:
         "results/{system}/benchmarks/order.tsv"
     conda:
-        "../envs/trajectory.yaml"
-    threads: 1
+        "../envs/analyse.yaml"
     resources:
         mem_mb=memory(2000, 20),
         runtime=runtime(240),
     params:
-        version=gdyn.__version__,
+        version=SINCE["analyse"],
         settings=section("structure", "kinetics"),
     message:
         "{wildcards.system}: order parameter beside the states"
     script:
-        "../workflow_scripts/order.py"
+        "../workflow_scripts/analyse.py"
 
 
 rule transport:
@@ -176,18 +170,17 @@ rule transport:
     benchmark:
         "results/{system}/benchmarks/transport.tsv"
     conda:
-        "../envs/trajectory.yaml"
-    threads: 1
+        "../envs/analyse.yaml"
     resources:
         mem_mb=memory(2000, 80),
         runtime=runtime(240),
     params:
-        version=gdyn.__version__,
+        version=SINCE["analyse"],
         settings=section("transport", "kinetics"),
     message:
         "{wildcards.system}: transport by state"
     script:
-        "../workflow_scripts/transport.py"
+        "../workflow_scripts/analyse.py"
 
 
 rule export_dump:
@@ -201,13 +194,12 @@ rule export_dump:
     benchmark:
         "results/{system}/benchmarks/export_dump.tsv"
     conda:
-        "../envs/trajectory.yaml"
-    threads: 1
+        "../envs/analyse.yaml"
     resources:
         mem_mb=memory(2000),
         runtime=runtime(120),
     params:
-        version=gdyn.__version__,
+        version=SINCE["analyse"],
     message:
         "{wildcards.system}: states as a LAMMPS dump"
     script:

@@ -9,12 +9,13 @@ from pathlib import Path
 
 from snakemake.io import get_wildcard_names
 
-import gdyn
+from gdyn.analyses import FIGURES, analyses_of, behind, figures_of
 from gdyn.config import load_config, load_system
 from gdyn.config.load import FOUND_BEFORE, written_so_far
 from gdyn.config.networks import NETWORKS
 from gdyn.errors import ConfigError
 from gdyn.files import expand as expand_files
+from gdyn.provenance import SINCE
 from gdyn.simulation.deck import read_deck
 
 # A workflow of thousands of jobs is millions of objects that live to the end. Looking for garbage among them less often
@@ -54,6 +55,7 @@ wildcard_constraints:
     shard="[0-9]+",
     trial="[^/]+",
     seed="[0-9]+",
+    figure="|".join(FIGURES),
 
 
 def section(*names):
@@ -300,44 +302,16 @@ def training_memory_mb(wildcards, attempt):
     return attempt * (processes(wildcards) // nodes(wildcards)) * (memory_mb(wildcards) + 2000)
 
 
-def with_sites(path):
-    """Input: a file about known sites, for a system that has them."""
-    return lambda wildcards: [path] if system(wildcards.system).sites else []
+def results(chosen):
+    """Input: all files of some analyses, which ``chosen`` gives from the wildcards."""
 
+    def files(wildcards):
+        patterns = [(one, f"results/{{system}}/{file}") for one in chosen(wildcards) for file in one.files.values()]
+        return [of_model(path)(wildcards) if one.of_model else path.format(**wildcards) for one, path in patterns]
 
-def with_trajectories(path):
-    """Input: a file about each trajectory by itself, for a system that has several."""
-    return lambda wildcards: [path] if system(wildcards.system).n_trajectories > 1 else []
-
-
-def with_structure(path):
-    """Input: a file about what surrounds the targets, for a system whose states are of single targets."""
-    return lambda wildcards: [path] if system(wildcards.system).reads_graphs else []
-
-
-def with_order(path):
-    """Input: a file about an order parameter, for a system that asks for one."""
-    return lambda wildcards: [path] if system(wildcards.system).structure.order_parameter else []
-
-
-def with_transport(path):
-    """Input: a file about transport, for a system that asks for it."""
-    return lambda wildcards: [path] if system(wildcards.system).transport else []
+    return files
 
 
 def with_export(path):
     """Input: the states as a LAMMPS dump, for a system that asks for one."""
     return lambda wildcards: [path] if system(wildcards.system).export else []
-
-
-def figures(wildcards):
-    """The names of the figures of a system, in the order of the report."""
-    known = system(wildcards.system)
-    sites = ["sites", "whole_cell"] if known.sites else []
-    structure = ["structure", "surroundings", "profile"] if known.reads_graphs else []
-    several = ["trajectories"] if known.n_trajectories > 1 else []
-    order = ["order"] if known.structure.order_parameter else []
-    transport = ["transport"] if known.transport else []
-    kinetics = ["timescales", "chapman_kolmogorov", "koopman", "network"]
-    training = [] if known.apply else ["selection", "training"]
-    return [*sites, *kinetics, *several, *structure, *order, *transport, *training]

@@ -10,13 +10,12 @@ rule ingest_part:
     benchmark:
         "results/{system}/benchmarks/ingest/{trajectory}-{part}.tsv"
     conda:
-        "../envs/trajectory.yaml"
-    threads: 1
+        "../envs/analyse.yaml"
     resources:
         mem_mb=memory(2000),
         runtime=runtime(240),
     params:
-        version=gdyn.__version__,
+        version=SINCE["ingest"],
         settings=section("trajectory"),
     message:
         "{wildcards.system}: reading trajectory {wildcards.trajectory}, part {wildcards.part}"
@@ -35,13 +34,12 @@ rule ingest:
     benchmark:
         "results/{system}/benchmarks/ingest/{trajectory}.tsv"
     conda:
-        "../envs/trajectory.yaml"
-    threads: 1
+        "../envs/analyse.yaml"
     resources:
         mem_mb=memory(2000),
         runtime=runtime(240),
     params:
-        version=gdyn.__version__,
+        version=SINCE["ingest"],
         settings=section("trajectory"),
     message:
         "{wildcards.system}: reading trajectory {wildcards.trajectory}"
@@ -59,13 +57,12 @@ rule graphs:
     benchmark:
         "results/{system}/benchmarks/graphs/{trajectory}-{shard}.tsv"
     conda:
-        "../envs/trajectory.yaml"
-    threads: 1
+        "../envs/analyse.yaml"
     resources:
         mem_mb=memory(2000),
         runtime=runtime(240),
     params:
-        version=gdyn.__version__,
+        version=SINCE["graphs"],
         settings=section("graphs", "targets"),
         hops=hops,
     message:

@@ -7,12 +7,11 @@ rule build:
         "results/{system}/benchmarks/build/{trajectory}.tsv"
     conda:
         "../envs/simulate.yaml"
-    threads: 1
     resources:
         mem_mb=memory(1000),
         runtime=runtime(60),
     params:
-        version=gdyn.__version__,
+        version=SINCE["simulate"],
         begin=beginning,
     message:
         "{wildcards.system}: starting structure of run {wildcards.trajectory}"

@@ -13,7 +13,6 @@ rule train:
         "results/{system}/benchmarks/train/{trial}/seed~{seed}.tsv"
     conda:
         "../envs/train.yaml"
-    threads: 1
     resources:
         gpu=processes,
         mem_mb=training_memory_mb,
@@ -24,7 +23,7 @@ rule train:
         tasks_per_gpu=0,
         mpi=lambda wildcards: "srun" if nodes(wildcards) > 1 else "",
     params:
-        version=gdyn.__version__,
+        version=SINCE["train"],
         # Not declared as an output: a training that is killed goes on from here.
         resume="results/{system}/trials/{trial}/seed~{seed}/resume.pt",
         trial=trial,
@@ -43,21 +42,20 @@ rule select:
         histories=of_system("results/{system}/trials/{trial}/seed~{seed}/history.csv", trial=trials, seed=seeds),
     output:
         model="results/{system}/selected/model.pt",
-        choice="results/{system}/selected/choice.json",
+        result="results/{system}/selected/choice.json",
         histories="results/{system}/analysis/training.csv",
-        candidates="results/{system}/analysis/selection.csv",
+        models="results/{system}/analysis/selection.csv",
     log:
         "results/{system}/logs/select.log",
     benchmark:
         "results/{system}/benchmarks/select.tsv"
     conda:
         "../envs/analyse.yaml"
-    threads: 1
     resources:
         mem_mb=memory(4000),
         runtime=runtime(60),
     params:
-        version=gdyn.__version__,
+        version=SINCE["train"],
         settings=section("kinetics", "selection"),
     message:
         "{wildcards.system}: selecting a model"
@@ -80,13 +78,12 @@ rule predict:
         "results/{system}/benchmarks/predict.tsv"
     conda:
         "../envs/train.yaml"
-    threads: 1
     resources:
         gpu=1,
         mem_mb=training_memory_mb,
         runtime=runtime(240),
     params:
-        version=gdyn.__version__,
+        version=SINCE["train"],
         settings=section("splits", "targets"),
         memory_mb=memory_mb,
     message:
@@ -108,13 +105,12 @@ rule baseline:
         "results/{system}/benchmarks/baseline/{trial}.tsv"
     conda:
         "../envs/train.yaml"
-    threads: 1
     resources:
         gpu=1,
         mem_mb=training_memory_mb,
         runtime=runtime(240),
     params:
-        version=gdyn.__version__,
+        version=SINCE["train"],
         settings=section("splits", "targets"),
         memory_mb=memory_mb,
     message:

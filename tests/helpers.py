@@ -3,7 +3,10 @@
 import numpy as np
 import torch
 
+from gdyn.config import Kinetics
+from gdyn.files import read_json
 from gdyn.graphs.loader import Loader
+from gdyn.kinetics.model import koopman_model
 from gdyn.store import States
 from gdyn.training.embed import embed
 from gdyn.training.processes import World
@@ -75,3 +78,15 @@ def train_an_epoch(shards, weights, splits, network, training, trial):
     trainer.epoch()
     if world.rank == 0:
         torch.save(trainer.network.state_dict(), weights)
+
+
+def plain(result, folder):
+    """A result as its JSON has it."""
+    result.write({"result": folder / "result.json"})
+    return read_json(folder / "result.json")
+
+
+def koopman_json(paths, folder):
+    """The Koopman model of states files, by the names of their splits, as its JSON has it."""
+    states = {split: States.read(path) for split, path in paths.items()}
+    return plain(koopman_model(**states, kinetics=Kinetics()), folder)

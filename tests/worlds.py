@@ -5,21 +5,24 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from gdyn.analyses import analyses_of, behind, figures_of
+from gdyn.analyses.run import analyse, draw, read_results
 from gdyn.config import System
-from gdyn.figures.draw import draw_kinetics, draw_structures, draw_trajectory_comparison, draw_transports
 from gdyn.files import read_json, write_json, write_table
-from gdyn.kinetics.analysis import analyse
-from gdyn.kinetics.by_trajectory import analyse_trajectories
-from gdyn.kinetics.chapman_kolmogorov import run_test
-from gdyn.report.pages import _front_pages, compose
-from gdyn.report.summary import summarise
-from gdyn.selection import select
+from gdyn.report.pages import compose, front_pages
+from gdyn.report.summary import write_summary
+from gdyn.selection import choose
 from gdyn.store import States, trajectory
-from gdyn.structure.analysis import analyse_structure
-from gdyn.transport.analysis import analyse_transport
 
 CELL = 12.0 * np.eye(3)
-KINETICS = ("timescales", "chapman_kolmogorov", "koopman", "network", "selection", "training")
+# What each analysis reads besides the trajectories, and its parameters.
+READ = {
+    "koopman": ("train", "validation", "test"), "chapman_kolmogorov": ("states",), "trajectories": ("states",),
+    "structure": ("states", "trajectories"), "order": ("states", "trajectories"),
+    "transport": ("states", "trajectories", "structure_result"),
+}  # fmt: skip
+SETTINGS = {"structure": ("structure", "kinetics"), "order": ("structure", "kinetics"),
+            "transport": ("transport", "kinetics")}  # fmt: skip
 
 
 def system_of(n_states, lag_ps, **sections):
@@ -101,51 +104,37 @@ def report(folder, parts, lag_ps, paths=None, stores=None, figures=True, **secti
         "problems": [],
     })  # fmt: skip
     (folder / "model.pt").write_text("a model")
-    select(
-        models=[folder / "model.pt"], states=[files["validation"]], numbers=[folder / "numbers.json"],
-        histories=[folder / "history.csv"], chosen_model=folder / "chosen.pt", choice=folder / "choice.json",
-        chosen_histories=folder / "training.csv", candidates_table=folder / "selection.csv",
+    choose(
+        {"models": [folder / "model.pt"], "states": [files["validation"]], "numbers": [folder / "numbers.json"],
+         "histories": [folder / "history.csv"]},
+        {"model": folder / "chosen.pt", "result": folder / "choice.json", "histories": folder / "training.csv",
+         "models": folder / "selection.csv"},
         kinetics=system.kinetics, selection=system.selection,
     )  # fmt: skip
-    analyse(**files, koopman=folder / "koopman.json", implied_timescales=folder / "t.csv", kinetics=system.kinetics)
-    run_test(files["test"], folder / "ck.json", folder / "ck.csv", system.kinetics)
-    labels = [f"trajectory {number}" for number in range(len(parts))]
-    analyse_trajectories(files["test"], folder / "several.json", system.kinetics, labels)
-    structure = {
-        name: folder / f"{name}.out"
-        for name in ("result", "distributions", "charges", "profile", "section", "configurations")
-    }
-    analyse_structure(files["test"], stores, **structure, structure=system.structure, kinetics=system.kinetics)
-    transport = {name: folder / f"transport.{name}" for name in ("result", "transitions", "displacements")}
-    if system.transport:
-        analyse_transport(
-            files["test"], stores, structure["result"], **transport, transport=system.transport,
-            kinetics=system.kinetics,
-        )  # fmt: skip
-    summarise(
-        choice=folder / "choice.json", koopman=folder / "koopman.json", chapman_kolmogorov=folder / "ck.json",
-        sites=[], cell=[], structure=[structure["result"]], order=[], several=[folder / "several.json"],
-        transport=[transport["result"]] if system.transport else [], trajectories=stores,
-        summary=folder / "summary.json", name="made_up", system=system,
-    )  # fmt: skip
+    there = {**files, "states": files["test"], "trajectories": stores, "structure_result": folder / "structure.json"}
+    for analysis in analyses_of(system):
+        if analysis.name in READ:
+            names = SETTINGS.get(analysis.name, ("kinetics",))
+            parameters = {"settings": system.model_dump(mode="json", include=set(names))}
+            if analysis.name == "trajectories":
+                parameters["labels"] = [f"trajectory {number}" for number in range(len(parts))]
+            analyse(analysis.name, {name: there[name] for name in READ[analysis.name]},
+                    written(folder, analysis), parameters)  # fmt: skip
+    results = [path for one in analyses_of(system) for path in written(folder, one).values()]
+    write_summary(results, stores, folder / "summary.json", "made_up", system)
     drawn = []
-    if figures:
-        outputs = {name: folder / f"{name}.pdf" for name in KINETICS}
-        draw_kinetics(
-            folder / "choice.json", folder / "training.csv", folder / "selection.csv", folder / "koopman.json",
-            folder / "t.csv", folder / "ck.json", [], outputs,
-        )  # fmt: skip
-        names = ("structure", "surroundings", "profile")
-        draw_structures(**structure, outputs={name: folder / f"{name}.pdf" for name in names})
-        draw_trajectory_comparison(folder / "several.json", {"trajectories": folder / "trajectories.pdf"})
-        names = [*KINETICS, *names, "trajectories"]
-        if system.transport:
-            draw_transports(**transport, outputs={"transport": folder / "transport.pdf"})
-            names.append("transport")
-        drawn = [folder / f"{name}.pdf" for name in names]
+    for figure in figures_of(system) if figures else ():
+        drawn.append(folder / f"{figure.name}.pdf")
+        shown = [path for one in behind(figure.name, system) for path in written(folder, one).values()]
+        draw(figure.name, shown, drawn[-1])
     summary = read_json(folder / "summary.json")
-    (folder / "report.txt").write_text("\n".join(text for page in _front_pages(summary) for _, _, text, _ in page))
+    pages = front_pages(summary, read_results(results))
+    (folder / "report.txt").write_text("\n".join(text for page in pages for _, _, text, _ in page))
     if figures:
-        (folder / "caption.rst").write_text("A caption.")
-        compose(folder / "summary.json", drawn, [folder / "caption.rst"] * len(drawn), folder / "report.pdf")
+        compose(folder / "summary.json", results, drawn, folder / "report.pdf")
     return summary
+
+
+def written(folder, analysis):
+    """The files of an analysis in a folder: paths by what is written there."""
+    return {part: folder / Path(file).name for part, file in analysis.files.items()}

@@ -1,5 +1,6 @@
 from gdyn.logs import job
+from gdyn.store import States
 from gdyn.structure.export import export_dump
 
 with job(snakemake):
-    export_dump(**snakemake.input, **snakemake.output)
+    export_dump(States.read(snakemake.input.states), snakemake.input.trajectories, snakemake.output.dump)

@@ -4,7 +4,7 @@ from gdyn.report.pages import compose
 with job(snakemake):
     compose(
         summary=snakemake.input.summary,
+        results=snakemake.input.results,
         figures=snakemake.input.figures,
-        captions=snakemake.input.captions,
         report=snakemake.output.report,
     )

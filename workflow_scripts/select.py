@@ -1,13 +1,6 @@
 from gdyn.config import sections
 from gdyn.logs import job
-from gdyn.selection import select
+from gdyn.selection import choose
 
 with job(snakemake):
-    select(
-        **snakemake.input,
-        chosen_model=snakemake.output.model,
-        choice=snakemake.output.choice,
-        chosen_histories=snakemake.output.histories,
-        candidates_table=snakemake.output.candidates,
-        **sections(snakemake.params.settings),
-    )
+    choose(dict(snakemake.input), dict(snakemake.output), **sections(snakemake.params.settings))

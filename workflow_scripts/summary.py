@@ -1,9 +1,9 @@
 from gdyn.config import System
 from gdyn.logs import job
-from gdyn.report.summary import summarise
+from gdyn.report.summary import write_summary
 
 with job(snakemake):
-    summarise(
+    write_summary(
         **snakemake.input,
         summary=snakemake.output.summary,
         name=snakemake.wildcards.system,

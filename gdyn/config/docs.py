@@ -5,7 +5,7 @@
 
 import json
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -23,7 +23,7 @@ Generated from `gdyn/config/models.py` by `make docs`; do not edit.
 
 `config.yaml` says which systems to run. Each system is one file, `systems/<system>.yaml`: dropping a
 file there is all it takes to add one. Every key is checked before any job starts, and a key that is
-wrong is told in one sentence. Editors that know JSON Schema complete and check the files as you
+wrong is reported in one sentence. Editors that know JSON Schema complete and check the files as you
 type (`schema/`).
 
 Any key of `config.yaml` can be given on the command line: `--config systems=toy`, or
@@ -73,7 +73,7 @@ def _sections(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, type[B
     for name, field in model.model_fields.items():
         origin = get_origin(field.annotation)
         path = f"{prefix}{name}" + (".NAME" if origin is dict else "[]" if origin is list else "")
-        for inner in _models_in(field.annotation):
+        for inner in models_in(field.annotation):
             yield path, inner
             yield from _sections(inner, f"{path}.")
 
@@ -88,7 +88,7 @@ def _table(title: str, model: type[BaseModel], prefix: str) -> list[str]:
         "|---|---|---|---|",
     ]
     for name, field in model.model_fields.items():
-        inner = _models_in(field.annotation)
+        inner = models_in(field.annotation)
         default = "" if field.is_required() else "`" + _default(field.get_default(call_default_factory=True)) + "`"
         if inner:
             kind, meaning, default = (
@@ -112,11 +112,11 @@ def _paragraph(text: str | None) -> str:
     return " ".join((text or "").split()).replace("|", "\\|")
 
 
-def _models_in(annotation: Any) -> list[type[Section]]:
+def models_in(annotation: Any) -> list[type[Section]]:
     """Return the sections that an annotation holds, as a container or as alternatives."""
     if isinstance(annotation, type) and get_origin(annotation) is None and issubclass(annotation, Section):
         return [annotation]
-    return [model for argument in get_args(annotation) for model in _models_in(argument)]
+    return [model for argument in get_args(annotation) for model in models_in(argument)]
 
 
 def _kind(annotation: Any) -> str:
@@ -144,8 +144,13 @@ def _kind(annotation: Any) -> str:
     }[annotation]
 
 
-if __name__ == "__main__":
-    for path, text in generate().items():
+def write(pages: Mapping[Path, str]) -> None:
+    """Write generated files."""
+    for path, text in pages.items():
         with whole_file(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
         print(path)
+
+
+if __name__ == "__main__":
+    write(generate())

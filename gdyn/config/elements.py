@@ -24,5 +24,5 @@ ELEMENTS = {
 
 
 def respelled(name: str) -> str | None:
-    """The element that a name is but for capitals, or None: ``Li`` for ``LI`` and ``li``."""
+    """The element that a name is apart from capitals, or None: ``Li`` for ``LI`` and ``li``."""
     return name.capitalize() if name.capitalize() in ELEMENTS else None

@@ -1,4 +1,4 @@
-"""Reading the configuration, with every problem told in a sentence of its own."""
+"""Reading the configuration, with one sentence for every problem."""
 
 import json
 import os
@@ -94,10 +94,10 @@ def _so_far(name: str, system: System) -> System:
     """
     if not system.simulate:
         raise ConfigError(
-            f"{name}: until: only what is simulated here is looked at while it runs; dumps of your own are read as far "
-            f"as they go: leave until=now out"
+            f"{name}: until: only simulations that run here are analysed while they run; your own dumps are read "
+            f"as far as they go: leave out until=now"
         )
-    found = written_so_far(name, system)
+    dumps = written_so_far(name, system)
     if system.apply:
         missing = [path for path in OF_MODEL if not Path("results", system.apply, path).exists()]
         if missing:
@@ -105,15 +105,15 @@ def _so_far(name: str, system: System) -> System:
                 f"{name}: until: results/{system.apply}/{missing[0]} is not there yet, and the model of {system.apply} "
                 f"would be applied; run {system.apply} first"
             )
-    if not found:
+    if not dumps:
         raise ConfigError(
             f"{name}: until: no run has written {system.graphs.shards + 1} frames yet under results/{name}/simulation; "
             f"look again later"
         )
     labels = {run: label for run, label in enumerate(system.labels)}
     trajectory = {
-        "files": list(found.values()),
-        "labels": [labels.pop(run) for run in found],
+        "files": list(dumps.values()),
+        "labels": [labels.pop(run) for run in dumps],
         "not_begun": list(labels.values()),
         "planned_ps": system.simulate.length_ps,
     }
@@ -125,12 +125,12 @@ def _so_far(name: str, system: System) -> System:
 def written_so_far(name: str, system: System) -> dict[int, str]:
     """The dumps of the runs of a system that have written more frames than their graphs have files, by run.
 
-    Which runs a Snakemake has found holds for its jobs, which look at the configuration again when they begin.
+    The runs that Snakemake has found are also those of its jobs, which read the configuration again when they begin.
     """
     folder = Path("results", name, "simulation")
     dumps: dict[int, str] = {}
     for run in json.loads(os.environ.get(FOUND_BEFORE, "{}")).get(name, range(system.simulated.runs)):
-        # A deck that does not go on writes under another name until it has come to its end.
+        # A deck that cannot continue writes under another name until it has ended.
         candidates = [folder / f"{run}.lammpstrj", *folder.glob(f".unfinished-*-{run}.lammpstrj")]
         written = [path for path in candidates if path.exists() and _has_frames(path, system.graphs.shards + 1)]
         if written:
@@ -139,7 +139,7 @@ def written_so_far(name: str, system: System) -> dict[int, str]:
 
 
 def _has_frames(path: Path, number: int) -> bool:
-    """Whether a dump has so many whole frames behind which another one begins; one that is not text is taken to."""
+    """Whether a dump has this many whole frames with another one after them; a dump that is not text counts as such."""
     with open(path, "rb") as file:
         if not FRAME.startswith(file.read(5)):
             return True
@@ -149,23 +149,23 @@ def _has_frames(path: Path, number: int) -> bool:
 
 
 def _applying(name: str, values: dict[str, Any], config: Config, path: Path) -> dict[str, Any]:
-    """Complete a system to which another one's model is applied by what that model brings.
+    """Complete a system to which another system's model is applied with the keys that come with that model.
 
     Raises
     ------
     ConfigError : it is the same system, or applies a model itself, or a key of this one contradicts it.
     """
-    other = values["apply"]
-    origin = None if other == name else load_system(other, config)
+    source = values["apply"]
+    origin = None if source == name else load_system(source, config)
     if origin is None or origin.apply:
-        raise ConfigError(f"{path}: apply: {other!r} has no model of its own; name a system that is trained")
+        raise ConfigError(f"{path}: apply: {source!r} has no model of its own; name a system that trains one")
     for key in BROUGHT:
         if key in values and key not in config.defaults:
-            raise ConfigError(f"{path}: {key}: the model of {other} brings this with it; remove the key, or apply")
+            raise ConfigError(f"{path}: {key}: the model of {source} brings this with it; remove the key, or apply")
     neighbors = (values.get("graphs") or {}).get("neighbors", origin.graphs.neighbors)
     if neighbors != origin.graphs.neighbors:
         raise ConfigError(
-            f"{path}: graphs.neighbors: {neighbors}, but the model of {other} was trained on "
+            f"{path}: graphs.neighbors: {neighbors}, but the model of {source} was trained on "
             f"{origin.graphs.neighbors}; remove the key"
         )
     brought = origin.model_dump(include={"graphs", *BROUGHT})
@@ -194,7 +194,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
-        raise ConfigError(f"{path}, line {line}: this is not YAML ({error.problem}); mend that line") from None
+        raise ConfigError(f"{path}, line {line}: this is not YAML ({error.problem}); correct that line") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read ({error})") from None
     if not isinstance(values, dict):
@@ -300,7 +300,7 @@ def _inner(annotation: Any) -> Any:
         return annotation
     if get_origin(annotation) in (Union, UnionType, Annotated, list, dict, tuple):
         for argument in get_args(annotation):
-            found = _inner(argument)
-            if isinstance(found, type) and issubclass(found, BaseModel):
-                return found
+            model = _inner(argument)
+            if isinstance(model, type) and issubclass(model, BaseModel):
+                return model
     return None

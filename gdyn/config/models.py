@@ -7,7 +7,7 @@ config/README.md are generated from here.
 from functools import cached_property
 from itertools import pairwise, product
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -48,13 +48,11 @@ def _named(value: str, info: ValidationInfo) -> str:
 
 
 PART_FRAMES = 2000  # of a part of a simulated run, by default
-SORT_STEPS = (
-    1000  # after which LAMMPS sorts its atoms, if it is not told otherwise; a restart elsewhere changes rounding
-)
+SORT_STEPS = 1000  # after which LAMMPS sorts its atoms by default; a restart elsewhere changes rounding
 NOW = "@now"  # behind the name of a system that is analysed as far as it has been simulated
 
 T = TypeVar("T")
-# A list, for which a single value may stand too; the generator of the schema knows it by its mark.
+# A list, which may also be given as a single value; the mark is for the generator of the schema.
 OneOrMore = Annotated[list[T], BeforeValidator(_as_list), Field(min_length=1, json_schema_extra={"or_one": True})]
 Integer = Annotated[int, Strict()]
 Number = Annotated[float, BeforeValidator(_no_bool)]
@@ -63,7 +61,8 @@ Count = Annotated[Integer, Field(ge=1)]
 Value = str | Integer | Number
 Fraction = Annotated[Number, Field(ge=0, le=1)]
 if TYPE_CHECKING:
-    NetworkName = SchemeName = str
+    NetworkName: TypeAlias = str
+    SchemeName: TypeAlias = str
 else:
     NetworkName, SchemeName = Literal[tuple(NETWORKS)], Literal[tuple(SCHEMES)]
 
@@ -84,7 +83,7 @@ class PEOLiTFSI(Section):
     li_per_eo: Positive
     """Li ions for each repeat unit, and as many TFSI."""
     charge_scale: Positive = 1.0
-    """What the charges of the ions are multiplied by; 0.7 to 0.85 is often taken for the polarisability that such a
+    """Factor on the charges of the ions; 0.7 to 0.85 is often used in place of the polarisability that such a
     force field lacks."""
     density_g_cm3: Positive = 0.15
     """Density at which the molecules are scattered; the deck compresses them."""
@@ -102,7 +101,7 @@ class SiAu(Section):
     liquid_atoms: Count
     """Atoms of the liquid."""
     si_fraction: Fraction
-    """Part of them that is silicon."""
+    """Fraction of them that is silicon."""
     lattice_A: Positive = 5.5
     """Lattice constant of the slabs, A."""
 
@@ -122,13 +121,13 @@ Built = Annotated[PEOLiTFSI | SiAu | Water, Field(discriminator="kind")]
 
 
 class Simulate(Section):
-    """Trajectories that the workflow makes itself by running LAMMPS.
+    """Trajectories that the workflow makes by running LAMMPS.
 
     The deck gets these LAMMPS variables: `seed`, `timestep` (in the deck's unit style), `steps` (of
     production), `dump_every` (steps), `dump_file` and `deck_dir`, with a `structure` also `data_file`
     and `elements`, besides those under `variables`. A deck that uses `go_on`, `restart_from`, `restart_every`,
-    `restart_files` and `dump_from` as docs/tutorial.md shows is prepared once, and goes on wherever it was ended;
-    any other one is run in one piece.
+    `restart_files` and `dump_from` as docs/tutorial.md shows is prepared once, and continues wherever it was
+    interrupted; any other deck is run in one piece.
     """
 
     structure: Built | None = None
@@ -139,24 +138,24 @@ class Simulate(Section):
     runs: Count = 1
     """How many independent trajectories to make."""
     length_ps: Positive
-    """Length of the production of every run, ps. A deck that goes on is run on when this is raised."""
+    """Length of the production of every run, ps. A deck that can continue is run further when this is raised."""
     part_ps: Positive | None = None
-    """Length of a part, ps: each is one job of LAMMPS, which takes up where the one before has ended, and each has its
-    own files of graphs, so that a longer run adds to what is there. Choose it so that a part fits into the time limit
+    """Length of a part, ps: each is one job of LAMMPS, which continues where the one before has ended, and each has its
+    own files of graphs, so that a longer run only adds files. Choose it so that a part fits into the time limit
     of a job. By default 2000 frames."""
     restart_ps: Positive | None = None
-    """Time from one restart file to the next, ps, which is the most that is lost when LAMMPS is killed; by default a
+    """Time from one restart file to the next, ps, the most that is lost when LAMMPS is killed; by default a
     twentieth of a part, in whole thousands of steps, at which LAMMPS sorts its atoms."""
     ranks: Count = 1
     """MPI processes of a run of LAMMPS."""
     threads: Count = 1
-    """Threads of each of them, for styles of the suffixes omp, intel and kk."""
+    """Threads of each process, for styles of the suffixes omp, intel and kk."""
     suffix: Literal["omp", "opt", "gpu", "kk", "intel"] | None = None
-    """Which accelerated styles LAMMPS takes where it has them, as with its option `-suffix`."""
+    """Which accelerated styles LAMMPS uses where it has them, as with its option `-suffix`."""
     gpus: Annotated[Integer, Field(ge=0)] = 0
-    """GPUs of a node for the suffixes gpu and kk."""
+    """GPUs per node for the suffixes gpu and kk."""
     seed: Count = 1
-    """Seed of the first run; the next runs count up from it."""
+    """Seed of the first run; every further run adds 1."""
     variables: dict[str, Value | list[Value]] = {}
     """Further variables for the deck, given to LAMMPS as `-var NAME VALUE`; a list has one value for each run."""
 
@@ -208,17 +207,17 @@ class Trajectory(Section):
     frame_interval_ps: Positive
     """Time between two frames, ps. A multiple of the dump's own interval takes every second, third ... frame."""
     planned_ps: Positive | None = None
-    """Length that the trajectories will have, ps, where they are still being written: the report says how much of it
+    """Length that the trajectories will have, ps, where they are still being written: the report states how much of it
     there is."""
     not_begun: list[str] = []
-    """Trajectories that are planned but have hardly a frame yet, by their names: the report says so."""
+    """Names of trajectories that are planned but have hardly any frames yet: the report states them."""
     labels: list[str] | None = None
-    """What the report calls the trajectories, where they differ: `[900 K, 1000 K]`."""
+    """Names of the trajectories in the report, where they differ: `[900 K, 1000 K]`."""
     species: dict[Annotated[str, Field(pattern=r"^\S+$")], Positive] = {}
-    """Names that are no chemical elements, such as coarse-grained beads or united atoms, each with its mass, u:
-    `{W: 72.0}`, which then is no tungsten."""
+    """Names that are not chemical elements, such as coarse-grained beads or united atoms, each with its mass, u:
+    `{W: 72.0}`, which then is not tungsten."""
     elements: dict[Annotated[int, Field(ge=1)], Annotated[str, AfterValidator(_named)]] = {}
-    """Element (or one of `species`) of each LAMMPS atom type, where neither an `element` column nor masses say it."""
+    """Element (or one of `species`) of each LAMMPS atom type, where neither an `element` column nor masses give it."""
 
     @property
     def timestep_ps(self) -> float:
@@ -253,12 +252,12 @@ class Targets(Section):
     `element Li` or `type 3`. It may use positions, as in `element Si and prop z < 20`: in A, wrapped
     into the box, and counted from its corner (xlo, ylo, zlo)."""
     dynamic_ps: OneOrMore[Annotated[Number, Field(ge=0)]] | None = None
-    """Times since the beginning of each trajectory at which the selection is evaluated anew, ps. From one
-    to the next, the targets are those selected at the first; before the first time there are none."""
+    """Times since the beginning of each trajectory at which the selection is evaluated again, ps. From one
+    to the next, the targets are those selected at the earlier one; before the first time there are none."""
     interface: Interface | None = None
     """For a crystal beside a liquid."""
     group_by: Literal["atom", "molecule"] = "atom"
-    """Whether each selected atom is a target of its own, or all selected atoms of one molecule are
+    """Whether each selected atom is one target, or all selected atoms of one molecule are
     one target."""
 
 
@@ -268,7 +267,7 @@ class Graphs(Section):
     neighbors: Count
     """Number of nearest neighbors of each atom, periodic images counted."""
     shards: Count = 2
-    """Into how many files the graphs of one trajectory are divided, or of each part of one that is simulated here; each
+    """Number of files into which the graphs of one trajectory, or of each part of a simulated one, are divided; each
     is one job."""
 
 
@@ -304,7 +303,7 @@ class Splits(Section):
 
 
 class Network(Section):
-    """The part of the network that is not searched over."""
+    """Settings of the network that are not searched over."""
 
     radial_max_A: Positive = 7.0
     """Centre of the last Gaussian of the radial basis, A."""
@@ -335,14 +334,14 @@ class Search(Section):
 
 
 class Baseline(Section):
-    """Global VAMPnets that are trained beside the graph network, to compare it with.
+    """Global VAMPnets that are trained for comparison with the graph network.
 
-    Each sees where all targets are in the cell, and learns one state for the whole of it. Their results are part of
+    Each sees where all targets are in the cell, and learns states of the cell as a whole. Their results are part of
     the comparison with known `sites`.
     """
 
     n_states: OneOrMore[Annotated[Integer, Field(ge=2)]]
-    """Numbers of states, each a VAMPnet of its own."""
+    """Numbers of states; each is a separate VAMPnet."""
     lag_ps: Positive
     """Lag time of the Koopman model, ps."""
     width: Count = 64
@@ -384,38 +383,39 @@ class Training(Section):
     """How a network is trained."""
 
     scheme: SchemeName = Field(
-        "simplex", description=f"How pure states are reached: {'; '.join(scheme.means for scheme in SCHEMES.values())}."
+        default="simplex",
+        description=f"How pure states are reached: {'; '.join(scheme.means for scheme in SCHEMES.values())}.",
     )
     batch_samples: Annotated[Integer, Field(ge=16)] = 2048
     """Time-lagged pairs of a target's surroundings in one step. Below about 1000 the score itself
     becomes biased. It costs no memory: the gradient of a large batch is put together from pieces."""
     chain_frames: Annotated[Integer, Field(ge=2)] = 2
     """Frames in a chain of pairs, a lag apart from each other. Longer chains embed fewer frames for as
-    many pairs, but their pairs know more of each other."""
+    many pairs, but their pairs are more correlated."""
     epoch_steps: Count = 25
-    """Optimisation steps between two validations. Where all pairs are through in fewer, validations come after
-    every pass, and `patience` and `max_epochs` count as many steps as they would have."""
+    """Optimisation steps between two validations. Where fewer steps go through all pairs, a validation follows
+    every pass, and `patience` and `max_epochs` cover the same numbers of steps."""
     max_epochs: Count = 40
-    """Most epochs in each stage."""
+    """Largest number of epochs in each stage."""
     patience: Count = 4
     """After this many epochs in a row without a better validation, the learning rate drops or the stage ends."""
     learning_rate_drops: Annotated[Integer, Field(ge=0)] = 1
     """How often the learning rate drops to 0.3 of what it was before a stage ends."""
     crispness: Annotated[Number, Field(ge=0)] = 0.1
-    """Weight of the crispness of the states beside the VAMP-2 score, in the stages that have it; it is lowered
+    """Weight of the crispness of the states relative to the VAMP-2 score, in the stages that have it; it is lowered
     where it would cost more than `timescale_loss`."""
     timescale_loss: Annotated[Number, Field(gt=0, lt=1)] = 0.03
-    """Which part of any timescale may be given up for pure states, after they were rotated."""
+    """Fraction of any timescale that may be lost to make the states pure, after they were rotated."""
     warm_start: str | None = None
-    """Model file whose weights, as far as they fit, are where training begins."""
+    """Model file whose weights, as far as they fit, training begins from."""
     memory_mb: Annotated[Integer, Field(ge=100)] = 4000
     """Memory of a training for graphs and for what the network computes from them. Graphs that need more
-    are read from the shards over and over; batches that need more are embedded in pieces."""
+    are read from the shards again and again; batches that need more are embedded in pieces."""
     processes: Count = 1
-    """Processes that train one network together, each on a GPU of its own where there are GPUs. The result
+    """Processes that train one network together, each on its own GPU where there are GPUs. The result
     is the same."""
     nodes: Count = 1
-    """Nodes of a cluster that these processes are spread over, as many on each; more than one needs Slurm."""
+    """Nodes of a cluster over which these processes are spread evenly; more than one needs Slurm."""
     precision: Literal["float32", "tf32", "bfloat16"] = "float32"
     """Arithmetic of the network on a GPU; statistics are always float64."""
     tensorboard: bool = False
@@ -432,9 +432,9 @@ class Training(Section):
 
 
 class Selection(Section):
-    """Which model is taken, where that is not to be left to the tests.
+    """Which model is chosen, if not the one that the tests choose.
 
-    By itself gdyn takes the fewest states and then the shortest lag whose model passes the Chapman-Kolmogorov test
+    By default gdyn takes the fewest states and then the shortest lag whose model passes the Chapman-Kolmogorov test
     and whose timescales are flat beyond the lag, on the validation frames.
     """
 
@@ -448,16 +448,16 @@ class Kinetics(Section):
     """The analysis of the states."""
 
     timescale_lags_ps: OneOrMore[Positive] | None = None
-    """Lag times of the implied-timescales figure, ps; without it a series from one
+    """Lag times of the implied-timescales figure, ps; by default a series from one
     frame to ten lags."""
     chapman_kolmogorov_steps: Count = 10
-    """How many multiples of the lag time the Chapman-Kolmogorov test looks ahead."""
+    """Number of lag times that the Chapman-Kolmogorov test looks ahead."""
     intervals: Literal["auto", "time", "trajectories", "targets"] = "auto"
-    """What is taken to be independent of each other behind the 95 % intervals: stretches of time, trajectories,
+    """What is taken as independent for the 95 % intervals: stretches of time, trajectories,
     or random groups of targets. `auto` takes trajectories where there are five or more; else stretches of time;
-    else, where these are shorter than five slowest timescales and the targets are many, groups of targets."""
+    or, where these are shorter than five slowest timescales and there are many targets, groups of targets."""
     chunks: Annotated[Integer, Field(ge=3)] = 5
-    """Into how many stretches of time, or groups of targets, the test frames are divided for the intervals."""
+    """Number of stretches of time, or groups of targets, into which the test frames are divided for the intervals."""
 
 
 class OrderParameter(Section):
@@ -471,9 +471,9 @@ class OrderParameter(Section):
     neighbors: Annotated[Integer, Field(ge=2)]
     """Number of nearest neighbors: 4 for diamond, 12 for close-packed crystals."""
     atoms: str = "all"
-    """MDAnalysis selection of the atoms that are looked at, targets and neighbors."""
+    """MDAnalysis selection of the atoms to analyse, targets and neighbors."""
     threshold: Annotated[Number, Field(ge=-1, le=1)] | None = None
-    """Above it an atom is taken to be in the crystal; by default the value that best divides the distribution in two,
+    """An atom above it counts as crystal; by default the value that best divides the distribution in two,
     by Otsu's method."""
 
 
@@ -481,23 +481,23 @@ class Structure(Section):
     """What surrounds the targets of each state."""
 
     groups: Annotated[dict[str, str], Field(min_length=1)] | None = None
-    """Atoms whose distribution around the targets is wanted: MDAnalysis selections by name, on the first frame of each
-    trajectory. Without it, every element."""
+    """Groups of atoms whose distributions around the targets are counted: MDAnalysis selections by name, on the first
+    frame of each trajectory. By default, every element."""
     centres: str = "all"
-    """MDAnalysis selection of the atoms of the targets that distances are from, where these are molecules. Their own
-    other atoms are not counted as surroundings."""
+    """MDAnalysis selection of the atoms of the targets from which distances are measured, where targets are molecules.
+    The other atoms of a target are not counted as surroundings."""
     max_A: Positive = 7.0
-    """How far around a target is counted, A; in small cells periodic images count."""
+    """Largest distance from a target, A; in small cells periodic images count."""
     bin_A: Positive = 0.05
     """Width of a shell, A."""
     coordinating: str | None = None
     """MDAnalysis selection of the atoms that coordinate a target: the first minimum of their distribution ends the
-    first shell, and a molecule counts with its charge from its nearest one on. By default the elements with the
-    nearest, sharpest peak around the targets; the report names them."""
+    first shell, and a molecule counts with its whole charge from its nearest such atom on. By default the elements with
+    the nearest, sharpest peak around the targets; the report names them."""
     first_shell_A: Positive | None = None
-    """End of the first shell, A; by default that first minimum, with a warning where it is not a clear one."""
+    """End of the first shell, A; by default that first minimum, with a warning where it is not clear."""
     frames: Count = 2000
-    """How many test frames are looked at, at most."""
+    """Largest number of test frames to analyse."""
     profile: Literal["x", "y", "z"] = "z"
     """Lattice vector along which the states are counted (x: the first, z: the third)."""
     profile_bin_A: Positive = 0.5
@@ -505,13 +505,13 @@ class Structure(Section):
     order_parameter: OrderParameter | None = None
     """For targets in a crystal and in a liquid."""
     representatives: Count = 3
-    """How many typical surroundings of each state are written and drawn."""
+    """Number of typical surroundings of each state to write and draw."""
 
     @model_validator(mode="after")
     def _shell_is_counted(self) -> Self:
         if self.first_shell_A and self.first_shell_A > self.max_A:
             raise ValueError(
-                f"first_shell_A: {self.first_shell_A:g} A is beyond max_A ({self.max_A:g} A), up to which is counted; "
+                f"first_shell_A: {self.first_shell_A:g} A is beyond max_A ({self.max_A:g} A), the largest distance; "
                 f"raise max_A"
             )
         return self
@@ -525,10 +525,10 @@ class Transport(Section):
     reference: str = "all"
     """MDAnalysis selection of the atoms whose centre of mass is taken to be at rest: all, or a rigid lattice."""
     charges: Literal["atoms", "molecules"] = "molecules"
-    """What the charge of a state is made of, within its first shell: the partial charges of atoms, or those of whole
-    molecules, of which partial charges cut large ones in pieces."""
+    """Charges that make up the charge of a state, within its first shell: the partial charges of atoms, or those of
+    whole molecules, since partial charges cut large molecules in pieces."""
     lags_ps: OneOrMore[Positive] | None = None
-    """Times of the displacements, ps; without it a series up to half a block."""
+    """Times of the displacements, ps; by default a series up to half a block."""
 
 
 class SiteType(Section):
@@ -542,7 +542,7 @@ class SiteType(Section):
 
 
 class Bond(Section):
-    """Between which types of site a target can hop directly."""
+    """Two types of site between which a target can hop directly."""
 
     between: tuple[str, str]
     """The two types."""
@@ -579,7 +579,7 @@ class System(Section):
     description: str = ""
     """One line for the report."""
     scale: str | None = None
-    """Which of the `scales` is run; `--config scale=NAME` takes another."""
+    """Which of the `scales` is run; `--config scale=NAME` chooses another."""
     scales: dict[str, dict] = {}
     """Variants of this system by name, such as a short run for a test: keys that replace those of this file."""
     simulate: Simulate | None = None
@@ -592,7 +592,7 @@ class System(Section):
     graphs: Graphs
     splits: Splits = Splits()
     model: NetworkName = Field(
-        "gdynet",
+        default="gdynet",
         description=f"What is learned: {', or '.join(f'{kind.learns} (`{name}`)' for name, kind in NETWORKS.items())}.",
     )
     network: Network = Network()
@@ -627,11 +627,11 @@ class System(Section):
 
     @property
     def labels(self) -> list[str]:
-        """What the trajectories are called."""
+        """The names of the trajectories."""
         return self.trajectory.labels or [f"trajectory {number}" for number in range(self.n_trajectories)]
 
     def n_parts(self, goes_on: bool) -> int:
-        """Of how many parts each simulated run is: of one, if its deck cannot go on.
+        """Number of parts of each simulated run: one, if its deck cannot continue.
 
         Raises
         ------
@@ -649,7 +649,7 @@ class System(Section):
         return n
 
     def stretch(self, run: int, part: int, goes_on: bool) -> dict[str, Any]:
-        """What one part of a simulated run is, in plain values: all that its frames follow from, but for the deck."""
+        """One part of a simulated run in plain values: all that its frames depend on except the deck."""
         every = self.trajectory.steps_per_frame
         frames = [part * self._part_frames, min((part + 1) * self._part_frames, self._frames)]
         return {
@@ -711,7 +711,9 @@ class System(Section):
                     f"({', '.join(f'{one:g}' for one in searched)}); add it there"
                 )
         if self.simulate and self.trajectory.planned_ps:
-            raise ValueError("trajectory.planned_ps: is simulate.length_ps where LAMMPS is run here; leave it out")
+            raise ValueError(
+                "trajectory.planned_ps: where LAMMPS is run here, simulate.length_ps sets it; leave it out"
+            )
         interval = self.trajectory.frame_interval_ps
         try:
             _ = self.trajectory.steps_per_frame
@@ -751,7 +753,7 @@ class System(Section):
             for name, (begin, end) in self.splits.as_dict().items():
                 if round(begin * n) == round(end * n):
                     raise ValueError(
-                        f"splits.{name}: [{begin:g}, {end:g}] of {n} trajectories is none; "
+                        f"splits.{name}: [{begin:g}, {end:g}] of {n} trajectories holds none; "
                         f"give fractions that hold at least one, or divide by time"
                     )
         if self.simulate and self.splits.by == "time":
@@ -773,20 +775,20 @@ class Config(Section):
     system_dir: Path = Path("config/systems")
     """Folder of the system files, relative to the working directory."""
     scale: str | None = None
-    """Of the systems that have `scales`, the one to run instead of their own `scale`: `--config scale=test`."""
+    """Which of its `scales` every system that has them runs, instead of its own `scale`: `--config scale=test`."""
     until: Literal["now"] | None = None
-    """`--config until=now` analyses simulations as far as they have been written, while they go on or have stopped: as
-    systems of their own, whose results are in `results/<system>@now/`."""
+    """`--config until=now` analyses simulations as far as they have been written, running or stopped, as
+    separate systems, whose results are in `results/<system>@now/`."""
     lammps: Annotated[str, Field(pattern=r"\S")] = "lmp"
-    """Command that starts LAMMPS, e.g. `lmp_mpi`; only used by systems that simulate. Where `simulate.ranks` are
-    several, `srun` (in a job of Slurm) or `mpiexec` is put before it, unless `{ranks}` (and `{threads}`) in it say
-    where their number goes: `mpirun -np {ranks} --bind-to none lmp_mpi`."""
+    """Command that starts LAMMPS, e.g. `lmp_mpi`; only used by systems that simulate. Where `simulate.ranks` is
+    above 1, `srun` (in a job of Slurm) or `mpiexec` is put before it, unless `{ranks}` (and `{threads}`) in it show
+    where their numbers go: `mpirun -np {ranks} --bind-to none lmp_mpi`."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where networks are trained and applied; auto takes a GPU where there is one."""
+    """Where networks are trained and applied; auto uses a GPU where there is one."""
     defaults: dict = {}
     """Settings for all systems: the same keys as in a system file, which overrides them."""
 
     @property
     def names(self) -> list[str]:
-        """What the systems are called in the workflow."""
+        """The names of the systems in the workflow."""
         return [f"{name}{NOW}" if self.until else name for name in self.systems]

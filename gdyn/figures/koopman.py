@@ -1,30 +1,30 @@
 """The Koopman model: matrix, populations and eigenvectors by state."""
 
 import numpy as np
+from matplotlib.figure import Figure
 
-from gdyn.figures.style import colour, label_panel, new_figure, styled
-from gdyn.statistics.interval import Interval
+from gdyn.figures.style import colour, label_panel, new_figure, panels_of, styled
+from gdyn.kinetics.model import KoopmanModel
 
 PROCESSES = ("#4a4f55", "#8b9299", "#c2c7cc")
 
 
 @styled
-def draw_koopman(model):
+def draw_koopman(model: KoopmanModel) -> Figure:
     """Draw the Koopman matrix, the populations and the eigenvectors, with 95 % intervals.
 
     Parameters
     ----------
-    model : the content of ``koopman.json``.
+    model : of which system or states.
 
     Returns
     -------
     Figure
     """
-    n = model["n_states"]
-    matrix, populations, vectors = (Interval.read(model[key]) for key in ("koopman", "populations", "eigenvectors"))
+    n, matrix, populations, vectors = model.n_states, model.koopman, model.populations, model.eigenvectors
     names = [str(i + 1) for i in range(n)]
     figure = new_figure(2.5)
-    left, middle, right = figure.subplots(1, 3, width_ratios=(1.05, 0.8, 1.25))
+    left, middle, right = panels_of(figure, 1, 3, width_ratios=(1.05, 0.8, 1.25))
 
     left.imshow(matrix.value, cmap="Blues", vmin=0, vmax=1)
     for i, j in np.ndindex(n, n):
@@ -54,9 +54,8 @@ def draw_koopman(model):
     width = 0.8 / max(n - 1, 1)
     for process in range(n - 1):
         x = np.arange(n) + (process - (n - 2) / 2) * width
-        vector, timescale = vectors[process], model["timescales_ps"][process]
-        label = Interval.read(timescale).as_brief_time()
-        label = label if timescale["resolved"] else "not resolved"
+        vector, timescale = vectors[process], model.timescales_ps[process]
+        label = timescale.as_brief_time() if timescale.resolved else "not resolved"
         right.bar(x, vector.value, width * 0.9, color=PROCESSES[process % len(PROCESSES)], label=label)
         right.errorbar(x, vector.value, vector.arms, fmt="none", ecolor="#202124", lw=0.9, capsize=2)
     right.axhline(0, color="#202124", lw=0.7)

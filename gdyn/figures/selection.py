@@ -1,28 +1,31 @@
 """Which models there were, how they scored, and which was taken."""
 
 import numpy as np
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from gdyn.figures.style import FAINT, STATES, label_panel, new_figure, styled
+from gdyn.figures.style import FAINT, STATES, label_panel, new_figure, panels_of, styled
+from gdyn.selection import Choice
 
 HOLDS, FAILS = STATES[2], STATES[1]
 
 
 @styled
-def draw_selection(table):
+def draw_selection(choice: Choice) -> Figure:
     """Draw the score of every model against its lag time, a panel for each number of states.
 
     Parameters
     ----------
-    table : the content of ``selection.csv``.
+    choice : among which models.
 
     Returns
     -------
     Figure
     """
+    table = choice.models
     numbers = sorted(table["n_states"].unique())
     figure = new_figure(2.7)
-    panels = figure.subplots(1, len(numbers), squeeze=False, sharex=True)[0]
+    panels = panels_of(figure, 1, len(numbers), sharex=True)
     lags = np.sort(table["lag_ps"].unique())
     for axes, n_states, letter in zip(panels, numbers, "abcdefghij", strict=False):
         models = table[table["n_states"] == n_states]

@@ -1,30 +1,34 @@
 """Implied timescales against lag time."""
 
 import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
-from gdyn.figures.style import FAINT, REFERENCE, colour, new_figure, styled
+from gdyn.figures.style import FAINT, REFERENCE, colour, each, new_figure, styled
+from gdyn.kinetics.model import KoopmanModel
+from gdyn.kinetics.site_analysis import SiteComparison
 
 
 @styled
-def draw_timescales(table, lag_ps, reference=None):
+def draw_timescales(model: KoopmanModel, sites: SiteComparison | None = None) -> Figure:
     """Draw the timescales of every process with their 95 % intervals, and the wedge of the unresolved.
 
     Parameters
     ----------
-    table : columns ``lag_ps``, ``process``, ``timescale_ps``, ``low_ps``, ``high_ps``.
-    lag_ps : the lag time of the model.
-    reference : a table of the same columns from known sites, or None.
+    model : of which system or states.
+    sites : known ones, whose timescales are drawn beside.
 
     Returns
     -------
     Figure
     """
+    table = model.timescales
     figure = new_figure(2.9, 3.6)
     axes = figure.subplots()
     lags = np.sort(table["lag_ps"].unique())
-    if reference is not None:
-        for process, rows in reference.groupby("process"):
+    if sites is not None:
+        for process, rows in each(sites.timescales, "process"):
             axes.plot(
                 rows["lag_ps"],
                 rows["timescale_ps"],
@@ -34,7 +38,7 @@ def draw_timescales(table, lag_ps, reference=None):
                 zorder=3,
                 label="assigned by cores" if process == 1 else None,
             )
-    for process, rows in table.groupby("process"):
+    for process, rows in each(table, "process"):
         axes.fill_between(rows["lag_ps"], rows["low_ps"], rows["high_ps"], color=colour(process - 1), alpha=0.22, lw=0)
         axes.plot(
             rows["lag_ps"],
@@ -54,7 +58,7 @@ def draw_timescales(table, lag_ps, reference=None):
         nothing = "no timescale is determined\nby these frames"
         axes.text(0.5, 0.6, nothing, fontsize=7.5, color="#5f6368", ha="center", transform=axes.transAxes)
     axes.text(0.985, 0.03, "not resolved", fontsize=6.5, color="#5f6368", ha="right", transform=axes.transAxes)
-    axes.axvline(lag_ps, color="#9aa0a6", lw=0.8, ls=":", zorder=1)
+    axes.axvline(model.lag_ps, color="#9aa0a6", lw=0.8, ls=":", zorder=1)
     axes.set(
         xlabel="lag time (ps)",
         ylabel="timescale (ps)",
@@ -71,14 +75,14 @@ def draw_timescales(table, lag_ps, reference=None):
     return figure
 
 
-def limits_of(values):
+def limits_of(values: np.ndarray) -> tuple[float, float]:
     """The least and the greatest of some positive numbers, apart from each other, for a logarithmic axis."""
     values = values[np.isfinite(values) & (values > 0)]
     low, high = (values.min(), values.max()) if len(values) else (1.0, 1.0)
     return (low, high) if high > low else (0.5 * low, 2.0 * high)
 
 
-def believed(table):
+def believed(table: pd.DataFrame) -> np.ndarray:
     """Rows that an axis should reach: those that are resolved, or all where none is."""
     resolved = table["resolved"].to_numpy(bool) if "resolved" in table else np.ones(len(table), bool)
     return resolved if resolved.any() else np.isfinite(table["timescale_ps"].to_numpy(float))

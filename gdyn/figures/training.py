@@ -1,40 +1,44 @@
 """How the training went: score and purity after every epoch, for every seed of the chosen trial."""
 
+from typing import Any
+
 import numpy as np
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from gdyn.figures.style import FAINT, STATES, label_panel, new_figure, styled
+from gdyn.figures.style import FAINT, STATES, label_panel, new_figure, panels_of, styled
+from gdyn.selection import Choice
 
 
 @styled
-def draw_training(histories, chosen_seed):
+def draw_training(choice: Choice) -> Figure:
     """Draw the training curves.
 
     Parameters
     ----------
-    histories : table with a column ``seed`` and those of the history files.
-    chosen_seed : int, drawn in colour.
+    choice : of which model; its seed is drawn in colour.
 
     Returns
     -------
     Figure
     """
+    histories = choice.histories
     figure = new_figure(2.6)
-    score, purity = figure.subplots(1, 2)
-    seeds = sorted(histories["seed"].unique(), key=lambda seed: seed == chosen_seed)
+    score, purity = panels_of(figure, 1, 2)
+    seeds = sorted(histories["seed"].unique(), key=lambda seed: seed == choice.seed)
     for seed in seeds:
         history = histories[histories["seed"] == seed]
-        own = seed == chosen_seed
-        look = {
-            "color": STATES[0] if own else "#a9b4bd",
-            "lw": 1.8 if own else 0.9,
-            "zorder": 3 if own else 2,
-            "label": f"seed {seed} (chosen)" if own else ("other seeds" if seed == seeds[0] else None),
+        chosen = seed == choice.seed
+        look: dict[str, Any] = {
+            "color": STATES[0] if chosen else "#a9b4bd",
+            "lw": 1.8 if chosen else 0.9,
+            "zorder": 3 if chosen else 2,
+            "label": f"seed {seed} (chosen)" if chosen else ("other seeds" if seed == seeds[0] else None),
         }
         score.plot(history["epoch"], history["validation_vamp2"], **look)
         purity.plot(history["epoch"], history["validation_purity"], **look)
         switch = history.loc[history["stage"] == "states", "epoch"].min()
-        if own and np.isfinite(switch):
+        if chosen and np.isfinite(switch):
             for axes in (score, purity):
                 axes.axvline(switch - 0.5, color=STATES[1], lw=0.9, ls=":", zorder=1)
             score.text(

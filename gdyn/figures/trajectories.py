@@ -1,20 +1,42 @@
 """The trajectories of a system, or several systems, side by side."""
 
-import numpy as np
+from collections.abc import Sequence
 
-from gdyn.figures.style import REFERENCE, colour, label_panel, new_figure, styled
+import numpy as np
+from matplotlib.figure import Figure
+
+from gdyn.figures.style import REFERENCE, colour, label_panel, new_figure, panels_of, styled
+from gdyn.kinetics.by_trajectory import ByTrajectory
+from gdyn.kinetics.timescales import Process
 from gdyn.statistics.interval import Interval
 
 
 @styled
-def draw_side_by_side(labels, populations, processes, lags_ps):
-    """Draw populations and timescales of models beside each other, with 95 % intervals.
+def draw_trajectories(trajectories: ByTrajectory) -> Figure:
+    """Draw the trajectories of a system side by side; see :func:`draw_side_by_side`."""
+    several = trajectories.trajectories
+    return draw_side_by_side(
+        [one.label for one in several],
+        [one.populations for one in several],
+        [one.timescales_ps for one in several],
+        [trajectories.lag_ps] * len(several),
+    )
+
+
+@styled
+def draw_side_by_side(
+    labels: Sequence[str],
+    populations: Sequence[Interval],
+    processes: Sequence[Sequence[Process]],
+    lags_ps: Sequence[float],
+) -> Figure:
+    """Draw populations and timescales of models side by side, with 95 % intervals.
 
     Parameters
     ----------
     labels : names of the models.
     populations : for each, the Interval of those of its states.
-    processes : for each, a list of mappings ``value``, ``low``, ``high``, ``resolved``; numbers may be None.
+    processes : for each, those of its processes.
     lags_ps : for each, its lag time.
 
     Returns
@@ -23,27 +45,27 @@ def draw_side_by_side(labels, populations, processes, lags_ps):
     """
     n = len(labels)
     figure = new_figure(2.9 + 0.012 * max(map(len, labels)) * (n > 4))
-    left, right = figure.subplots(1, 2)
+    left, right = panels_of(figure, 1, 2)
     x = np.arange(n)
     most = max(map(len, populations))
     for state in range(most):
-        mine = [i for i in range(n) if state < len(populations[i])]
-        place = x[mine] + (state - (most - 1) / 2) * min(0.16, 0.8 / most)
-        found = Interval.join(populations[i][state] for i in mine)
+        those = [i for i in range(n) if state < len(populations[i])]
+        place = x[those] + (state - (most - 1) / 2) * min(0.16, 0.8 / most)
+        held = Interval.join(populations[i][state] for i in those)
         left.errorbar(
-            place, found.value, found.arms,
+            place, held.value, held.arms,
             fmt="o", color=colour(state), capsize=2, lw=0.9, label=f"state {state + 1}",
         )  # fmt: skip
     slowest = max(map(len, processes))
     for process in range(slowest):
-        mine = [i for i in range(n) if process < len(processes[i])]
-        place = x[mine] + (process - (slowest - 1) / 2) * min(0.16, 0.8 / max(slowest, 1))
-        found = Interval.join(Interval.read(processes[i][process]) for i in mine)
-        resolved = np.array([processes[i][process]["resolved"] for i in mine])
+        those = [i for i in range(n) if process < len(processes[i])]
+        place = x[those] + (process - (slowest - 1) / 2) * min(0.16, 0.8 / max(slowest, 1))
+        times = Interval.join(processes[i][process] for i in those)
+        resolved = np.array([processes[i][process].resolved for i in those])
         for which, face in ((resolved, colour(process)), (~resolved, "white")):
-            if np.isfinite(found.value[which]).any():
+            if np.isfinite(times.value[which]).any():
                 right.errorbar(
-                    place[which], found.value[which], found.arms[:, which],
+                    place[which], times.value[which], times.arms[:, which],
                     fmt="o", color=colour(process), mfc=face, capsize=2, lw=0.9,
                     label=f"process {process + 1}" if face != "white" else None,
                 )  # fmt: skip
@@ -53,7 +75,7 @@ def draw_side_by_side(labels, populations, processes, lags_ps):
         )
     left.set(ylabel="population", ylim=(-0.02, 1.02))
     right.set(ylabel="timescale (ps)", yscale="log")
-    if not any(np.isfinite(Interval.read(one).value) for each in processes for one in each):
+    if not any(np.isfinite(one.value) for several in processes for one in several):
         right.text(0.5, 0.6, "no timescale is determined", ha="center", color=REFERENCE, transform=right.transAxes)
     for axes, letter in ((left, "a"), (right, "b")):
         axes.set_xlim(-0.6, n - 0.4)

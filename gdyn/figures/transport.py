@@ -1,26 +1,31 @@
 """Which transitions carry diffusion and conduction."""
 
-import numpy as np
+from typing import Any
 
-from gdyn.figures.style import REFERENCE, colour, label_panel, new_figure, styled
-from gdyn.statistics.interval import Interval
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from gdyn.figures.style import REFERENCE, colour, each, label_panel, new_figure, styled
+from gdyn.transport.analysis import Transport
 
 SHOWN = 12  # transitions in the bars, at most
 
 
 @styled
-def draw_transport(result, transitions, displacements):
+def draw_transport(transport: Transport) -> Figure:
     """Draw mean square displacements, the diffusion of transitions against time, and their contributions.
 
     Parameters
     ----------
-    result : the content of ``transport.json``.
-    transitions, displacements : the content of ``transport.csv`` and ``displacements.csv``.
+    transport : by which states.
 
     Returns
     -------
     Figure
     """
+    transitions, displacements = transport.transitions, transport.displacements
     figure = new_figure(5.0)
     grid = figure.add_gridspec(2, 2)
     left, right, below = (figure.add_subplot(grid[place]) for place in ((0, 0), (0, 1), (1, slice(None))))
@@ -35,12 +40,13 @@ def draw_transport(result, transitions, displacements):
     _logarithmic(left, times, displacements["msd_A2"])
     left.legend(loc="upper left")
 
-    share = np.array(result["contribution_percent"]["value"], float)
+    share = transport.contribution_percent.value
     n = len(share)
-    for (i, j), part in transitions.groupby(["from", "to"]):
-        look = {"lw": 1.3, "ls": "-"} if i == j else {"lw": 0.8, "ls": "--", "marker": ".", "ms": 2}
-        right.plot(part["time_ps"], part["D_m2_per_s"], color=colour(i - 1), label=f"{i} → {j}", **look)
-    right.axvline(result["lag_ps"], color="#9aa0a6", lw=0.8, ls=":")
+    for i, leaving in each(transitions, "from"):
+        for j, part in each(leaving, "to"):
+            look: dict[str, Any] = {"lw": 1.3, "ls": "-"} if i == j else {"lw": 0.8, "ls": "--", "marker": ".", "ms": 2}
+            right.plot(part["time_ps"], part["D_m2_per_s"], color=colour(i - 1), label=f"{i} → {j}", **look)
+    right.axvline(transport.lag_ps, color="#9aa0a6", lw=0.8, ls=":")
     right.set(xlabel="time (ps)", ylabel="D (m²/s)")
     _logarithmic(right, times, transitions["D_m2_per_s"])
     if n <= 3:
@@ -48,14 +54,14 @@ def draw_transport(result, transitions, displacements):
 
     order = sorted(np.ndindex(n, n), key=lambda ij: -np.nan_to_num(share[ij]))[:SHOWN]
     places = np.arange(len(order))
-    for shift, key, face, label in (
-        (-0.2, "contribution_percent", colour(0), "exact weights, which close"),
-        (0.2, "contribution_percent_paper", "#b9c4cc", "weights of the paper"),
+    for shift, percent, face, label in (
+        (-0.2, transport.contribution_percent, colour(0), "exact weights, which close"),
+        (0.2, transport.contribution_percent_paper, "#b9c4cc", "weights of the paper"),
     ):
-        found = Interval.read(result[key])[tuple(np.transpose(order))]
-        below.bar(places + shift, found.value, 0.38, color=face, label=label)
-        below.errorbar(places + shift, found.value, found.arms, fmt="none", ecolor="#202124", lw=0.8, capsize=1.8)
-    what = "conduction" if result["charges_e"] else "diffusion"
+        shown = percent[tuple(np.transpose(order))]
+        below.bar(places + shift, shown.value, 0.38, color=face, label=label)
+        below.errorbar(places + shift, shown.value, shown.arms, fmt="none", ecolor="#202124", lw=0.8, capsize=1.8)
+    what = "diffusion" if transport.charges_e is None else "conduction"
     below.set(xticks=places, xticklabels=[f"{i + 1} → {j + 1}" for i, j in order], ylabel=f"share of {what} (%)")
     below.axhline(0, color="#202124", lw=0.6)
     below.legend(loc="upper right")
@@ -64,7 +70,7 @@ def draw_transport(result, transitions, displacements):
     return figure
 
 
-def _logarithmic(axes, times, values):
+def _logarithmic(axes: Axes, times: np.ndarray, values: pd.Series) -> None:
     """Logarithmic axes: of the times, and of the values where anything has moved."""
     if len(np.unique(times)) > 1:
         axes.set_xscale("log")

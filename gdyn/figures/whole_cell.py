@@ -1,13 +1,20 @@
 """From local to global: what each model says of the dynamics in the whole cell, side by side."""
 
 from textwrap import wrap
+from typing import Any
 
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
-from gdyn.figures.style import FAINT, REFERENCE, STATES, at_faces, colour, new_figure, styled
+from gdyn.figures.style import FAINT, REFERENCE, STATES, at_faces, colour, each, new_figure, panels_of, styled
 from gdyn.figures.timescales import believed, limits_of
+from gdyn.kinetics.chapman_kolmogorov import CANNOT_SAY, ChapmanKolmogorov
+from gdyn.kinetics.site_analysis import SiteComparison
+from gdyn.kinetics.whole_cell import ModelOfCell, Rebuilt, WholeCell
 from gdyn.statistics.interval import Interval
 
 TWELVE = (*STATES, "#86b6d6", "#e8b98a", "#97c7ab", "#d199b9")
@@ -17,62 +24,58 @@ CURVES = 4  # at most, in a panel of the test
 
 
 @styled
-def draw_whole_cell(cell, timescales, points, comparison):
+def draw_whole_cell(comparison: SiteComparison) -> Figure:
     """Draw timescales, places and Chapman-Kolmogorov test of every model: local, VAMPnets, rebuilt.
 
     Parameters
     ----------
-    cell : the content of ``whole_cell.json``.
-    timescales : table of the timescales of every model.
-    points : table of positions in the cell, with the probabilities of the states of every model.
-    comparison : the content of ``sites.json``.
+    comparison : of which states and sites.
 
     Returns
     -------
     Figure
     """
-    vampnets = [(f"vampnet {len(found['populations'])}", found) for found in cell["vampnets"]]
-    columns = [("local", f"local: GDyNet,\n{len(cell['local']['populations'])} states", cell["local"])]
-    columns += [(name, f"global: VAMPnet,\n{len(found['populations'])} states", found) for name, found in vampnets]
-    columns.append(("rebuilt", f"global: rebuilt from local,\n{cell['n_sites']} sites", cell["rebuilt"]))
-    n = len(columns)
+    cell, timescales, points = comparison.cell, comparison.cell_timescales, comparison.points
+    models = [("local", "local: GDyNet", cell.local)]
+    models += [(f"vampnet {len(model.populations)}", "global: VAMPnet", model) for model in cell.vampnets]
+    n = len(models) + 1
     figure = new_figure(6.6, max(5.0, 1.85 * n))
-    panels = figure.subplots(3, n, squeeze=False, height_ratios=(1.0, 1.0, 0.9))
+    panels = panels_of(figure, 3, n, height_ratios=(1.0, 1.0, 0.9))
+    times, places, tests = panels[:n], panels[n : 2 * n], panels[2 * n :]
     limits = _limits(timescales)
-    for column, (name, title, found) in enumerate(columns):
-        _timescales(panels[0, column], timescales, name, cell, limits)
-        panels[0, column].set_title(title, fontsize=8)
-        if name == "rebuilt":
-            _network(panels[1, column], comparison)
-        else:
-            _places(panels[1, column], points, name, len(found["populations"]), comparison)
-        (_rebuilt_test if name == "rebuilt" else _test)(panels[2, column], found, comparison)
-        for axes in panels[:, column]:
-            if column and axes.get_ylabel():
-                axes.set_ylabel("")
-    panels[0, 0].set_ylabel("timescale (ps)")
-    panels[2, 0].set_ylabel("probability to be\nin the same state")
-    for row, letter in zip(panels, "abc", strict=True):
-        row[0].text(-0.42, 1.1, letter, fontweight="bold", fontsize=10, transform=row[0].transAxes)
+    for column, (name, title, model) in enumerate(models):
+        _timescales(times[column], timescales, name, cell, limits)
+        times[column].set_title(f"{title},\n{len(model.populations)} states", fontsize=8)
+        _places(places[column], points, name, len(model.populations), comparison)
+        _test(tests[column], model)
+    _timescales(times[-1], timescales, "rebuilt", cell, limits)
+    times[-1].set_title(f"global: rebuilt from local,\n{cell.n_sites} sites", fontsize=8)
+    _network(places[-1], comparison)
+    _rebuilt_test(tests[-1], cell.rebuilt)
+    for axes in (*times[1:], *places[1:], *tests[1:]):
+        axes.set_ylabel("")
+    times[0].set_ylabel("timescale (ps)")
+    tests[0].set_ylabel("probability to be\nin the same state")
+    for axes, letter in ((times[0], "a"), (places[0], "b"), (tests[0], "c")):
+        axes.text(-0.42, 1.1, letter, fontweight="bold", fontsize=10, transform=axes.transAxes)
     return figure
 
 
-def _limits(table):
+def _limits(table: pd.DataFrame) -> tuple[float, float]:
     lag, _ = limits_of(table["lag_ps"].to_numpy(float))
     low, high = limits_of(np.append(table["timescale_ps"].to_numpy()[believed(table)], lag))
     return 0.5 * low, 2.0 * high
 
 
-def _timescales(axes, table, name, cell, limits):
+def _timescales(axes: Axes, table: pd.DataFrame, name: str, cell: WholeCell, limits: tuple[float, float]) -> None:
     lags = limits_of(table["lag_ps"].to_numpy(float))
     wedge = np.geomspace(*lags, 50)
     axes.fill_between(wedge, limits[0], wedge, color=FAINT, lw=0, zorder=0)
-    own = table[table["model"] == name]
-    curves = [(own, STATES[0], "-", "learned")]
+    curves = [(table[table["model"] == name], STATES[0], "-", "learned")]
     if name != "local":
         observed = table[table["model"] == "observed"]
-        alike = observed[observed["process"] <= cell["degenerate"]]
-        for process, rows in alike.groupby("process"):
+        alike = observed[observed["process"] <= cell.degenerate]
+        for process, rows in each(alike, "process"):
             axes.plot(
                 rows["lag_ps"], rows["timescale_ps"], color=REFERENCE, ls="--", lw=0.9, zorder=3,
                 label="observed" if process == 1 else None,
@@ -84,13 +87,13 @@ def _timescales(axes, table, name, cell, limits):
             for form, color in (("matrix", STATES[1]), ("generator", STATES[0]))
         ]
     for rows, color, line, label in curves:
-        for process, part in rows.groupby("process"):
+        for process, part in each(rows, "process"):
             axes.fill_between(part["lag_ps"], part["low_ps"], part["high_ps"], color=color, alpha=0.2, lw=0)
             axes.plot(
                 part["lag_ps"], part["timescale_ps"], color=color, ls=line, lw=1.1, zorder=4,
                 label=label if process == 1 else None,
             )  # fmt: skip
-    axes.axvline(cell["lag_ps"], color="#9aa0a6", lw=0.8, ls=":", zorder=1)
+    axes.axvline(cell.lag_ps, color="#9aa0a6", lw=0.8, ls=":", zorder=1)
     axes.set(xlabel="lag time (ps)", xscale="log", yscale="log", xlim=lags, ylim=limits)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(LogLocator())
@@ -99,31 +102,29 @@ def _timescales(axes, table, name, cell, limits):
     axes.legend(loc="lower right", fontsize=6.5, handlelength=1.4)
 
 
-def _palette(n_states):
+def _palette(n_states: int) -> np.ndarray:
     return np.array([to_rgb(TWELVE[i % len(TWELVE)]) for i in range(n_states)])
 
 
-def _places(axes, points, name, n_states, comparison):
+def _places(axes: Axes, points: pd.DataFrame, name: str, n_states: int, comparison: SiteComparison) -> None:
     """Positions along the third lattice vector, each in the colours of its states, mixed as its probabilities are."""
     prefix = "" if name == "local" else f"{name}, "
     shown = points.iloc[:: max(1, len(points) // POINTS)]
     probabilities = shown[[f"{prefix}p{i + 1}" for i in range(n_states)]].to_numpy()
-    where = shown[["x", "y", "z"]].to_numpy() @ np.array(comparison["cell_A"])
-    axes.scatter(
-        *where[:, :2].T, c=np.clip(probabilities @ _palette(n_states), 0, 1), s=2, alpha=0.6, lw=0, rasterized=True
-    )
+    x, y, _ = (shown[["x", "y", "z"]].to_numpy() @ comparison.cell_A).T
+    axes.scatter(x, y, c=np.clip(probabilities @ _palette(n_states), 0, 1), s=2, alpha=0.6, lw=0, rasterized=True)
     axes.set(aspect="equal", xlabel="x (Å)", ylabel="y (Å)")
 
 
-def _network(axes, comparison):
+def _network(axes: Axes, comparison: SiteComparison) -> None:
     """The sites along the third lattice vector."""
-    for number, (name, sites) in enumerate(comparison["sites"].items()):
-        where = at_faces(np.array(sites)) @ np.array(comparison["cell_A"])
+    for number, (name, sites) in enumerate(comparison.sites.items()):
+        x, y, _ = (at_faces(sites) @ comparison.cell_A).T
         axes.scatter(
-            *where[:, :2].T, marker=MARKERS[number % len(MARKERS)], s=30, facecolors="none", edgecolors=colour(number),
+            x, y, marker=MARKERS[number % len(MARKERS)], s=30, facecolors="none", edgecolors=colour(number),
             lw=1.1, label=name, clip_on=False,
         )  # fmt: skip
-    corner = np.array(comparison["cell_A"]).sum(0)
+    corner = comparison.cell_A.sum(0)
     axes.set(aspect="equal", xlabel="x (Å)", ylabel="y (Å)", xlim=(-0.05 * corner[0], 1.05 * corner[0]))
     axes.set_ylim(-0.05 * corner[1], 1.05 * corner[1])
     axes.legend(
@@ -131,47 +132,54 @@ def _network(axes, comparison):
     )
 
 
-def _test(axes, found, comparison):
-    test = found["test"]
-    if test["outcome"] == "cannot say":
-        _nothing(axes, "\n".join(wrap(f"no test: {test['reason']}", 28)))
+def _test(axes: Axes, model: ModelOfCell) -> None:
+    test = model.test
+    if test.outcome == CANNOT_SAY:
+        _nothing(axes, "\n".join(wrap(f"no test: {test.reason}", 28)))
         return
-    predicted, observed = (Interval.read(test[kind]) for kind in ("predicted", "observed"))
+    predicted, observed = test.predicted, test.observed
     n = predicted.value.shape[-1]
     pairs = [(predicted[:, i, i], observed[:, i, i]) for i in range(n)][:CURVES]
-    _curves(axes, test["lag_ps"], pairs, [TWELVE[i] for i in range(n)])
-    axes.set_title(f"{_verdict(test)}\nassigned: {_verdict(found['assigned']['test'])}", fontsize=7)
+    _curves(axes, test.lag_ps, pairs, [TWELVE[i] for i in range(n)])
+    axes.set_title(f"{_verdict(test)}\nassigned: {_verdict(model.assigned.test)}", fontsize=7)
 
 
-def _verdict(test):
-    if test["outcome"] == "cannot say":
+def _verdict(test: ChapmanKolmogorov) -> str:
+    if test.outcome == CANNOT_SAY:
         return "not tested"
-    return f"{'passed' if test['passed'] else 'NOT passed'}, {test['max_deviation']['value']:.3f}"
+    return f"{'passed' if test.passed else 'NOT passed'}, {test.max_deviation.value:.3f}"
 
 
-def _rebuilt_test(axes, found, comparison):
-    form = found and (found["generator"] or found["matrix"])
-    if not form:
+def _rebuilt_test(axes: Axes, rebuilt: Rebuilt | None) -> None:
+    form = rebuilt and (rebuilt.generator or rebuilt.matrix)
+    if not rebuilt or not form:
         _nothing(axes, "not rebuilt")
         return
-    predicted, observed = (Interval.read(curves) for curves in (form["predicted"], found["observed"]))
+    predicted, observed = form.predicted, rebuilt.observed
     n = predicted.value.shape[-1]
     pairs = [(predicted[:, i], observed[:, i]) for i in range(n)]
-    _curves(axes, found["lag_ps"], pairs, [colour(i) for i in range(n)])
-    deviation = "not known" if form["max_deviation"] is None else f"{form['max_deviation']:.3f}"
+    _curves(axes, rebuilt.lag_ps, pairs, [colour(i) for i in range(n)])
+    deviation = "not known" if np.isnan(form.max_deviation) else f"{form.max_deviation:.3f}"
     axes.set_title(f"at the same site,\n{deviation}", fontsize=7)
 
 
-def _curves(axes, lags, pairs, colours):
-    lags = np.array(lags)
+def _curves(axes: Axes, lags: np.ndarray, pairs: list[tuple[Interval, Interval]], colours: list[str]) -> None:
     for (predicted, observed), color in zip(pairs, colours, strict=False):
         axes.fill_between(lags, predicted.low, predicted.high, color=color, alpha=0.2, lw=0)
         axes.plot(lags, predicted.value, color=color, lw=1.1)
-        look = {"color": color, "fmt": "o", "ms": 2.4, "mec": "#202124", "mew": 0.4, "lw": 0.8, "capsize": 1.2}
+        look: dict[str, Any] = {
+            "color": color,
+            "fmt": "o",
+            "ms": 2.4,
+            "mec": "#202124",
+            "mew": 0.4,
+            "lw": 0.8,
+            "capsize": 1.2,
+        }
         axes.errorbar(lags, observed.value, observed.arms, **look)
     axes.set(xlabel="lag time (ps)", ylabel="probability", ylim=(-0.05, 1.05))
 
 
-def _nothing(axes, text):
+def _nothing(axes: Axes, text: str) -> None:
     axes.text(0.5, 0.5, text, ha="center", va="center", fontsize=7, color=REFERENCE, transform=axes.transAxes)
     axes.set_axis_off()

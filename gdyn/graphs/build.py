@@ -38,7 +38,7 @@ def build_shard(
 
     Raises
     ------
-    InputError : the targets cannot be chosen, the trajectory is shorter than its shards are many, or
+    InputError : the targets cannot be chosen, the trajectory has fewer frames than shards, or
         there are fewer neighbors than asked for.
     """
     with TrajectoryStore.open(stores[-1]) as part:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gdyn.config.models import Splits, Targets
 from gdyn.errors import InputError
-from gdyn.graphs.dataset import LaggedFrames
+from gdyn.graphs.pairs import LaggedFrames
 from gdyn.statistics.lag import split_frames
 from gdyn.store import TrajectoryStore
 from gdyn.trajectory.targets import choose_targets, target_atoms
@@ -72,7 +72,7 @@ class ConfigurationDataset(LaggedFrames):
         stores : paths of the trajectory stores, in the order of their numbers.
         splits, targets : those sections of a system.
         name : of the split.
-        elements : those that the target atoms should have, if any.
+        elements : those that the target atoms must have, if given.
 
         Raises
         ------

@@ -1,9 +1,9 @@
 """Graphs of many frames, gathered into batches for a network."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from os import PathLike
-from typing import Any, NamedTuple, Protocol, Self, cast, runtime_checkable
+from typing import Any
 
 import numba
 import numpy as np
@@ -13,132 +13,13 @@ from torch import Tensor
 from gdyn.config.models import Splits
 from gdyn.errors import InputError
 from gdyn.graphs.gather import GraphBatch, GraphsOnDevice, GraphsOnHost, as_signed, gather, gather_on_device, starts_of
+from gdyn.graphs.pairs import LaggedFrames
 from gdyn.statistics.lag import split_frames
 from gdyn.store import GraphShard
 from gdyn.store.graphs import lengths_of
 from gdyn.trajectory.targets import target_atoms
 
 SHUFFLE_SEED = 2019  # of the targets, where they are what is divided into splits
-
-
-@runtime_checkable
-class Batch(Protocol):
-    """What a network reads at once: some frames of a dataset, in their order.
-
-    starts : (shells, frames + 1) int64 numpy, where the nodes of each frame begin in each shell
-    """
-
-    @property
-    def starts(self) -> np.ndarray: ...
-
-    def on(self, move: Callable[[Tensor], Tensor]) -> Self:
-        """The same with ``move`` applied to every tensor."""
-        ...
-
-
-class PairBatch(NamedTuple):
-    """The graphs of lagged pairs: targets ``first[i]`` and, a lag later, ``second[i]`` of the graph are a pair.
-
-    ``uses`` (nodes,) is in how many pairs of frames the frame of each node is.
-    """
-
-    graph: Any  # a Batch, of the dataset
-    first: Tensor
-    second: Tensor
-    uses: Tensor
-
-    def on(self, move: Callable[[Tensor], Tensor]) -> "PairBatch":
-        """The same with ``move`` applied to every tensor."""
-        return PairBatch(self.graph.on(move), move(self.first), move(self.second), move(self.uses))
-
-
-@runtime_checkable
-class Dataset(Protocol):
-    """The frames of one split of a system, as training and prediction need them, whatever the network reads of them.
-
-    elements : names whose position is a species' index, or those of the target atoms
-    target_ids : (target sets, k) int64, LAMMPS ids, filled up with -1
-    present : (windows, target sets) bool, which target sets there are
-    window : (frames,) row of ``present``
-    time_ps : (frames,), ps
-    trajectory, segment : (frames,) their numbers; segments are numbered over all trajectories
-    frame_interval_ps : between frames of a segment, ps
-    checksum : of the files that the frames came from
-    """
-
-    elements: list[str]
-    target_ids: np.ndarray
-    present: np.ndarray
-    window: np.ndarray
-    time_ps: np.ndarray
-    trajectory: np.ndarray
-    segment: np.ndarray
-    frame_interval_ps: float
-    checksum: list[str]
-
-    def __len__(self) -> int:
-        """How many frames there are."""
-        ...
-
-    @property
-    def n_targets(self) -> int:
-        """How many target sets there are."""
-        ...
-
-    @property
-    def nbytes(self) -> int:
-        """Memory that all that a network reads needs, or would need, in bytes."""
-        ...
-
-    def read(self, device: torch.device) -> None:
-        """Move all of that into the memory of ``device``."""
-        ...
-
-    def both_present(self, first: np.ndarray, lag_frames: int) -> np.ndarray:
-        """Which target sets there are in the frames ``first`` and a lag later: (frames, target sets) bool."""
-        ...
-
-    def pairs(self, first: np.ndarray, lag_frames: int, hops: int) -> PairBatch:
-        """What a network reads of the frames ``first`` (pairs,) and of those a lag later, each frame once."""
-        ...
-
-    def batch(self, frames: np.ndarray, hops: int) -> Batch:
-        """What a network that sees ``hops`` neighbors far reads of ``frames``, indices into this dataset."""
-        ...
-
-
-class LaggedFrames:
-    """What every :class:`Dataset` may share: frames of a split, some of which are pairs a lag apart."""
-
-    target_ids: np.ndarray
-    present: np.ndarray
-    window: np.ndarray
-    time_ps: np.ndarray
-
-    def batch(self, frames: np.ndarray, hops: int) -> Any:
-        raise NotImplementedError
-
-    def __len__(self) -> int:
-        return len(self.time_ps)
-
-    @property
-    def n_targets(self) -> int:
-        return len(self.target_ids)
-
-    def both_present(self, first: np.ndarray, lag_frames: int) -> np.ndarray:
-        """Which target sets there are in a frame and a lag later: (frames, target sets) bool."""
-        return self.present[self.window[first]] & self.present[self.window[first + lag_frames]]
-
-    def pairs(self, first: np.ndarray, lag_frames: int, hops: int) -> PairBatch:
-        """Gather the graphs of the frames ``first`` and of those a lag later, each frame once, as a PairBatch."""
-        frames, place = np.unique(np.concatenate([first, first + lag_frames]), return_inverse=True)
-        present = self.present[self.window[frames]]
-        row = np.cumsum(present).reshape(present.shape) - 1  # of each target among those of the batch
-        both = self.both_present(first, lag_frames)
-        x, y = (torch.from_numpy(row[part][both]) for part in np.split(place, 2))
-        graph = self.batch(frames, hops)
-        uses = np.tile(np.bincount(place), len(graph.starts)).repeat(np.diff(graph.starts).ravel())
-        return PairBatch(graph, x, y, torch.from_numpy(uses))
 
 
 @dataclass
@@ -220,12 +101,12 @@ class GraphDataset(LaggedFrames):
         parts = sorted((part for part in opened if len(part.frame)), key=lambda part: (part.trajectory, part.frame[0]))
         if not parts:
             raise InputError(f"splits.{name}: {list(fractions)} holds no frame; widen it")
-        found = sorted({element for part in parts for element in part.elements})
-        elements = found if elements is None else list(elements)
-        unknown = sorted(set(found) - set(elements))
+        names = sorted({element for part in parts for element in part.elements})
+        elements = names if elements is None else list(elements)
+        unknown = sorted(set(names) - set(elements))
         if unknown:
             raise InputError(
-                f"the element {unknown[0]} is not among those the model was trained on ({', '.join(elements)})"
+                f"the element {unknown[0]} is not among those that the model was trained on ({', '.join(elements)})"
             )
         trajectory = np.concatenate([np.full(len(part.frame), part.trajectory) for part in parts])
         inner = np.concatenate([part.segment for part in parts])
@@ -297,9 +178,9 @@ class GraphDataset(LaggedFrames):
         else:
             graphs, (node_start, row_start) = self._graphs, (start[frames] for start in self._starts)
         if isinstance(graphs[0], Tensor):
-            gathered = gather_on_device(cast(GraphsOnDevice, graphs), node_start, row_start, counts, starts)
+            gathered = gather_on_device(graphs, node_start, row_start, counts, starts)
             return GraphBatch(*gathered, targets.to(graphs[0].device), starts)
-        return GraphBatch(*gather(cast(GraphsOnHost, graphs), node_start, row_start, counts, starts), targets, starts)
+        return GraphBatch(*gather(graphs, node_start, row_start, counts, starts), targets, starts)
 
     def _fetch(self, frames: np.ndarray, counts: np.ndarray) -> tuple[GraphsOnHost, np.ndarray, np.ndarray]:
         """Read what ``counts`` needs of some frames from their shards."""
@@ -344,19 +225,19 @@ def _targets(
     ``target_nodes`` (sets present in each window, k) are the places of their atoms among the first nodes
     of a frame, window after window.
     """
-    found = {
+    sets_of = {
         trajectory: _all_sets([shard for shard in opened if shard.trajectory == trajectory])
         for trajectory in sorted({part.trajectory for part in parts})
     }
-    ids = [sets[1] for sets in found.values()]
-    shared = all(np.array_equal(other, ids[0]) for other in ids)
+    ids = [sets[1] for sets in sets_of.values()]
+    shared = all(np.array_equal(some, ids[0]) for some in ids)
     k = max(some.shape[1] for some in ids)
     sizes = [0 if shared else len(some) for some in ids]
-    begin = dict(zip(found, np.cumsum(sizes) - sizes, strict=True))
+    begin = dict(zip(sets_of, np.cumsum(sizes) - sizes, strict=True))
     n_sets = len(ids[0]) if shared else sum(sizes)
     target_ids = np.full((n_sets, k), -1, np.int64)
     kept = np.zeros(n_sets, bool)
-    for trajectory, (_, of, _) in found.items():
+    for trajectory, (_, of, _) in sets_of.items():
         columns = slice(begin[trajectory], begin[trajectory] + len(of))
         target_ids[columns, : of.shape[1]] = of
         order = np.random.default_rng(SHUFFLE_SEED).permutation(len(of))
@@ -368,7 +249,7 @@ def _targets(
     nodes: list[np.ndarray] = []
     window: list[np.ndarray] = []
     for part in parts:
-        atoms, of, rows = found[part.trajectory]
+        atoms, of, rows = sets_of[part.trajectory]
         columns = slice(begin[part.trajectory], begin[part.trajectory] + len(of))
         places = np.zeros(len(part.present), np.int64)
         for one in np.unique(part.window):

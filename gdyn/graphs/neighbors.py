@@ -1,4 +1,4 @@
-"""The M nearest neighbours in a periodic cell of any shape, images counted: of every atom, or of those that matter."""
+"""The M nearest neighbors of all atoms, or of those that matter to the targets, in a periodic cell of any shape."""
 
 from collections.abc import Sequence
 
@@ -22,17 +22,17 @@ def nearest_neighbors(
     m: int,
     periodic: Sequence[bool] | np.ndarray = EVERYWHERE,
 ) -> tuple[Int[np.ndarray, "atoms {m}"], Float[np.ndarray, "atoms {m}"]]:
-    """Return the ``m`` nearest neighbours of every atom, nearest first.
+    """Return the ``m`` nearest neighbors of every atom, nearest first.
 
-    Every periodic image is a neighbour of its own, so in a small cell one index may appear several
-    times in a row, and an atom may be a neighbour of itself. The search is exact for every cell
+    Every periodic image is a neighbor of its own, so in a small cell one index may appear several
+    times in a row, and an atom may be a neighbor of itself. The search is exact for every cell
     shape: bins are opened shell by shell until nothing outside them can be nearer.
 
     Parameters
     ----------
     positions : (atoms, 3) array, A. Need not lie inside the cell.
     cell : (3, 3) array, A. Rows are the lattice vectors.
-    m : number of neighbours of each atom.
+    m : number of neighbors of each atom.
     periodic : (3,) bool, which lattice vectors repeat.
 
     Returns
@@ -43,7 +43,7 @@ def nearest_neighbors(
     Raises
     ------
     InputError : ``m`` is not positive, the cell has no volume, a position is not a number, or fewer
-        than ``m`` neighbours can be reached.
+        than ``m`` neighbors can be reached.
     """
     grid = _grid(positions, cell, m, periodic)
     n = len(positions)
@@ -68,7 +68,7 @@ def receptive_field(
 ]:
     """Return the part of the graph that can reach the targets in a number of hops.
 
-    Only the neighbours of atoms up to ``hops - 1`` hops away are looked for: a network of ``hops``
+    Only the neighbors of atoms up to ``hops - 1`` hops away are looked for: a network of ``hops``
     convolutions gives the same features of the targets as on the whole graph.
 
     Parameters
@@ -187,9 +187,9 @@ def _search_field(
     for count in range(len(targets)):
         nodes[count] = targets[count]
         number[targets[count]] = count
-    found = len(targets)
-    counts[0] = found
-    capacity = found
+    n_nodes = len(targets)
+    counts[0] = n_nodes
+    capacity = n_nodes
     neighbors = np.empty((capacity, m), np.int32)
     distances = np.empty((capacity, m), np.float64)
     who = np.empty(m, np.int32)
@@ -209,14 +209,14 @@ def _search_field(
             for p in range(m):
                 j = who[p]
                 if number[j] < 0:
-                    number[j] = found
-                    nodes[found] = j
-                    found += 1
+                    number[j] = n_nodes
+                    nodes[n_nodes] = j
+                    n_nodes += 1
                 neighbors[row, p] = number[j]
                 distances[row, p] = np.sqrt(best[p])
         begin = end
-        counts[hop + 1] = found
-    return nodes[:found].copy(), counts, neighbors, distances
+        counts[hop + 1] = n_nodes
+    return nodes[:n_nodes].copy(), counts, neighbors, distances
 
 
 @numba.njit(cache=True)
@@ -230,7 +230,7 @@ def _beyond(steps: int, at: float, width: float, worst: float) -> bool:
 
 @numba.njit(cache=True)
 def _search_one(grid: Grid, i: int, who: np.ndarray, best: np.ndarray) -> None:
-    """Find the nearest neighbours of atom ``i``: ``who`` (m,) and their squared distances ``best`` (m,), A^2."""
+    """Find the nearest neighbors of atom ``i``: ``who`` (m,) and their squared distances ``best`` (m,), A^2."""
     cell, widths, bins, periodic, wrapped, scaled, home, order, place, start = grid
     m = len(who)
     k = place[i]
@@ -242,7 +242,7 @@ def _search_one(grid: Grid, i: int, who: np.ndarray, best: np.ndarray) -> None:
     inside_x = min(at_x, 1.0 - at_x) * widths[0]
     inside_y = min(at_y, 1.0 - at_y) * widths[1]
     inside_z = min(at_z, 1.0 - at_z) * widths[2]
-    found = 0
+    count = 0
     worst = np.inf
     shell = 1  # of bins opened; the first time with all that is inside
     while True:
@@ -289,20 +289,20 @@ def _search_one(grid: Grid, i: int, who: np.ndarray, best: np.ndarray) -> None:
                         r2 = ux * ux + uy * uy + uz * uz
                         if r2 >= worst or q == itself:
                             continue
-                        p = found if found < m else m - 1
+                        p = count if count < m else m - 1
                         while p > 0 and best[p - 1] > r2:
                             best[p] = best[p - 1]
                             who[p] = who[p - 1]
                             p -= 1
                         best[p] = r2
                         who[p] = order[q]
-                        if found < m:
-                            found += 1
-                        if found == m:
+                        if count < m:
+                            count += 1
+                        if count == m:
                             worst = best[m - 1]
         # Nothing outside the shells opened so far is nearer than this.
         reach = min(inside_x + shell * widths[0], inside_y + shell * widths[1], inside_z + shell * widths[2])
-        if found == m and reach > 0.0 and worst <= reach * reach:
+        if count == m and reach > 0.0 and worst <= reach * reach:
             return
         shell += 1
         repeats = periodic[0] or periodic[1] or periodic[2]

@@ -1,26 +1,92 @@
-"""The Chapman-Kolmogorov test: whether the model predicts what is seen after many lag times."""
+"""The Chapman-Kolmogorov test: whether the model predicts what is observed after many lag times."""
 
 from dataclasses import replace
+from typing import Final, Literal
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student
+from jaxtyping import Float
 
+from gdyn.config import Kinetics
 from gdyn.errors import InputError
-from gdyn.files import write_json, write_table
-from gdyn.kinetics.analysis import blocks_of
-from gdyn.kinetics.flags import degenerate
-from gdyn.kinetics.koopman import koopman_matrix
+from gdyn.kinetics.flags import explain_degeneracy
+from gdyn.kinetics.koopman import blocks_of, koopman_matrix
 from gdyn.logs import LOG
-from gdyn.statistics.interval import PROBABILITY, Interval, bounded
+from gdyn.result import Array, Number, Result, Share
+from gdyn.statistics.interval import PROBABILITY, Interval, bounded, student
 from gdyn.statistics.lag import lagged_frames
-from gdyn.statistics.uncertainty import with_interval
+from gdyn.statistics.shapes import Probabilities, Segment
+from gdyn.statistics.uncertainty import Blocks, with_interval
 from gdyn.store import States
 
 TOLERANCE = 1e-9  # of rounding, where both intervals have no width
+WEAK = 0.2  # of probabilities, that a test would not see
+CANNOT_SAY: Final = "cannot say"
+
+Curves = Float[np.ndarray, "times states states"]
 
 
-def chapman_kolmogorov(states, steps, blocks):
+class ChapmanKolmogorov(Result):
+    """What the Chapman-Kolmogorov test says, and the curves that it compares."""
+
+    lag_ps: Array
+    """(steps + 1,)"""
+    predicted: Share
+    """(steps + 1, states, states), powers of the Koopman matrix."""
+    observed: Share
+    """(steps + 1, states, states), Koopman matrices at the longer lag times."""
+    max_deviation: Share
+    """That of the entry that deviates most."""
+    outcome: Literal["holds", "fails", "cannot say"]
+    reason: str | None = None
+    """Why the test cannot say, if so."""
+    passed: bool
+    """Whether it holds."""
+    unseen: Number
+    """The largest deviation that any entry could have without the test failing."""
+
+    @property
+    def verdict(self) -> str:
+        """In words."""
+        if self.outcome == CANNOT_SAY:
+            return f"cannot say: {self.reason}"
+        return f"{'passed' if self.passed else 'NOT passed'}, largest deviation {self.max_deviation.value:.3f}"
+
+    @property
+    def flags(self) -> dict[str, list[str]]:
+        """Caveats by the name of a number of the summary."""
+        if self.outcome == CANNOT_SAY:
+            reason = (self.reason or "").replace("the Chapman-Kolmogorov test needs", "it needs")
+            return {"ck": [f"the Chapman-Kolmogorov test cannot say whether the states are Markovian: {reason}"]}
+        if not self.passed:
+            sentence = (
+                f"the Chapman-Kolmogorov test is not passed (largest deviation {self.max_deviation.value:.3f}): "
+                f"at this lag time and number of states the dynamics is not Markovian"
+            )
+        elif self.unseen > WEAK:
+            sentence = (
+                f"the Chapman-Kolmogorov test says little: its intervals are so wide that it would have passed with "
+                f"deviations up to {self.unseen:.2g}"
+            )
+        else:
+            return {}
+        return {"ck_max_deviation": [sentence]}
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The curves, a row for each pair of states and time."""
+        n_states = self.observed.value.shape[-1]
+        return pd.DataFrame(
+            {"lag_ps": lag_ps, "from": i + 1, "to": j + 1}
+            | self.predicted[n, i, j].columns("predicted")
+            | self.observed[n, i, j].columns("observed")
+            for i in range(n_states)
+            for j in range(n_states)
+            for n, lag_ps in enumerate(self.lag_ps)
+        )
+
+
+def chapman_kolmogorov(states: States, steps: int, blocks: Blocks) -> ChapmanKolmogorov:
     """Compare ``K(lag)^n`` with ``K(n lag)`` for ``n = 0 ... steps`` (equation 12 of docs/theory.md).
 
     The test holds where every entry of the two agrees within their intervals, added in squares. So many entries
@@ -32,13 +98,6 @@ def chapman_kolmogorov(states, steps, blocks):
     states : States
     steps : int, lag times to look ahead; fewer where they do not fit twice into a block.
     blocks : Blocks, behind the intervals.
-
-    Returns
-    -------
-    dict with ``lag_ps`` (n + 1,), ``predicted`` and ``observed`` (Intervals of
-    (n + 1, states, states)), ``max_deviation`` (an Interval, that of the entry that deviates most),
-    ``outcome`` (``holds``, ``fails`` or ``cannot say``) with a ``reason`` for the last, ``passed``, whether it holds,
-    and ``unseen``, the largest deviation that any entry could have without the test failing.
 
     Raises
     ------
@@ -59,48 +118,46 @@ def chapman_kolmogorov(states, steps, blocks):
             steps,
         )
 
-    def predict(probabilities, segment):
+    def predict(probabilities: Probabilities, segment: Segment) -> Curves:
         matrix = koopman_matrix(probabilities, segment, lag)
         return np.stack([np.linalg.matrix_power(matrix, n) for n in range(fitting + 1)])
 
-    def observe(probabilities, segment):
+    def observe(probabilities: Probabilities, segment: Segment) -> Curves:
         return np.stack([koopman_matrix(probabilities, segment, n * lag) for n in range(fitting + 1)])
 
     predicted, observed = (with_interval(f, states, blocks) for f in (predict, observe))
     deviation = np.abs(predicted.value - observed.value)
     width = np.hypot(predicted.half, observed.half)
     n_states = deviation.shape[-1]
-    joint = student.ppf(1.0 - 0.05 / (n_states * (n_states - 1)), len(blocks) - 1)
-    wider = joint / student.ppf(0.975, len(blocks) - 1)
+    joint = student(1.0 - 0.05 / (n_states * (n_states - 1)), len(blocks) - 1)
+    wider = joint / student(0.975, len(blocks) - 1)
     allowed = wider * width + TOLERANCE
     worst = np.unravel_index(deviation.argmax(), deviation.shape)
     known, reason = np.isfinite(allowed), None
-    outcome = "fails" if (deviation[known] > allowed[known]).any() else "holds"
+    outcome: Literal["holds", "fails"] = "fails" if (deviation[known] > allowed[known]).any() else "holds"
     if not moves(states):
         reason = f"no target was seen to change its state within {states.lag_ps:g} ps"
     elif outcome == "holds" and not known.all():
         reason = "some of the blocks of frames behind the intervals lack a state"
-    outcome = "cannot say" if reason else outcome
-    return {
-        "lag_ps": np.arange(fitting + 1) * states.lag_ps,
-        "predicted": _within_bounds(predicted),
-        "observed": _within_bounds(observed),
-        "max_deviation": Interval(
-            deviation[worst], np.maximum(0.0, deviation[worst] - width[worst]), deviation[worst] + width[worst]
-        ),
-        "outcome": outcome,
-        "reason": reason,
-        "passed": outcome == "holds",
-        "unseen": allowed[known].max(initial=0.0),
-    }
+    furthest = deviation[worst]
+    return ChapmanKolmogorov(
+        lag_ps=np.arange(fitting + 1) * states.lag_ps,
+        predicted=_within_bounds(predicted),
+        observed=_within_bounds(observed),
+        max_deviation=Interval(furthest, np.maximum(0.0, furthest - width[worst]), furthest + width[worst]),
+        outcome=CANNOT_SAY if reason else outcome,
+        reason=reason,
+        passed=outcome == "holds" and not reason,
+        unseen=allowed[known].max(initial=0.0),
+    )
 
 
-def _within_bounds(curves):
+def _within_bounds(curves: Interval) -> Interval:
     low, high = bounded(curves.value, curves.high - curves.value, PROBABILITY)
     return replace(curves, low=low, high=high)
 
 
-def moves(states):
+def moves(states: States) -> bool:
     """Whether any target changes its most probable state from a frame to that a lag time later."""
     first = lagged_frames(states.segment, states.lag_frames)
     state = np.where(states.present, np.nan_to_num(states.probabilities).argmax(-1), -1)
@@ -108,43 +165,32 @@ def moves(states):
     return bool(((before != after) & (before >= 0) & (after >= 0)).any())
 
 
-def tested(states, steps, blocks):
-    """The same as :func:`chapman_kolmogorov`, without numbers where there is no test: then it cannot say, and why."""
+def ck_test(states: States, kinetics: Kinetics, blocks: Blocks | None = None) -> ChapmanKolmogorov:
+    """Whether powers of the Koopman matrix are those seen at longer lag times (equation 12 of docs/theory.md).
+
+    Where no test is possible, its numbers are NaN, and the result says why.
+
+    Parameters
+    ----------
+    states : those whose model is tested.
+    kinetics : that section of a system.
+    blocks : behind the intervals, where they are known.
+    """
     try:
-        return chapman_kolmogorov(states, steps, blocks)
+        return chapman_kolmogorov(states, kinetics.chapman_kolmogorov_steps, blocks or blocks_of(states, kinetics))
     except InputError as error:
         reason = str(error)
     except np.linalg.LinAlgError:
-        reason = degenerate(states)
-    LOG.warning("no Chapman-Kolmogorov test: %s", reason)
+        reason = explain_degeneracy(states)
     n = states.probabilities.shape[-1]
     nothing = Interval.unknown((1, n, n))
-    return {
-        "lag_ps": np.zeros(1),
-        "predicted": nothing,
-        "observed": nothing,
-        "max_deviation": Interval.unknown(),
-        "outcome": "cannot say",
-        "reason": reason,
-        "passed": False,
-        "unseen": np.nan,
-    }
-
-
-def run_test(states, result, table, kinetics):
-    """Test the states in a file and write the verdict (JSON) and the curves (CSV)."""
-    states = States.read(states)
-    found = tested(states, kinetics.chapman_kolmogorov_steps, blocks_of(states, kinetics))
-    if found["outcome"] != "cannot say":
-        LOG.info("Chapman-Kolmogorov test %s, largest deviation %.3f", found["outcome"], found["max_deviation"].value)
-    write_json(result, found)
-    n_states = found["observed"].value.shape[-1]
-    rows = [
-        {"lag_ps": lag_ps, "from": i + 1, "to": j + 1}
-        | found["predicted"][n, i, j].columns("predicted")
-        | found["observed"][n, i, j].columns("observed")
-        for i in range(n_states)
-        for j in range(n_states)
-        for n, lag_ps in enumerate(found["lag_ps"])
-    ]
-    write_table(table, pd.DataFrame(rows))
+    return ChapmanKolmogorov(
+        lag_ps=np.zeros(1),
+        predicted=nothing,
+        observed=nothing,
+        max_deviation=Interval.unknown(),
+        outcome=CANNOT_SAY,
+        reason=reason,
+        passed=False,
+        unseen=np.nan,
+    )

@@ -1,12 +1,17 @@
 """How many observed transitions each slow process rests on."""
 
+from typing import Any
+
 import numpy as np
+
+from gdyn.statistics.shapes import Matrix, Probabilities, Segment
+from gdyn.store import States
 
 CORE = 0.5  # of the largest component of an eigenvector, beyond which a state belongs to one end of its process
 FEW = 10  # transitions each way
 
 
-def transitions(states, matrix):
+def transitions(states: States, matrix: Matrix) -> list[dict[str, Any]]:
     """Count how often targets go from one end of each process to the other.
 
     The ends of a process are the states whose components of its right eigenvector are at least half as large as the
@@ -23,15 +28,14 @@ def transitions(states, matrix):
     -------
     list of dicts, slowest process first: ``from`` and ``to``, the states (from 1) of the two ends; ``forward``,
     ``backward``: number of transitions from the first to the second, and back; ``targets``: how many targets made any.
-    Of a matrix without numbers, and of a process that has but one end, none.
+    None for a matrix that is NaN, and for a process that has only one end.
     """
     if not np.isfinite(matrix).all():
-        nothing = {"from": [], "to": [], "forward": 0, "backward": 0, "targets": 0}
-        return [dict(nothing) for _ in range(len(matrix) - 1)]
+        return [{"from": [], "to": [], "forward": 0, "backward": 0, "targets": 0} for _ in range(len(matrix) - 1)]
     averaged = running_mean(states)
     eigenvalues, vectors = np.linalg.eig(matrix)
     order = np.argsort(-np.abs(eigenvalues), kind="stable")[1:]
-    found = []
+    processes = []
     for vector in np.real(vectors[:, order]).T:
         vector = vector * (np.sign(vector[np.abs(vector).argmax()]) or 1.0)
         first = vector > CORE * max(vector.max(), 0.0)
@@ -48,7 +52,7 @@ def transitions(states, matrix):
             forward += int((jump == -2).sum())
             backward += int((jump == 2).sum())
             moved |= (np.abs(jump) == 2).any(0)
-        found.append(
+        processes.append(
             {
                 "from": (np.flatnonzero(first) + 1).tolist(),
                 "to": (np.flatnonzero(second) + 1).tolist(),
@@ -57,10 +61,10 @@ def transitions(states, matrix):
                 "targets": int(moved.sum()),
             }
         )
-    return found
+    return processes
 
 
-def running_mean(states):
+def running_mean(states: States) -> Probabilities:
     """Probabilities averaged over the frames of one lag time, within segments; 0 where a target is not present."""
     p = np.nan_to_num(states.probabilities.astype(np.float64))
     width = max(1, states.lag_frames)
@@ -74,7 +78,7 @@ def running_mean(states):
     return mean
 
 
-def stretches(segment):
+def stretches(segment: Segment) -> list[tuple[int, int]]:
     """Begin and end of each segment: a list of pairs."""
     edges = np.flatnonzero(np.diff(segment)) + 1
     edges = np.concatenate([[0], edges, [len(segment)]])

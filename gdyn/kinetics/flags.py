@@ -1,4 +1,6 @@
-"""What of a Koopman model is not to be trusted, in sentences."""
+"""Caveats about a Koopman model, in sentences."""
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.sparse.csgraph import connected_components
@@ -7,55 +9,62 @@ from gdyn.kinetics.events import FEW
 from gdyn.kinetics.koopman import sorted_eigenvalues
 from gdyn.statistics import present_rows
 from gdyn.statistics.lag import lagged_frames
-from gdyn.statistics.uncertainty import INDEPENDENT
+from gdyn.statistics.shapes import Matrix
+from gdyn.statistics.uncertainty import INDEPENDENT, Blocks
+from gdyn.store import States
 
-STRANGE = 0.01  # of the surroundings, above which their being unlike those of the training is told
+if TYPE_CHECKING:
+    from gdyn.kinetics.model import KoopmanModel
+
+STRANGE = 0.01  # share of surroundings unlike those of the training, above which it is reported
 ROUNDING = 1e-9  # of probabilities
-BEYOND = 100.0  # lengths of the data, beyond which no time is believed
+BEYOND = 100.0  # lengths of the data, beyond which no time counts as resolved
 SAME_MATRIX = 0.01  # of probabilities, up to which two matrices count as one, whatever their intervals
 CONSTANT = 1e-6  # standard deviation of the probability of a state that is the same everywhere
-EMPTY = 1e-3  # population below which a state holds nearly nothing
+EMPTY = 1e-3  # population below which a state is practically empty
 ALIKE = 0.999  # correlation of two states that are one and the same
 
 
-def flag(states, matrix, slow, blocks, scores, found):
-    """What in the model is not to be trusted: for each number of the summary a list of sentences."""
+def flags_of(model: "KoopmanModel", states: States, blocks: Blocks) -> dict[str, list[str]]:
+    """Caveats about the model: for each number of the summary a list of sentences."""
+    matrix, slow = model.koopman.value, model.timescales_ps
     keys = ("populations", "koopman", "timescales_ps", "vamp2", "lifetimes_ps", "intervals")
-    flags = {key: [] for key in keys} | {"populations": of_populations(states, found)}
+    flags: dict[str, list[str]] = {key: [] for key in keys}
+    flags["populations"] = flag_populations(states, model)
     if np.isfinite(matrix).all():
-        flags["koopman"] = of_matrix(matrix)
+        flags["koopman"] = flag_matrix(matrix)
     else:
         flags["koopman"] = [
             f"the test frames do not determine a Koopman matrix of {len(matrix)} states at {states.lag_ps:g} ps, nor "
-            f"anything that follows from it: {degenerate(states)}"
+            f"anything that follows from it: {explain_degeneracy(states)}"
         ]
-    lag_ps = found["lag_ps"]
-    for number, (process, seen) in enumerate(zip(slow, found["transitions"], strict=True), start=1):
-        value, events = process["value"], seen["forward"] + seen["backward"]
+    lag_ps = model.lag_ps
+    for number, (process, seen) in enumerate(zip(slow, model.transitions, strict=True), start=1):
+        value, events = process.value, seen["forward"] + seen["backward"]
         why = "the frames do not determine its timescale"
         if not np.isnan(value) and value <= lag_ps:
             why = f"its timescale ({value:.3g} ps) is below the lag time"
         elif not np.isnan(value) and not events:
-            why = "no target was seen to go from one end of it to the other"
+            why = "no target was observed to go from one end of it to the other"
         elif value > BEYOND * states.length_ps:
             why = f"its timescale is over {BEYOND:g} times longer than the frames"
-        elif np.isfinite(value) and np.isnan(process["low"]):
+        elif np.isfinite(value) and np.isnan(process.low):
             why = "some of the blocks of frames behind its interval do not determine it"
         elif np.isfinite(value):
             why = "its timescale is not significantly longer than the lag time"
-        if not process["resolved"]:
+        if not process.resolved:
             flags["timescales_ps"].append(f"process {number} is not resolved: {why}")
         elif min(seen["forward"], seen["backward"]) < FEW:
             flags["timescales_ps"].append(
                 f"process {number} rests on {seen['forward']} observed transitions and {seen['backward']} back"
             )
-    resolved = sum(process["resolved"] for process in slow)
+    resolved = sum(process.resolved for process in slow)
     if 0 < resolved < len(slow):
         flags["timescales_ps"].append(
             f"{resolved} of {len(slow)} processes are resolved at this lag time: {resolved + 1} states would do, or a "
             f"shorter lag may resolve more"
         )
-    slowest = max((process["value"] for process in slow if process["resolved"]), default=np.nan)
+    slowest = max((process.value for process in slow if process.resolved), default=np.nan)
     if blocks.method == "time" and np.isfinite(slowest) and blocks.length_ps < INDEPENDENT * slowest:
         flags["intervals"].append(
             f"the stretches of time behind the intervals are {blocks.length_ps:.0f} ps long, under {INDEPENDENT:g} "
@@ -66,25 +75,25 @@ def flag(states, matrix, slow, blocks, scores, found):
             f"the frames last {blocks.length_ps:.0f} ps, less than the slowest timescale ({slowest:.0f} ps): it rests "
             f"on many targets, few of which change their state, and on a beginning in equilibrium"
         )
-    flags["lifetimes_ps"] = of_stays(states, found)
-    for name, value in scores.items():
-        if not value["value"] >= 3 * value["noise_floor"]:
+    flags["lifetimes_ps"] = flag_lifetimes(states, model)
+    for name, score in model.vamp2.by_split.items():
+        if not score.value >= 3 * score.noise_floor:
             flags["vamp2"].append(f"the VAMP-2 score of the {name} frames is hardly above its noise floor")
     return {key: sentences for key, sentences in flags.items() if sentences}
 
 
-def of_populations(states, found):
-    """What is to be said of the populations."""
+def flag_populations(states: States, model: "KoopmanModel") -> list[str]:
+    """Caveats about the populations."""
     flags = []
     if states.outside > STRANGE:
         flags.append(
             f"{100 * states.outside:.1f} % of the surroundings in the test frames are unlike any that the model was "
-            f"trained on, by distances or elements of neighbors: its states say little there"
+            f"trained on, by distances or elements of neighbors: its states mean little there"
         )
-    soft, hard = (found[key].value for key in ("populations", "populations_assigned"))
+    soft, hard = (x.value for x in (model.populations, model.populations_assigned))
     for state in np.flatnonzero(soft < EMPTY):
-        flags.append(f"state {state + 1} holds nearly nothing ({soft[state]:.2g} of all): ask for fewer states")
-    error = np.nan_to_num(found["populations"].half)
+        flags.append(f"state {state + 1} holds hardly any targets ({soft[state]:.2g} of all): ask for fewer states")
+    error = np.nan_to_num(model.populations.half)
     differing = np.flatnonzero(np.abs(hard - soft) > np.maximum(error, SAME_MATRIX))
     if len(differing):
         each = ", ".join(f"{state + 1}: {soft[state]:.3g} and {hard[state]:.3g}" for state in differing)
@@ -95,15 +104,15 @@ def of_populations(states, found):
     return flags
 
 
-def of_matrix(matrix):
-    """What is to be said of a Koopman matrix."""
+def flag_matrix(matrix: Matrix) -> list[str]:
+    """Caveats about a Koopman matrix."""
     flags, lowest = [], matrix.min()
     if lowest < -ROUNDING:
         i, j = np.unravel_index(matrix.argmin(), matrix.shape)
         flags.append(f"the Koopman matrix has a negative entry ({lowest:.2g}, from state {i + 1} to {j + 1})")
     eigenvalues = sorted_eigenvalues(matrix)[1:]
     if np.abs(eigenvalues.imag).max() > 1e-9:
-        flags.append("the Koopman matrix has complex eigenvalues, as no process in equilibrium has: they are noise")
+        flags.append("the Koopman matrix has complex eigenvalues, which no process in equilibrium has: they are noise")
     if np.abs(eigenvalues[0]) >= 1.0:
         flags.append(
             f"the Koopman matrix has a second eigenvalue of modulus {np.abs(eigenvalues[0]):.4g}, not below 1: "
@@ -118,8 +127,8 @@ def of_matrix(matrix):
     return flags
 
 
-def degenerate(states):
-    """Why states do not determine a Koopman matrix, as far as that can be seen."""
+def explain_degeneracy(states: States) -> str:
+    """Why states do not determine a Koopman matrix, as far as this can be seen."""
     rows = present_rows(states.probabilities).astype(np.float64)
     if not len(lagged_frames(states.segment, states.lag_frames)) or not len(rows):
         return f"there is no pair of frames {states.lag_ps:g} ps apart"
@@ -127,8 +136,8 @@ def degenerate(states):
     if len(constant) == rows.shape[1]:
         return (
             "all states are the same in every frame, so nothing slower than the lag time was found; the lag may be "
-            "longer than all that happens, the states may be mirror images (a network that sees distances cannot tell "
-            "these apart), or the data too few"
+            "longer than every process, the states may be mirror images (a network that sees distances cannot tell "
+            "these apart), or the data may be too few"
         )
     if len(constant):
         return f"state {constant[0] + 1} is the same in every frame; ask for fewer states"
@@ -139,25 +148,27 @@ def degenerate(states):
     return "the states are not independent of each other; ask for fewer states"
 
 
-def of_stays(states, found):
-    """What is to be said of the mean times in the states."""
-    flags, stays = [], found["lifetimes_ps"]
-    if found["no_generator"] and found["not_counted"]:
+def flag_lifetimes(states: States, model: "KoopmanModel") -> list[str]:
+    """Caveats about the mean times in the states."""
+    flags, stays = [], model.lifetimes_ps
+    if model.no_generator and model.not_counted:
         flags.append(
-            f"there are no mean times in states: the reversible matrix has no generator to be used "
-            f"({found['no_generator']}), and visits cannot be counted ({found['not_counted']})"
+            f"there are no mean times in states: the reversible matrix has no usable generator "
+            f"({model.no_generator}), and visits cannot be counted ({model.not_counted})"
         )
-    elif found["no_generator"]:
+    elif model.no_generator:
         flags.append(
             f"mean times in states and first passages are of counted visits, not of the generator of the reversible "
-            f"matrix: {found['no_generator']}"
+            f"matrix: {model.no_generator}"
         )
-    elif found["not_counted"]:
+    elif model.not_counted:
         flags.append(
-            f"visits to the states cannot be counted, so mean times are not checked by them, and too short where "
-            f"states are not pure: {found['not_counted']}"
+            f"visits to the states cannot be counted, so mean times are not checked by them, and are too short where "
+            f"states are not pure: {model.not_counted}"
         )
     for state in np.flatnonzero(~(stays.value <= BEYOND * states.length_ps) | np.isnan(stays.low)):
-        known = "no target was seen to leave it" if np.isinf(stays.value[state]) else "these frames do not tell it"
+        known = (
+            "no target was observed to leave it" if np.isinf(stays.value[state]) else "these frames do not determine it"
+        )
         flags.append(f"the mean time in state {state + 1} is not resolved: {known}")
     return flags

@@ -1,17 +1,22 @@
 """The Koopman matrix of the states, its populations, timescales and eigenvectors."""
 
 import numpy as np
+from jaxtyping import Complex
 from scipy.sparse.csgraph import connected_components
 
+from gdyn.config import Kinetics
 from gdyn.statistics import Covariances
+from gdyn.statistics.shapes import Eigenvectors, Matrix, PerProcess, PerState, Probabilities, Segment
+from gdyn.statistics.uncertainty import Blocks
+from gdyn.store import States
 
-LARGEST_CONDITION = 1e9  # of states that are not each other's in all but the rounding of float32
+LARGEST_CONDITION = 1e9  # above which states are linearly dependent to the rounding of float32
 MOST_ITERATIONS, SETTLED = 100_000, 1e-13
-NO_FLUX = 1e-12  # that a flux is but for rounding
-ONE = 1.0 - 1e-10  # an eigenvalue that is not below 1 but for rounding
+NO_FLUX = 1e-12  # below which a flux is rounding
+ONE = 1.0 - 1e-10  # an eigenvalue above this is not below 1, apart from rounding
 
 
-def koopman_matrix(probabilities, segment, lag_frames):
+def koopman_matrix(probabilities: Probabilities, segment: Segment, lag_frames: int) -> Matrix:
     """Koopman matrix ``K = C00^-1 C01`` with means kept (equation 10 of docs/theory.md).
 
     For hard states this is the maximum-likelihood transition matrix. Rows sum to 1; entries of
@@ -34,7 +39,7 @@ def koopman_matrix(probabilities, segment, lag_frames):
     return koopman_of(Covariances.of(probabilities, segment, lag_frames))
 
 
-def koopman_of(covariances):
+def koopman_of(covariances: Covariances) -> Matrix:
     """The Koopman matrix from the covariances of the states; see :func:`koopman_matrix`."""
     c = covariances
     if c.samples == 0:
@@ -44,15 +49,15 @@ def koopman_of(covariances):
     return np.linalg.solve(c.c00, c.c01)
 
 
-def sorted_eigenvalues(matrix):
-    """Eigenvalues, largest modulus first: (states,) complex; no numbers of a matrix that has none."""
+def sorted_eigenvalues(matrix: Matrix) -> Complex[np.ndarray, " states"]:
+    """Eigenvalues, largest modulus first: (states,) complex; NaN for a matrix that is NaN."""
     if not np.isfinite(matrix).all():
         return np.full(len(matrix), np.nan, complex)
     eigenvalues = np.linalg.eigvals(matrix).astype(complex)
     return eigenvalues[np.argsort(-np.abs(eigenvalues), kind="stable")]
 
 
-def timescales(matrix, lag_ps):
+def timescales(matrix: Matrix, lag_ps: float) -> PerProcess:
     """Implied timescales ``-lag / ln |lambda|`` of all but the stationary process: (states - 1,), ps.
 
     Slowest first (equation 11 of docs/theory.md). Infinite where an eigenvalue is not below 1.
@@ -63,8 +68,8 @@ def timescales(matrix, lag_ps):
     return np.where(modulus < ONE, slow, np.where(np.isnan(modulus), np.nan, np.inf))
 
 
-def slowest_timescale(states):
-    """The slowest timescale of all frames, ps; not a number where they do not determine it."""
+def slowest_timescale(states: States) -> float:
+    """The slowest timescale of all frames, ps; NaN where they do not determine it."""
     try:
         return float(
             timescales(koopman_matrix(states.probabilities, states.segment, states.lag_frames), states.lag_ps)[0]
@@ -73,7 +78,17 @@ def slowest_timescale(states):
         return float("nan")
 
 
-def stationary_distribution(matrix):
+def blocks_of(states: States, kinetics: Kinetics) -> Blocks:
+    """The blocks behind the intervals, chosen by the slowest timescale of the states where ``intervals`` is ``auto``.
+
+    Raises
+    ------
+    InputError : see :func:`gdyn.statistics.uncertainty.Blocks.of`.
+    """
+    return Blocks.of(states, kinetics, slowest_timescale(states))
+
+
+def stationary_distribution(matrix: Matrix) -> PerState:
     """Left eigenvector of eigenvalue 1, normalised to sum 1: (states,).
 
     Raises
@@ -82,16 +97,16 @@ def stationary_distribution(matrix):
     """
     eigenvalues, vectors = np.linalg.eig(matrix.T)
     if (np.abs(eigenvalues - 1.0) <= 1.0 - ONE).sum() > 1:
-        raise np.linalg.LinAlgError("the states fall apart into parts that exchange no targets")
+        raise np.linalg.LinAlgError("the states form groups that exchange no targets")
     vector = np.real(vectors[:, np.argmin(np.abs(eigenvalues - 1.0))])
     return vector / vector.sum()
 
 
-def left_eigenvectors(matrix, like=None):
+def left_eigenvectors(matrix: Matrix, like: Eigenvectors | None = None) -> Eigenvectors:
     """Left eigenvectors of the processes, slowest first: (states - 1, states), real parts.
 
     Scaled to a largest entry of 1 in modulus. The sign makes the entry of the first (most populated)
-    state positive, or follows ``like``. No numbers of a matrix that has none.
+    state positive, or follows ``like``. NaN for a matrix that is NaN.
     """
     if not np.isfinite(matrix).all():
         return np.full((len(matrix) - 1, len(matrix)), np.nan)
@@ -103,11 +118,11 @@ def left_eigenvectors(matrix, like=None):
     return rows * np.where(sign == 0, 1.0, sign)[:, None]
 
 
-def reversible_of(covariances):
+def reversible_of(covariances: Covariances) -> Matrix:
     """The reversible, non-negative matrix that is nearest to the Koopman matrix (equation 17 of docs/theory.md).
 
     Of all transition matrices in detailed balance it makes the observed fluxes ``<chi_i> K_ij``, negative ones counted
-    as none, most likely. For hard states that is the maximum-likelihood reversible Markov state model.
+    as zero, most likely. For hard states that is the maximum-likelihood reversible Markov state model.
 
     Parameters
     ----------
@@ -126,7 +141,7 @@ def reversible_of(covariances):
     return nearest_reversible(np.where(fluxes > NO_FLUX, fluxes, 0.0))
 
 
-def nearest_reversible(fluxes):
+def nearest_reversible(fluxes: Matrix) -> Matrix:
     """Maximum-likelihood reversible transition matrix for counts or fluxes from row to column.
 
     The fixed point of ``x_ij = (f_ij + f_ji) / (f_i / x_i + f_j / x_j)`` (Bowman et al., J. Chem. Phys. 131, 124101,
@@ -138,7 +153,7 @@ def nearest_reversible(fluxes):
 
     Raises
     ------
-    numpy.linalg.LinAlgError : some states are left for good, or the iteration does not settle.
+    numpy.linalg.LinAlgError : some states are left for good, or the iteration does not converge.
     """
     both, out = fluxes + fluxes.T, fluxes.sum(1)
     if not both.sum() > 0:
@@ -155,11 +170,11 @@ def nearest_reversible(fluxes):
         if np.abs(new - joint).max() < SETTLED * new.max():
             return new
         joint = new
-    raise np.linalg.LinAlgError("the reversible matrix cannot be found: some states are hardly connected")
+    raise np.linalg.LinAlgError("the reversible matrix does not converge: some states are hardly connected")
 
 
-def transition_matrix(joint):
-    """Transition matrix of joint probabilities, if there are any; a state that nothing leaves or reaches stays."""
+def transition_matrix(joint: Matrix) -> Matrix:
+    """Transition matrix of joint probabilities; a state that nothing leaves or reaches only goes to itself."""
     if not np.isfinite(joint).all():
         return np.full(joint.shape, np.nan)
     total = joint.sum(1, keepdims=True)

@@ -5,20 +5,22 @@ to it within the lag counts as one that has stayed. Rates do not; they are found
 """
 
 import numpy as np
+from jaxtyping import Bool
 from scipy.linalg import expm
 
 from gdyn.kinetics.events import stretches
 from gdyn.statistics import present_rows
+from gdyn.statistics.shapes import Matrix, PerState, Probabilities, Segment
 
 CORE = 0.8  # probability of a state from which on a target has arrived in it ...
 OF_HIGHEST = 0.9  # ... or this part of the highest that there is, where that is less
 
 
-def generator_of(joint, lag_ps):
+def generator_of(joint: Matrix, lag_ps: float) -> Matrix:
     """The rate matrix of the reversible model, ``L = ln T / lag`` (equation 18 of docs/theory.md).
 
-    Noise makes rates between states that exchange no targets directly a little negative. They are set to none, and what
-    this costs is for the caller to judge: compare ``expm(lag L)`` with ``T``.
+    Noise makes rates between states that exchange no targets directly a little negative. They are set to zero, and the
+    caller judges what this costs: compare ``expm(lag L)`` with ``T``.
 
     Parameters
     ----------
@@ -27,7 +29,7 @@ def generator_of(joint, lag_ps):
 
     Returns
     -------
-    (states, states), 1/ps, rows sum to 0; not numbers for a state that holds nothing.
+    (states, states), 1/ps, rows sum to 0; NaN for an empty state.
 
     Raises
     ------
@@ -45,33 +47,33 @@ def generator_of(joint, lag_ps):
     flux = (vectors * np.log(np.minimum(eigenvalues, 1.0))) @ vectors.T / lag_ps * np.outer(root, root)
     flux = np.maximum(0.5 * (flux + flux.T), 0.0)
     np.fill_diagonal(flux, 0.0)
-    found = flux / joint.sum(1, keepdims=True)
-    np.fill_diagonal(found, -found.sum(1))
-    rates[np.ix_(there, there)] = found
+    among_these = flux / joint.sum(1, keepdims=True)
+    np.fill_diagonal(among_these, -among_these.sum(1))
+    rates[np.ix_(there, there)] = among_these
     return rates
 
 
-def misfit(rates, matrix, lag_ps):
+def misfit(rates: Matrix, matrix: Matrix, lag_ps: float) -> Matrix:
     """How far ``expm(lag L)`` is from a transition matrix: (states, states), the difference; 0 for empty states."""
     there = np.flatnonzero(np.isfinite(np.diag(rates)))
-    found = np.zeros(matrix.shape)
+    difference = np.zeros(matrix.shape)
     part = np.ix_(there, there)
-    found[part] = expm(lag_ps * rates[part]) - matrix[part]
-    return found
+    difference[part] = expm(lag_ps * rates[part]) - matrix[part]
+    return difference
 
 
-def cores(probabilities):
-    """From which probability on a target has arrived in each state: (states,), 0.5 to 0.8; infinite where none does."""
+def cores(probabilities: Probabilities) -> PerState:
+    """Probability at which a target has arrived in each state: (states,), 0.5 to 0.8; infinite where none arrives."""
     rows = present_rows(probabilities)
     highest = rows.max(0, initial=0.0).astype(np.float64)
     return np.where(highest > 0.5, np.clip(OF_HIGHEST * highest, 0.5, CORE), np.inf)
 
 
-def counted(probabilities, segment, least):
+def counted(probabilities: Probabilities, segment: Segment, least: PerState) -> Matrix:
     """Stays and moves of targets between the cores of the states, where these are nearly certain.
 
     From its first arrival on, a target belongs to the state whose core it was in last; crossing a border and turning
-    back counts for nothing. Stays that are not over at the end of a segment count with the time they have lasted.
+    back does not count. Stays that are not over at the end of a segment count with the time that they have lasted.
 
     Parameters
     ----------
@@ -84,22 +86,22 @@ def counted(probabilities, segment, least):
     (states, states) : on the diagonal the frames spent in each state before another one, else the moves.
     """
     n = probabilities.shape[-1]
-    found = np.zeros((n, n))
+    counts = np.zeros((n, n))
     for begin, end in stretches(segment):
         part = probabilities[begin:end]
         absent = np.isnan(part[..., 0])
-        # A target that is away has left no trace: what comes after it has come back begins anew.
+        # An absent target leaves no trace: when it returns, its history begins again.
         core = np.where((part > least).any(-1), np.nan_to_num(part).argmax(-1), -1)
         core[absent] = n
         frames = np.arange(len(core))[:, None]
         last = np.maximum.accumulate(np.where(core >= 0, frames, -1), axis=0)
         held = np.where(last >= 0, np.take_along_axis(core, np.maximum(last, 0), axis=0), n)
         pairs = np.bincount((held[:-1] * (n + 1) + held[1:]).ravel(), minlength=(n + 1) ** 2)
-        found += pairs.reshape(n + 1, n + 1)[:n, :n]
-    return found
+        counts += pairs.reshape(n + 1, n + 1)[:n, :n]
+    return counts
 
 
-def counted_rates(counts, frame_interval_ps):
+def counted_rates(counts: Matrix, frame_interval_ps: float) -> Matrix:
     """Rates that make counted stays and moves most likely: moves divided by the time spent: (states, states), 1/ps.
 
     Parameters
@@ -114,17 +116,17 @@ def counted_rates(counts, frame_interval_ps):
     return rates
 
 
-def mean_stays(rates):
+def mean_stays(rates: Matrix) -> PerState:
     """Mean time that a target stays in each state, ``-1 / L_ii``: (states,), ps; infinite where it is never left."""
     with np.errstate(divide="ignore"):
         return np.where(np.diag(rates) == 0, np.inf, -1.0 / np.where(np.diag(rates) == 0, 1.0, np.diag(rates)))
 
 
-def first_passage_times(rates):
+def first_passage_times(rates: Matrix) -> Matrix:
     """Mean time until a target that is in one state reaches another for the first time: (states, states), ps.
 
     From row to column, 0 on the diagonal; ``sum_k L_ik m_kj = -1`` for every ``i`` but ``j``, where ``m_jj = 0``.
-    Infinite where a target may never get there, not a number for states that hold nothing.
+    Infinite where a target may never get there, NaN for empty states.
     """
     n = len(rates)
     there = np.flatnonzero(np.isfinite(np.diag(rates)))
@@ -141,7 +143,7 @@ def first_passage_times(rates):
     return times
 
 
-def _reach(linked):
+def _reach(linked: Bool[np.ndarray, "states states"]) -> Bool[np.ndarray, "states states"]:
     """Which states are reached from which by any number of moves; every state from itself."""
     reach = linked | np.eye(len(linked), dtype=bool)
     for _ in range(len(linked)):

@@ -1,11 +1,16 @@
 """Known sites: assignment by cores, and the dynamics of the whole site network from the local states."""
 
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
+from jaxtyping import Float, Int
 from scipy.linalg import expm, logm
 
+from gdyn.config import Sites
 from gdyn.errors import InputError
+
+OfSites = Float[np.ndarray, "sites sites"]
 
 
 @dataclass
@@ -19,14 +24,14 @@ class SiteNetwork:
     bonds : (sites, sites) number of bonds between two sites, periodic images counted
     """
 
-    types: list
-    fractional: np.ndarray
-    type_of: np.ndarray
-    radius_A: np.ndarray
-    bonds: np.ndarray
+    types: list[str]
+    fractional: Float[np.ndarray, "sites 3"]
+    type_of: Int[np.ndarray, " sites"]
+    radius_A: Float[np.ndarray, " sites"]
+    bonds: Int[np.ndarray, "sites sites"]
 
     @classmethod
-    def of(cls, settings, cell):
+    def of(cls, settings: Sites, cell: Float[np.ndarray, "3 3"]) -> Self:
         """Build the network from the ``sites`` section of a system and the cell (3, 3) in A.
 
         Raises
@@ -49,15 +54,17 @@ class SiteNetwork:
             if (counts != counts[0]).any():
                 raise InputError(
                     f"sites: the {types[a]} sites have different numbers of bonds ({counts.tolist()}); give sites with "
-                    f"different surroundings different types, or mend sites.bonds"
+                    f"different surroundings different types, or correct sites.bonds"
                 )
         return network
 
-    def bonds_of_type(self, bonds):
+    def bonds_of_type(self, bonds: Int[np.ndarray, "rows sites"]) -> Int[np.ndarray, "rows types"]:
         """Sum rows of bonds over the types of the other end: (rows, types)."""
         return np.stack([bonds[:, self.type_of == b].sum(1) for b in range(len(self.types))], axis=1)
 
-    def assign(self, positions, cells):
+    def assign(
+        self, positions: Float[np.ndarray, "frames targets 3"], cells: Float[np.ndarray, "frames 3 3"]
+    ) -> Int[np.ndarray, "frames targets"]:
         """Assign positions to sites by cores.
 
         Within the core of a site a target belongs to it; elsewhere it belongs to the site whose core it
@@ -79,8 +86,9 @@ class SiteNetwork:
         InputError : a target never comes into any core.
         """
         inverse = np.linalg.inv(cells)
-        site = np.full(positions.shape[:2], -1)
-        nearest = np.full(positions.shape[:2], np.inf)
+        n_frames, n_targets = positions.shape[:2]
+        site = np.full((n_frames, n_targets), -1)
+        nearest = np.full((n_frames, n_targets), np.inf)
         for number, (where, radius) in enumerate(zip(self.fractional, self.radius_A, strict=True)):
             offset = np.einsum("fti,fij->ftj", positions, inverse) - where
             offset -= np.rint(offset)
@@ -88,21 +96,22 @@ class SiteNetwork:
             inside = (distance < radius) & (distance < nearest)
             site[inside] = number
             nearest[inside] = distance[inside]
-        frames = np.arange(len(site))[:, None]
+        frames = np.arange(n_frames)[:, None]
         last = np.maximum.accumulate(np.where(site >= 0, frames, -1), axis=0)
         first = np.argmax(site >= 0, axis=0)
-        if (site[first, np.arange(site.shape[1])] < 0).any():
+        if (site[first, np.arange(n_targets)] < 0).any():
             raise InputError("sites: a target never comes into the core of any site; widen sites.types.*.core_radius_A")
         return np.take_along_axis(site, np.where(last < 0, first, last), axis=0)
 
-    def rebuild(self, local, lag_ps):
+    def rebuild(self, local: Float[np.ndarray, "types types"], lag_ps: float) -> tuple[OfSites, OfSites]:
         """The Koopman matrix of all sites from that of the site types, two ways.
 
         With ``c_ab`` bonds from a site of type a to sites of type b, ``m`` of them to one site
         (equation 16 of docs/theory.md): the transition matrix ``K_ss' = m K_ab / c_ab``, which allows
         one hop in a lag time, and ``expm(lag Q)`` with the generator ``Q_ss' = m L_ab / c_ab``,
-        ``L = logm(K) / lag``, which allows any number. What the matrix of types cannot say stays unknown: hops between
-        sites of one type, and, in the first form, how types that are not bonded exchange targets in one hop.
+        ``L = logm(K) / lag``, which allows any number. What the matrix of types does not determine stays unknown:
+        hops between sites of one type, and, in the first form, how types that are not bonded exchange targets in one
+        hop.
 
         Parameters
         ----------
@@ -111,7 +120,7 @@ class SiteNetwork:
 
         Returns
         -------
-        matrix, generator : (sites, sites); not a number where a form does not exist.
+        matrix, generator : (sites, sites); NaN where a form does not exist.
         """
         n_types, n_sites = len(self.types), len(self.type_of)
         unknown = np.full((n_sites, n_sites), np.nan)
@@ -133,21 +142,22 @@ class SiteNetwork:
         return matrix, expm(lag_ps * np.where(stay, rate[pair], rate[pair] * share))
 
     @property
-    def cannot_be_rebuilt(self):
+    def cannot_be_rebuilt(self) -> str:
         """Why the dynamics on all sites does not follow from that on the types, or nothing."""
         if not self.bonds.any():
             return "no sites are bonded"
-        own = [
-            name for i, name in enumerate(self.types) if self.bonds[np.ix_(self.type_of == i, self.type_of == i)].any()
-        ]
-        if own:
-            return (
-                f"{own[0]} sites are bonded to each other, and hops between sites of one type do not show in the states"
-            )
+        for i, name in enumerate(self.types):
+            if self.bonds[np.ix_(self.type_of == i, self.type_of == i)].any():
+                return (
+                    f"{name} sites are bonded to each other, and hops between sites of one type do not show in the "
+                    f"states"
+                )
         return ""
 
 
-def _images_within(fractional, cell, cutoff_A):
+def _images_within(
+    fractional: Float[np.ndarray, "sites 3"], cell: Float[np.ndarray, "3 3"], cutoff_A: float
+) -> Int[np.ndarray, "sites sites"]:
     """Number of images of each site within a distance of each other site: (sites, sites) int."""
     heights = 1.0 / np.linalg.norm(np.linalg.inv(cell), axis=0)
     reach = np.ceil(cutoff_A / heights).astype(int) + 1

@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from gdyn.logs import LOG
 
-# Sums may be reordered, but what is not a number stays so and is noticed.
+# Sums may be reordered, but NaN stays NaN and is noticed.
 COMPILED: dict[str, Any] = {
     "nogil": True,
     "cache": True,
@@ -30,12 +30,12 @@ COMPILED: dict[str, Any] = {
 
 @runtime_checkable
 class EdgeEngine(Protocol):
-    """What does all that a convolution does with its edges, on some kind of device, with a gradient."""
+    """Computes what a convolution does with its edges on some kind of device, with a gradient."""
 
     def __call__(
         self,
-        own: Float[Tensor, "updated logits"],
-        other: Float[Tensor, "nodes logits"],
+        receiver: Float[Tensor, "updated logits"],
+        sender: Float[Tensor, "nodes logits"],
         table: Float[Tensor, "table logits"],
         neighbors: Int32[Tensor, "updated M"],
         rows: Int32[Tensor, "updated M"],
@@ -43,13 +43,13 @@ class EdgeEngine(Protocol):
     ) -> Float[Tensor, "updated width"]:
         """Messages from the neighbors of some atoms, weighted by attention (equations 2, 3 and 6 of docs/theory.md).
 
-        With ``z_ij = own_i + other_j + table[d_ij]``, whose last entry is the logit of the attention and whose others
-        are the message before its ReLU: ``m_i = sum_j softmax_j(z_ij[-1]) ReLU(z_ij[:-1])``.
+        With ``z_ij = receiver_i + sender_j + table[d_ij]``, whose last entry is the logit of the attention and whose
+        others are the message before its ReLU: ``m_i = sum_j softmax_j(z_ij[-1]) ReLU(z_ij[:-1])``.
 
         Parameters
         ----------
-        own : (updated, width + 1), of the atoms that receive messages, the first ones of all.
-        other : (nodes, width + 1), of all atoms.
+        receiver : (updated, width + 1), of the atoms that receive messages, the first ones of all.
+        sender : (nodes, width + 1), of all atoms.
         table : (table rows, width + 1), of the distances.
         neighbors, rows : (updated, M) int32: a node, and a row of the table; rows beyond its end mean its last.
         starts : (shells, frames + 1) int64: where the nodes of each frame begin in each shell of hops; nodes of
@@ -63,44 +63,44 @@ class EdgeEngine(Protocol):
 
 
 def attend(
-    own: Float[Tensor, "updated logits"],
-    other: Float[Tensor, "nodes logits"],
+    receiver: Float[Tensor, "updated logits"],
+    sender: Float[Tensor, "nodes logits"],
     table: Float[Tensor, "table logits"],
     neighbors: Int32[Tensor, "updated M"],
     rows: Int32[Tensor, "updated M"],
     starts: Int64[np.ndarray, "shells ends"],
 ) -> Float[Tensor, "updated width"]:
     """The messages of an :class:`EdgeEngine`, by the one for the device where the arguments are."""
-    engine: EdgeEngine = attend_fused if own.device.type == "cpu" else attend_compiled
-    return engine(own, other, table, neighbors, rows, starts)
+    engine: EdgeEngine = attend_fused if receiver.device.type == "cpu" else attend_compiled
+    return engine(receiver, sender, table, neighbors, rows, starts)
 
 
 def attend_fused(
-    own: Tensor, other: Tensor, table: Tensor, neighbors: Tensor, rows: Tensor, starts: np.ndarray
+    receiver: Tensor, sender: Tensor, table: Tensor, neighbors: Tensor, rows: Tensor, starts: np.ndarray
 ) -> Tensor:
     """An :class:`EdgeEngine` for CPUs: one pass over the neighbor lists."""
-    if own.dtype == torch.bfloat16:  # which numpy does not know
-        own, other, table = own.float(), other.float(), table.float()
-    return _Attend.apply(own, other, table, neighbors, rows, starts)
+    if receiver.dtype == torch.bfloat16:  # which numpy does not know
+        receiver, sender, table = receiver.float(), sender.float(), table.float()
+    return _Attend.apply(receiver, sender, table, neighbors, rows, starts)
 
 
 def attend_compiled(
-    own: Tensor, other: Tensor, table: Tensor, neighbors: Tensor, rows: Tensor, starts: np.ndarray
+    receiver: Tensor, sender: Tensor, table: Tensor, neighbors: Tensor, rows: Tensor, starts: np.ndarray
 ) -> Tensor:
     """An :class:`EdgeEngine` for any device: :func:`attend_plain`, compiled by torch where it can."""
-    return _compiled(own, other, table, neighbors, rows)
+    return _compiled(receiver, sender, table, neighbors, rows)
 
 
-def attend_plain(own: Tensor, other: Tensor, table: Tensor, neighbors: Tensor, rows: Tensor) -> Tensor:
+def attend_plain(receiver: Tensor, sender: Tensor, table: Tensor, neighbors: Tensor, rows: Tensor) -> Tensor:
     """The same as :func:`attend`, operation by operation, for any device and any derivative."""
     rows = rows.clamp_max(len(table) - 1)
-    z = functional.embedding(neighbors, other) + functional.embedding(rows, table) + own.unsqueeze(1)
+    z = functional.embedding(neighbors, sender) + functional.embedding(rows, table) + receiver.unsqueeze(1)
     attention = torch.softmax(z[..., -1:], dim=1)
     return (attention * torch.relu(z[..., :-1])).sum(1)
 
 
 class _Compiler:
-    """Compiles at the first call; where only compiling fails, says so once and goes on without."""
+    """Compiles at the first call; where only compiling fails, logs this once and continues without."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function
@@ -117,7 +117,7 @@ class _Compiler:
         except Exception as error:
             result = self.function(*arguments)  # where that fails too, the compiler is not to blame
             said = "".join(f" ({line})" for line in str(error).strip().splitlines()[:1])
-            LOG.info("torch.compile is not to be had%s: %s; going on without", said, type(error).__name__)
+            LOG.info("torch.compile is not available%s: %s; continuing without it", said, type(error).__name__)
             compiled = self.function
         self.chosen = compiled
         return result
@@ -129,16 +129,16 @@ _compiled = _Compiler(attend_plain)
 class _Attend(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, own: Tensor, other: Tensor, table: Tensor, neighbors: Tensor, rows: Tensor, starts: np.ndarray
+        ctx: Any, receiver: Tensor, sender: Tensor, table: Tensor, neighbors: Tensor, rows: Tensor, starts: np.ndarray
     ) -> Tensor:
-        own, other, table = own.contiguous(), other.contiguous(), table.contiguous()
-        attention = own.new_empty(neighbors.shape)
-        messages = own.new_empty(len(neighbors), own.shape[1] - 1)
-        arrays = [tensor.detach().numpy() for tensor in (own, other, table, neighbors, rows)]
+        receiver, sender, table = receiver.contiguous(), sender.contiguous(), table.contiguous()
+        attention = receiver.new_empty(neighbors.shape)
+        messages = receiver.new_empty(len(neighbors), receiver.shape[1] - 1)
+        arrays = [tensor.detach().numpy() for tensor in (receiver, sender, table, neighbors, rows)]
         forward, _ = _kernels(messages.shape[1])
         results = attention.numpy(), messages.numpy()
         _in_threads(lambda thread, begins, ends: forward(begins, ends, *arrays, *results), starts)
-        ctx.save_for_backward(own, other, table, neighbors, rows, attention, messages)
+        ctx.save_for_backward(receiver, sender, table, neighbors, rows, attention, messages)
         ctx.starts = starts
         return messages
 
@@ -146,16 +146,17 @@ class _Attend(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         arrays = [tensor.detach().numpy() for tensor in (*ctx.saved_tensors, gradient.contiguous())]
-        own, other, table = ctx.saved_tensors[:3]
-        of_own, of_other = torch.empty_like(own), torch.zeros_like(other)
+        receiver, sender, table = ctx.saved_tensors[:3]
+        grad_receiver, grad_sender = torch.empty_like(receiver), torch.zeros_like(sender)
         # Frames share nothing but the table: each thread has its own gradient of that.
-        of_table = table.new_zeros(torch.get_num_threads(), *table.shape)
-        results = of_own.numpy(), of_other.numpy()
+        grad_table = table.new_zeros(torch.get_num_threads(), *table.shape)
+        results = grad_receiver.numpy(), grad_sender.numpy()
         _, backward = _kernels(gradient.shape[1])
         _in_threads(
-            lambda thread, begins, ends: backward(begins, ends, *arrays, *results, of_table[thread].numpy()), ctx.starts
+            lambda thread, begins, ends: backward(begins, ends, *arrays, *results, grad_table[thread].numpy()),
+            ctx.starts,
         )
-        return of_own, of_other, of_table.sum(0), None, None, None
+        return grad_receiver, grad_sender, grad_table.sum(0), None, None, None
 
 
 @functools.cache
@@ -183,21 +184,21 @@ def _kernels(width: int) -> tuple[Callable[..., None], Callable[..., None]]:
     def forward(
         begins: np.ndarray,
         ends: np.ndarray,
-        own: np.ndarray,
-        other: np.ndarray,
+        receiver: np.ndarray,
+        sender: np.ndarray,
         table: np.ndarray,
         neighbors: np.ndarray,
         rows: np.ndarray,
         attention: np.ndarray,
         messages: np.ndarray,
     ) -> None:
-        zero = own.dtype.type(0)
+        zero = receiver.dtype.type(0)
         n_neighbors, last = neighbors.shape[1], len(table) - 1
         for shell in range(len(begins)):
             for i in range(begins[shell], ends[shell]):
-                top = own.dtype.type(-np.inf)
+                top = receiver.dtype.type(-np.inf)
                 for p in range(n_neighbors):
-                    z = own[i, width] + other[neighbors[i, p], width] + table[min(rows[i, p], last), width]
+                    z = receiver[i, width] + sender[neighbors[i, p], width] + table[min(rows[i, p], last), width]
                     attention[i, p] = z
                     top = max(top, z)
                 total = zero
@@ -212,48 +213,48 @@ def _kernels(width: int) -> tuple[Callable[..., None], Callable[..., None]]:
                     attention[i, p] = weight
                     j, d = neighbors[i, p], min(rows[i, p], last)
                     for f in range(width):
-                        messages[i, f] += weight * max(own[i, f] + other[j, f] + table[d, f], zero)
+                        messages[i, f] += weight * max(receiver[i, f] + sender[j, f] + table[d, f], zero)
 
     @numba.njit(**COMPILED)
     def backward(
         begins: np.ndarray,
         ends: np.ndarray,
-        own: np.ndarray,
-        other: np.ndarray,
+        receiver: np.ndarray,
+        sender: np.ndarray,
         table: np.ndarray,
         neighbors: np.ndarray,
         rows: np.ndarray,
         attention: np.ndarray,
         messages: np.ndarray,
         gradient: np.ndarray,
-        of_own: np.ndarray,
-        of_other: np.ndarray,
-        of_table: np.ndarray,
+        grad_receiver: np.ndarray,
+        grad_sender: np.ndarray,
+        grad_table: np.ndarray,
     ) -> None:
-        zero = own.dtype.type(0)
+        zero = receiver.dtype.type(0)
         last = len(table) - 1
         for shell in range(len(begins)):
             for i in range(begins[shell], ends[shell]):
                 mean = zero
                 for f in range(width):
                     mean += gradient[i, f] * messages[i, f]
-                    of_own[i, f] = zero
-                of_own[i, width] = zero
+                    grad_receiver[i, f] = zero
+                grad_receiver[i, width] = zero
                 for p in range(neighbors.shape[1]):
                     weight = attention[i, p]
                     j, d = neighbors[i, p], min(rows[i, p], last)
                     along = zero
                     for f in range(width):
-                        z = own[i, f] + other[j, f] + table[d, f]
+                        z = receiver[i, f] + sender[j, f] + table[d, f]
                         g = gradient[i, f] if z > zero else zero
                         along += g * z
                         g *= weight
-                        of_own[i, f] += g
-                        of_other[j, f] += g
-                        of_table[d, f] += g
-                    of_logit = weight * (along - mean)
-                    of_own[i, width] += of_logit
-                    of_other[j, width] += of_logit
-                    of_table[d, width] += of_logit
+                        grad_receiver[i, f] += g
+                        grad_sender[j, f] += g
+                        grad_table[d, f] += g
+                    grad_logit = weight * (along - mean)
+                    grad_receiver[i, width] += grad_logit
+                    grad_sender[j, width] += grad_logit
+                    grad_table[d, width] += grad_logit
 
     return forward, backward

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gdyn.config import models
-from gdyn.graphs.dataset import Dataset
+from gdyn.graphs.pairs import Dataset
 from gdyn.networks.convolution import RunningNorm
 
 SMALLEST_PROBABILITY = 1e-5
@@ -19,7 +19,7 @@ SMALLEST_PROBABILITY = 1e-5
 
 @runtime_checkable
 class Network(Protocol):
-    """What applies to frames of a dataset and says the states of its targets, whatever it reads.
+    """A model that gives the states of the targets in frames of a dataset, whatever it reads.
 
     arguments : plain values of its constructor, ``n_states`` among them
     hops : how many neighbors away it sees
@@ -35,7 +35,7 @@ class Network(Protocol):
         ...
 
     def bytes_per_frame(self, data: Any, gradient: bool) -> float:
-        """Memory that a frame of its dataset needs on the average, with or without what a gradient needs, in bytes."""
+        """Memory that a frame of its dataset needs on average, with or without a gradient, in bytes."""
         ...
 
 
@@ -100,7 +100,7 @@ class StateNetwork(nn.Module):
         raise NotImplementedError
 
     def outputs(self, batch: Any) -> Float[Tensor, "samples states"]:
-        """What the softmax is of, for a batch of its dataset."""
+        """The logits, for a batch of its dataset."""
         raise NotImplementedError
 
     def bytes_per_frame(self, data: Any, gradient: bool) -> float:
@@ -110,7 +110,7 @@ class StateNetwork(nn.Module):
     def forward(self, batch: Any) -> Float[Tensor, "samples states"]:
         """State probabilities of every sample of a batch of its dataset; rows sum to 1."""
         probabilities = torch.softmax(self.outputs(batch), dim=1)
-        # No matrix product: that may be done with 8 or 10 bits, whose steps would show in the probabilities.
+        # Not a matrix product, which may be done with 8 or 10 bits, whose steps would show in the probabilities.
         probabilities = (probabilities.unsqueeze(2) * self.rotation).sum(1)
         probabilities = probabilities.clamp_min(SMALLEST_PROBABILITY)
         return probabilities / probabilities.sum(1, keepdim=True)
@@ -126,7 +126,7 @@ class StateNetwork(nn.Module):
 
     @torch.no_grad()
     def rotate(self, matrix: Float[np.ndarray, "states states"] | Float[Tensor, "states states"]) -> None:
-        """Follow the present map of the states by ``matrix``, whose rows sum to 1."""
+        """Compose the present map of the states with ``matrix``, whose rows sum to 1."""
         before = self.rotation.cpu().double()
         self.rotation.copy_(
             (before @ torch.as_tensor(np.ascontiguousarray(matrix), dtype=torch.float64)).to(self.rotation.dtype)
@@ -134,7 +134,7 @@ class StateNetwork(nn.Module):
 
 
 def full_precision(device: torch.device) -> AbstractContextManager[Any]:
-    """Inside, nothing is done in another arithmetic than that of the weights."""
+    """Inside the block, everything is done in the arithmetic of the weights."""
     return torch.autocast(device.type, enabled=False) if torch.is_autocast_enabled(device.type) else nullcontext()
 
 

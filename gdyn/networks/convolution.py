@@ -124,6 +124,6 @@ class GraphConvolution(nn.Module):
         starts : of the updated nodes; see :class:`~gdyn.graphs.gather.GraphBatch`.
         radial : a row for every 0.001 A.
         """
-        own = features[: len(neighbors)]
+        updated = features[: len(neighbors)]
         table = self.distance(radial)
-        return own + self.norm(attend(self.atom(own), self.neighbor(features), table, neighbors, rows, starts))
+        return updated + self.norm(attend(self.atom(updated), self.neighbor(features), table, neighbors, rows, starts))

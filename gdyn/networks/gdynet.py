@@ -79,7 +79,7 @@ class GDyNet(StateNetwork):
         return len(self.convolutions)
 
     def outputs(self, batch: GraphBatch) -> Float[Tensor, "targets states"]:
-        """What the softmax is of, for every target."""
+        """The logits of every target."""
         return self.exactly(self.head, self.pool(batch))
 
     def bytes_per_frame(self, data: GraphDataset, gradient: bool) -> float:

@@ -1,1 +1,1 @@
-"""What a system's results come together in: the summary and the report."""
+"""The summary and the report, which gather the results of a system."""

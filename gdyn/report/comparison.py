@@ -1,15 +1,19 @@
 """The numbers of several systems side by side: a table and a figure."""
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
 from gdyn.figures.style import save
 from gdyn.figures.trajectories import draw_side_by_side
-from gdyn.files import read_json, write_table
+from gdyn.files import FilePath, read_json, write_table
+from gdyn.kinetics.timescales import Process
 from gdyn.statistics.interval import Interval
 
 
-def compare(summaries, table, figure):
+def compare(summaries: Iterable[FilePath], table: FilePath, figure: FilePath) -> None:
     """Write the comparison of systems.
 
     Parameters
@@ -25,14 +29,14 @@ def compare(summaries, table, figure):
         draw_side_by_side(
             [one["system"] for one in systems],
             populations,
-            [one["timescales_ps"] for one in systems],
+            [[Process.read(process, "ps") for process in one["timescales_ps"]] for one in systems],
             [one["lag_ps"] for one in systems],
         ),
         figure,
     )
 
 
-def row_of(summary):
+def row_of(summary: Mapping[str, Any]) -> dict[str, Any]:
     """The main numbers of a system, with their intervals, as one row of a table."""
     row = {name: summary[name] for name in ("system", "description", "n_states", "lag_ps")}
     for i, process in enumerate(summary["timescales_ps"], start=1):

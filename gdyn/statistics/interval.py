@@ -1,14 +1,20 @@
-"""A number with its interval: the type of everything that is estimated."""
+"""A number with its interval: the type of every estimate."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self
 
 import numpy as np
-from scipy.stats import t as student
+from numpy.typing import NDArray
+from scipy.special import stdtrit
 
 from gdyn import rounding
 
 PARTS = ("value", "low", "high")
 PROBABILITY, POSITIVE = (0.0, 1.0), (0.0, np.inf)  # bounds of such numbers
+
+Array = NDArray[np.float64]
+Bounds = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -18,15 +24,26 @@ class Interval:
     value : float or array; NaN where it is not known.
     low, high : of the same shape; NaN where there is no interval.
     unit : as it is written behind the number.
+    caveats : sentences about its limits.
+
+    A subclass may add fields to the number, which are written to JSON and read back.
     """
 
-    value: object
-    low: object
-    high: object
+    value: Any
+    low: Any
+    high: Any
     unit: str = ""
+    caveats: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, value, samples, logarithmic=False, within=None, weight=None):
+    def of(
+        cls,
+        value: float | np.ndarray,
+        samples: Sequence[float | np.ndarray] | np.ndarray,
+        logarithmic: bool = False,
+        within: Bounds | None = None,
+        weight: float | None = None,
+    ) -> Self:
         """The interval of an estimate, from the same estimate on independent blocks.
 
         ``value -+ t(0.975, k - 1) s / sqrt(k)`` with the sample standard deviation ``s`` of the ``k``
@@ -40,13 +57,13 @@ class Interval:
         within : (least, greatest) bounds that the interval keeps; see :func:`bounded`.
         weight : in place of ``1 / sqrt(k)``.
         """
-        estimate, samples = np.asarray(value, np.float64), np.asarray(samples, np.float64)
-        k = len(samples)
+        estimate, of_blocks = np.asarray(value, np.float64), np.asarray(samples, np.float64)
+        k = len(of_blocks)
         weight = 1.0 / np.sqrt(k) if weight is None else weight
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             if logarithmic:
-                estimate, samples = np.log(estimate), np.log(samples)
-            half = student.ppf(0.975, k - 1) * samples.std(axis=0, ddof=1) * weight
+                estimate, of_blocks = np.log(estimate), np.log(of_blocks)
+            half = student(0.975, k - 1) * of_blocks.std(axis=0, ddof=1) * weight
             low, high = estimate - half, estimate + half
             if logarithmic:
                 low, high = np.exp(low), np.exp(high)
@@ -56,23 +73,31 @@ class Interval:
         return cls(np.asarray(value), np.where(bad, np.nan, low), np.where(bad, np.nan, high))
 
     @classmethod
-    def unknown(cls, shape=()):
+    def unknown(cls, shape: int | tuple[int, ...] = ()) -> Self:
         """Neither a value nor an interval."""
-        return cls(*(np.full(shape, np.nan) for _ in PARTS))
+        nothing = np.full(shape, np.nan)
+        return cls(nothing, nothing.copy(), nothing.copy())
 
     @classmethod
-    def read(cls, plain, unit=""):
-        """From JSON, in which null is what is not known.
+    def read(cls, plain: Mapping[str, Any], unit: str = "") -> Self:
+        """From JSON, in which null stands for what is not known.
 
         Parameters
         ----------
-        plain : mapping with ``value``, ``low`` and ``high``, numbers or nested lists of one shape; others are left out.
+        plain : mapping with ``value``, ``low`` and ``high``, numbers or nested lists of one shape, and what a subclass
+            adds; others are left out.
         """
-        return cls(*(np.array(plain[part], dtype=float)[()] for part in PARTS), unit)
+        value, low, high = (np.array(plain[part], dtype=float)[()] for part in PARTS)
+        return cls(value, low, high, unit=unit, **{name: plain[name] for name in cls._added() if name in plain})
 
     @classmethod
-    def twin(cls, numbers, key, unit="", of=None):
-        """Of a summary, in which ``key`` and ``key_interval`` lie beside each other; unknown where there is none.
+    def _added(cls) -> list[str]:
+        """The names of what a subclass adds."""
+        return [field.name for field in fields(cls) if field.name not in (*PARTS, "unit", "caveats")]
+
+    @classmethod
+    def twin(cls, numbers: Mapping[str, Any], key: str, unit: str = "", of: str | None = None) -> Self:
+        """From a summary, in which ``key`` and ``key_interval`` are side by side; unknown where there is none.
 
         Parameters
         ----------
@@ -83,63 +108,85 @@ class Interval:
         return cls.read(parts if of is None else {part: by_name[of] for part, by_name in parts.items()}, unit)
 
     @classmethod
-    def join(cls, several):
+    def join(cls, several: Iterable["Interval"]) -> Self:
         """One after the other: of several numbers, an array."""
         several = list(several)
-        return cls(*(np.array([getattr(one, part) for one in several], float) for part in PARTS))
+        value, low, high = (np.array([getattr(one, part) for one in several], float) for part in PARTS)
+        return cls(value, low, high)
 
-    def plain(self):
-        """For JSON: a dict of ``value``, ``low`` and ``high``."""
-        return {part: getattr(self, part) for part in PARTS}
+    def plain(self) -> dict[str, Any]:
+        """For JSON: a dict of ``value``, ``low`` and ``high``, and what a subclass adds."""
+        return {name: getattr(self, name) for name in (*PARTS, *self._added())}
 
-    def __getitem__(self, place):
+    def in_unit(self, unit: str) -> Self:
+        """The same, with a unit where it has none."""
+        return self if self.unit else replace(self, unit=unit)
+
+    def with_caveats(self, sentences: Iterable[str]) -> Self:
+        """The same, with caveats."""
+        return replace(self, caveats=tuple(sentences))
+
+    def __getitem__(self, place: Any) -> Self:
         """The interval of one of the numbers, or of some of them."""
         return replace(self, **{part: np.asarray(getattr(self, part))[place] for part in PARTS})
 
-    def __len__(self):
+    def __bool__(self) -> bool:
+        """Always true: an interval exists, whatever its value."""
+        return True
+
+    def __len__(self) -> int:
         return len(self.value)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Self]:
         return (self[row] for row in range(len(self)))
 
-    def map(self, function):
-        """A rising function of value, low and high alike."""
+    def map(self, function: Callable[[Any], Any]) -> Self:
+        """An increasing function applied to value, low and high."""
         return replace(self, **{part: function(getattr(self, part)) for part in PARTS})
 
     @property
-    def half(self):
-        """Half of its width."""
+    def half(self) -> Any:
+        """Half of its width: a number or an array, as the value is."""
         return 0.5 * (np.asarray(self.high) - np.asarray(self.low))
 
     @property
-    def arms(self):
+    def arms(self) -> Array:
         """Error bars: how far it reaches down and up, (2, ...); NaN, which draws none, where that is not known."""
         arms = np.stack([np.asarray(self.value) - self.low, np.asarray(self.high) - self.value])
         return np.maximum(arms, 0.0)
 
-    def columns(self, name):
+    def columns(self, name: str) -> dict[str, Any]:
         """Of a table: ``name``, ``name_low`` and ``name_high``."""
-        return dict(zip((name, f"{name}_low", f"{name}_high"), self.plain().values(), strict=True))
+        return dict(zip((name, f"{name}_low", f"{name}_high"), (getattr(self, part) for part in PARTS), strict=True))
 
-    def __str__(self):
-        """As a person reads it, rounded to its error."""
+    def __str__(self) -> str:
+        """In words, rounded to its error; a long time in ps is given in ns, several numbers in brackets."""
+        if np.ndim(self.value):
+            return f"[{', '.join(map(str, self))}]"
+        if self.unit == "ps":
+            return self.as_time()
         return rounding.rounded(self.value, self.low, self.high, self.unit)
 
-    def as_time(self):
+    def as_time(self) -> str:
         """The same of a time in ps, in ns where it is long."""
         return rounding.time(self.value, self.low, self.high)
 
-    def as_brief_time(self):
+    def as_brief_time(self) -> str:
         """The time alone, to the digits that its error leaves."""
         return rounding.brief_time(self.value, self.low, self.high)
 
 
-def bounded(value, half, within):
+def student(probability: float, freedom: float) -> Any:
+    """Quantile of the t-distribution."""
+    return stdtrit(freedom, probability)  # what scipy.stats takes, which is slow to import
+
+
+def bounded(value: Any, half: Any, within: Bounds) -> tuple[Array, Array]:
     """An interval that keeps its bounds (section "Intervals" of docs/theory.md).
 
     Between two bounds it is symmetric on the logit scale, above one it is so downwards on the logarithm; where the half
     width is small, it is ``value -+ half``. At a bound it is cut off there, and there is none where the chunks do
-    not differ at all: that nothing was seen does not say that nothing is there. A value beyond a bound shows that
+    not differ at all: what was not observed may still exist. A value beyond a bound shows that
     its estimate does not keep it, and the interval stays as it is.
 
     Parameters
@@ -169,6 +216,6 @@ def bounded(value, half, within):
     return low, high
 
 
-def jackknife_weight(k):
+def jackknife_weight(k: int) -> float:
     """Of the standard deviation of estimates from all of ``k`` chunks but one, in :meth:`Interval.of`."""
     return (k - 1) / np.sqrt(k)

@@ -1,4 +1,4 @@
-"""Which state of one model is which state of another, and how far they are the same."""
+"""Which state of one model corresponds to which state of another, and how far they agree."""
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -12,7 +12,7 @@ def match_states(
 
     The overlap of two states is ``sum min(p, q) / sum max(p, q)``: 1 where they are equal, 0 where
     they never occur together. Unlike the share of equal labels it is not flattered by one state
-    that holds nearly everything.
+    that holds nearly all samples.
 
     Parameters
     ----------

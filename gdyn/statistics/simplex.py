@@ -8,7 +8,7 @@ from gdyn.statistics.covariance import Covariances, helmert_basis, present_rows
 SMALLEST_VARIANCE = 1e-8
 SMALLEST_WEIGHT = 1e-3
 SHARE_IN_CORNER, LEAST_IN_CORNER = 0.002, 10
-LARGEST_CONDITION = 1e8  # of the corners, beyond which they are no simplex
+LARGEST_CONDITION = 1e8  # of the corners, beyond which they span no simplex
 
 
 def simplex_rotation(
@@ -29,7 +29,7 @@ def simplex_rotation(
     probabilities : (frames, targets, features), rows sum to 1: states, or finer ones, or those of several models.
     segment : (frames,) pairs stay within a segment
     lag_frames : int
-    n_states : how many states to make of the features; as many as there are, where it is not given.
+    n_states : how many states to make of the features; by default as many as there are features.
 
     Returns
     -------

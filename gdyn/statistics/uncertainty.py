@@ -13,7 +13,7 @@ from gdyn.errors import InputError
 from gdyn.statistics.interval import Interval, jackknife_weight
 from gdyn.store import States
 
-INDEPENDENT = 5.0  # slowest timescales that a stretch of time has to be long
+INDEPENDENT = 5.0  # length of a stretch of time, in slowest timescales, from which on stretches are independent
 FEWEST_BLOCKS = 3
 ENOUGH_TRAJECTORIES = 5
 SHUFFLE_SEED = 2019  # of the targets, where groups of them are the blocks
@@ -40,13 +40,13 @@ class Blocks:
 
     @classmethod
     def of(cls, states: States, kinetics: Kinetics, slowest_ps: float = np.nan) -> Self:
-        """Divide the frames of a split as its system asks for.
+        """Divide the frames of a split as its system sets it.
 
         Parameters
         ----------
         states : States
         kinetics : that section of a system. ``intervals: auto`` takes trajectories where there are at least five;
-            else stretches of time; else, where these are not five slowest timescales long but there are targets enough,
+            else stretches of time; else, where these are not five slowest timescales long but there are enough targets,
             groups of targets.
         slowest_ps : the slowest timescale, where it is known.
 
@@ -112,8 +112,8 @@ class Blocks:
 def time_chunks(n_frames: int, n_chunks: int) -> list[slice]:
     """Divide frames into ``n_chunks`` stretches of equal length: a list of slices.
 
-    Frames are those of one split, trajectory after trajectory; estimators see the segments and pair
-    no frames across them, so a chunk may reach from one trajectory into the next.
+    Frames are those of one split, trajectory after trajectory; estimators see the segments and do
+    not pair frames across them, so a chunk may reach from one trajectory into the next.
     """
     edges = np.linspace(0, n_frames, n_chunks + 1).round().astype(int)
     return [slice(a, b) for a, b in pairwise(edges)]
@@ -199,7 +199,7 @@ class Estimate(Generic[T]):
         return Estimate(function(self.whole), samples, self.without_one)
 
     def map_or_nan(self, function: Callable[[T], Any], shape: int | tuple[int, ...] = ()) -> "Estimate[Any]":
-        """As :meth:`map`, but numbers that are none where all frames together do not determine it."""
+        """As :meth:`map`, but NaN where all frames together do not determine it."""
         try:
             return self.map(function)
         except np.linalg.LinAlgError:
@@ -214,7 +214,7 @@ class Estimate(Generic[T]):
         """
         value, k = np.asarray(self.whole), len(self.samples)
         unknown = np.full(value.shape, np.nan)
-        samples = [unknown if x is None else x for x in self.samples]
+        samples = [unknown if x is None else np.asarray(x) for x in self.samples]
         weight = jackknife_weight(k) if self.without_one else None
         return Interval.of(value, samples, logarithmic, within, weight)
 

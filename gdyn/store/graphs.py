@@ -38,13 +38,13 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped, UInt
 
 from gdyn.errors import InputError
+from gdyn.files import FilePath
 from gdyn.store import hdf5
 
 FORMAT = "gdyn-graphs"
@@ -56,7 +56,14 @@ Choose = Callable[[int, np.ndarray], slice]
 # Nodes, counts, neighbors and distances of a frame, from gdyn.graphs.neighbors.receptive_field.
 Field = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 Numbers = Sequence[float] | np.ndarray
-Append = Callable[[Sequence[Field], Numbers, Numbers, Numbers, Numbers], None]
+
+
+class Append(Protocol):
+    """A function that appends the graphs of some frames, and what else is known of each frame."""
+
+    def __call__(
+        self, fields: Sequence[Field], frame: Numbers, time_ps: Numbers, segment: Numbers, window: Numbers
+    ) -> None: ...
 
 
 @dataclass
@@ -84,7 +91,7 @@ class GraphShard:
     checksum: str = ""
 
     @classmethod
-    def open(cls, path: str | Path, choose: Choose | None = None) -> Self:
+    def open(cls, path: FilePath, choose: Choose | None = None) -> Self:
         """Open the frames that ``choose`` picks, or all of them; the graphs themselves stay in the file.
 
         Parameters
@@ -126,13 +133,13 @@ class GraphShard:
             )
 
     @classmethod
-    def read(cls, path: str | Path, choose: Choose | None = None) -> Self:
+    def read(cls, path: FilePath, choose: Choose | None = None) -> Self:
         """The same as :meth:`open`, with the graphs in memory."""
         shard = cls.open(path, choose)
         return replace(shard, **{name: getattr(shard, name).read() for name in ("nodes", "neighbors", "distance_mA")})
 
 
-def lengths_of(paths: Iterable[str | Path]) -> dict[int, int]:
+def lengths_of(paths: Iterable[FilePath]) -> dict[int, int]:
     """Numbers of frames of the trajectories that shards are of, by the trajectories' numbers."""
     lengths: dict[int, int] = {}
     for path in paths:
@@ -150,7 +157,7 @@ def _slice(lengths: Int[np.ndarray, " frames"], frames: slice) -> slice:
 
 @contextmanager
 def write(
-    path: str | Path,
+    path: FilePath,
     elements: Sequence[str] | np.ndarray,
     target_atoms: Sequence[Sequence[int]] | np.ndarray,
     target_ids: Sequence[Sequence[int]] | np.ndarray,

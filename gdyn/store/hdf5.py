@@ -4,7 +4,6 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from math import prod
-from pathlib import Path
 from typing import Any
 
 import h5py
@@ -12,14 +11,14 @@ import numpy as np
 
 import gdyn
 from gdyn.errors import InputError
-from gdyn.files import whole_file
+from gdyn.files import FilePath, whole_file
 
 CHUNK_BYTES = 512 * 1024
 TEXT = h5py.string_dtype("utf-8")
 
 
 @contextmanager
-def create(path: str | Path, kind: str, version: int) -> Iterator[h5py.File]:
+def create(path: FilePath, kind: str, version: int) -> Iterator[h5py.File]:
     """Open a new file of the format ``kind``; it appears under its name only once it is whole."""
     with whole_file(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["format"] = kind
@@ -29,7 +28,7 @@ def create(path: str | Path, kind: str, version: int) -> Iterator[h5py.File]:
 
 
 @contextmanager
-def read(path: str | Path, kind: str, version: int) -> Iterator[h5py.File]:
+def read(path: FilePath, kind: str, version: int) -> Iterator[h5py.File]:
     """Open a file of the format ``kind`` for reading.
 
     Raises
@@ -43,10 +42,10 @@ def read(path: str | Path, kind: str, version: int) -> Iterator[h5py.File]:
             f"{path}: cannot be opened as HDF5 ({error}); delete it and let the workflow remake it"
         ) from None
     with file:
-        found, found_version = file.attrs.get("format"), file.attrs.get("version")
-        if (found, found_version) != (kind, version):
+        found_format, found_version = file.attrs.get("format"), file.attrs.get("version")
+        if (found_format, found_version) != (kind, version):
             raise InputError(
-                f"{path}: holds {found} version {found_version}, but {kind} version {version} is "
+                f"{path}: holds {found_format} version {found_version}, but {kind} version {version} is "
                 f"needed; delete it and let the workflow remake it"
             )
         yield file
@@ -72,7 +71,7 @@ def append(file: h5py.File, name: str, values: Sequence[float] | np.ndarray) -> 
 class Descriptor:
     """A file opened for reading by several threads, closed when it is no longer needed."""
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: FilePath) -> None:
         self.path, self.number = path, os.open(path, os.O_RDONLY)
 
     def __del__(self) -> None:

@@ -5,7 +5,7 @@ Format ``gdyn-states``, version 1.
 =====================  =================================  ======================================
 ``probabilities``      (frames, target sets, states)      rows sum to 1, the most populated state
                        float32                            first (of the system that the model was
-                                                          trained on); not a number where a target
+                                                          trained on); NaN where a target
                                                           set is not present: in other
                                                           trajectories, or when it is not selected
 ``time_ps``            (frames,) float64
@@ -17,20 +17,22 @@ Format ``gdyn-states``, version 1.
 =====================  =================================  ======================================
 
 Attributes of the file: ``format``, ``version``, ``gdyn_version``, ``split``, ``lag_ps``,
-``frame_interval_ps``, ``outside``, which part of the surroundings is unlike any that the model was trained on (not a
-number where that is unknown), and ``order``, which output of the model each state is. Frames follow each other by
+``frame_interval_ps``, ``outside``, the share of the surroundings that are unlike any that the model was trained on (NaN
+where unknown), and ``order``, which output of the model each state is. Frames follow each other by
 ``frame_interval_ps`` within a segment.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Self
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from gdyn.errors import InputError
+from gdyn.files import FilePath
 from gdyn.store import hdf5
+from gdyn.units import multiple
 
 FORMAT = "gdyn-states"
 VERSION = 1
@@ -52,7 +54,46 @@ class States:
     order: tuple[int, ...] = ()
 
     @classmethod
-    def read(cls, path: str | Path) -> Self:
+    def of(
+        cls,
+        probabilities: Float[np.ndarray, "frames targets states"],
+        lag_ps: float,
+        frame_interval_ps: float,
+        trajectory: Int[np.ndarray, " frames"] | None = None,
+        target_ids: Int[np.ndarray, "targets k"] | None = None,
+        split: str = "test",
+    ) -> Self:
+        """States from arrays; by default of one trajectory without gaps.
+
+        Parameters
+        ----------
+        probabilities : (frames, targets, states), rows sum to 1; NaN where a target is not present.
+        lag_ps, frame_interval_ps : lag time of the model, and time from frame to frame.
+        trajectory : (frames,) number of the trajectory that each frame is of, in ascending order.
+        target_ids : (targets, k) ids of the atoms of each target, filled up with -1; by default 1, 2 ...
+        split : what to call the frames.
+
+        Raises
+        ------
+        ConfigError : the lag time is not a whole number of frames.
+        InputError : shapes do not fit, or trajectories are not in order.
+        """
+        multiple(lag_ps, frame_interval_ps, "lag_ps", "the frame interval")
+        if probabilities.ndim != 3:
+            raise InputError(f"probabilities: should be (frames, targets, states), not of shape {probabilities.shape}")
+        n_frames, n_targets = probabilities.shape[:2]
+        number = np.zeros(n_frames, int) if trajectory is None else np.asarray(trajectory)
+        if number.shape != (n_frames,) or (np.diff(number) < 0).any():
+            raise InputError("trajectory: should be one number for each frame, in ascending order")
+        if target_ids is not None and (target_ids.ndim != 2 or len(target_ids) != n_targets):
+            raise InputError(f"target_ids: should be (targets, atoms of each) for {n_targets} targets")
+        first = np.searchsorted(number, number)  # the frame that its trajectory begins with
+        ids = np.arange(1, n_targets + 1)[:, None] if target_ids is None else target_ids
+        time_ps = (np.arange(n_frames) - first) * frame_interval_ps
+        return cls(probabilities, time_ps, number, number, ids, split, lag_ps, frame_interval_ps)
+
+    @classmethod
+    def read(cls, path: FilePath) -> Self:
         """Read a states file.
 
         Raises
@@ -69,7 +110,7 @@ class States:
                 order=tuple(map(int, file.attrs.get("order", ()))),
             )
 
-    def write(self, path: str | Path) -> None:
+    def write(self, path: FilePath) -> None:
         """Write a states file; it appears under its name once it is whole."""
         with hdf5.create(path, FORMAT, VERSION) as file:
             hdf5.append(file, "probabilities", np.asarray(self.probabilities, np.float32))
@@ -95,21 +136,25 @@ class States:
 
     @property
     def length_ps(self) -> float:
-        """How long all frames last together."""
+        """Total length of all frames, ps."""
         return len(self.time_ps) * self.frame_interval_ps
 
     def of_trajectory(self, number: int) -> Self:
         """The frames of one trajectory, and the target sets that are present in any of them."""
-        mine = self.trajectory == number
-        there = self.present[mine].any(0)
+        frames = self.trajectory == number
+        sets = self.present[frames].any(0)
         return replace(
             self,
-            probabilities=self.probabilities[mine][:, there],
-            time_ps=self.time_ps[mine],
-            trajectory=self.trajectory[mine],
-            segment=self.segment[mine],
-            target_ids=self.target_ids[there],
+            probabilities=self.probabilities[frames][:, sets],
+            time_ps=self.time_ps[frames],
+            trajectory=self.trajectory[frames],
+            segment=self.segment[frames],
+            target_ids=self.target_ids[sets],
         )
+
+    def at_lag(self, lag_ps: float) -> Self:
+        """The same states, for a model of another lag time."""
+        return replace(self, lag_ps=lag_ps)
 
     def reordered(self, order: Sequence[int] | np.ndarray) -> Self:
         """The same states in another order: state ``order[i]`` becomes state ``i``."""

@@ -20,14 +20,14 @@ Format ``gdyn-trajectory``, version 2. Lengths in A, times in ps, charges in e, 
 
 Attributes of the file: ``format``, ``version``, ``gdyn_version``, ``frame_interval_ps`` (float),
 ``periodic`` ((3,) bool, by lattice vector), ``source`` (text, the files), ``checksum`` (text, SHA-256 of
-the file, or of the checksums of several), ``notes`` (text, a line for each thing that is not as in one
-run without a break), ``unwrapped`` (text) and ``largest_step`` (float).
+the file, or of the checksums of several), ``notes`` (text, a line for each deviation from one
+uninterrupted run), ``unwrapped`` (text) and ``largest_step`` (float).
 
 ``content`` (text) is the SHA-256 of all that has frames.
 
 ``unwrapped`` is ``yes`` where the files had unwrapped positions; ``rebuilt`` where they were put
 together from steps to the nearest image, each of at most ``largest_step`` of a lattice vector; ``no``
-where such a step was too long to be sure, so that displacements mean nothing.
+where such a step was too long to be certain, so that displacements are meaningless.
 
 Atoms keep one order, by id, in every frame.
 
@@ -40,7 +40,9 @@ positions; :meth:`TrajectoryStore.open` says so.
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+import secrets
+import weakref
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -52,6 +54,7 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from gdyn.errors import InputError
+from gdyn.files import FilePath
 from gdyn.store import hdf5
 
 FORMAT = "gdyn-trajectory"
@@ -86,7 +89,7 @@ class Atoms:
 
     @property
     def molecule_index(self) -> Int[np.ndarray, " atoms"]:
-        """Numbers of the molecules from 0, (atoms,) int64; an atom that is in none is one of its own."""
+        """Numbers of the molecules from 0, (atoms,) int64; an atom in no molecule is one by itself."""
         ids = np.zeros(len(self), np.int64) if self.molecule is None else np.asarray(self.molecule, np.int64)
         alone = ids.max(initial=0) + 1 + np.arange(len(self))
         return np.unique(np.where(ids > 0, ids, alone), return_inverse=True)[1].astype(np.int64)
@@ -113,7 +116,7 @@ class TrajectoryStore:
 
     @classmethod
     @contextmanager
-    def open(cls, path: str | Path, *more: str | Path) -> Iterator[Self]:
+    def open(cls, path: FilePath, *more: FilePath) -> Iterator[Self]:
         """Yield the store at ``path``, or that of several parts of a trajectory together.
 
         Raises
@@ -123,24 +126,88 @@ class TrajectoryStore:
         with _in_memory([path, *more]) if more else hdf5.read(path, FORMAT, VERSION) as file:
             if not more:
                 _check_parts(file, path)
-            atoms = {name: column[:] for name, column in file["atoms"].items()}
-            atoms["element"] = file["atoms/element"].asstr()[:]
-            yield cls(
-                atoms=Atoms(**atoms),
-                step=file["step"][:],
-                time_ps=file["time_ps"][:],
-                segment=file["segment"][:],
-                frame_interval_ps=float(file.attrs["frame_interval_ps"]),
-                unwrapped=file.attrs["unwrapped"],
-                periodic=tuple(map(bool, file.attrs["periodic"])),
-                source=file.attrs["source"],
-                checksum=file.attrs["checksum"],
-                notes=file.attrs["notes"].splitlines(),
-                largest_step=float(file.attrs["largest_step"]),
-                first_frame=int(file.attrs.get("first_frame", 0)),
-                is_part="first_frame" in file.attrs,
-                _file=file,
+            yield cls._of_file(file)
+
+    @classmethod
+    def keep_open(cls, path: str | Path, at_end: Callable[[], None]) -> Self:
+        """The store at a path, open as long as it is referenced; then ``at_end`` is called.
+
+        Raises
+        ------
+        InputError : as of :meth:`open`.
+        """
+        stack = ExitStack()
+        stack.callback(at_end)
+        store = stack.enter_context(cls.open(path))
+        weakref.finalize(store, stack.close)
+        return store
+
+    @classmethod
+    def of(
+        cls,
+        positions: Float[np.ndarray, "frames atoms 3"],
+        cell: Float[np.ndarray, "3 3"] | Float[np.ndarray, "frames 3 3"],
+        atoms: Atoms | Sequence[str],
+        frame_interval_ps: float,
+        periodic: Sequence[bool] = (True, True, True),
+        unwrapped: str = "yes",
+        source: str = "arrays",
+    ) -> Self:
+        """A store from arrays, in memory, without any gap.
+
+        Parameters
+        ----------
+        positions : (frames, atoms, 3), A, unwrapped by default.
+        cell : lattice vectors in rows, A, of all frames or of each.
+        atoms : what is known of the atoms; or only their elements.
+        frame_interval_ps : time from frame to frame.
+        periodic : by lattice vector.
+        unwrapped : as in the format; ``no`` where displacements are meaningless.
+        source : what to call it in messages.
+
+        Raises
+        ------
+        InputError : shapes do not fit.
+        """
+        n = len(positions)
+        if not isinstance(atoms, Atoms):
+            atoms = Atoms(np.arange(1, len(atoms) + 1), np.ones(len(atoms), int), np.array(atoms))
+        if positions.shape[1:] != (len(atoms), 3):
+            raise InputError(f"positions: should be (frames, {len(atoms)} atoms, 3), not of shape {positions.shape}")
+        if np.shape(cell) not in ((3, 3), (n, 3, 3)):
+            raise InputError(
+                f"cell: should be lattice vectors in rows, (3, 3) or ({n}, 3, 3); of a box, np.diag(edges)"
             )
+        if len(periodic) != 3 or unwrapped not in ("yes", "rebuilt", "no") or not frame_interval_ps > 0:
+            raise InputError("periodic, unwrapped or frame_interval_ps: not as the docstring says")
+        file = h5py.File(f"memory-{secrets.token_hex(8)}", "w", driver="core", backing_store=False)
+        writer = _begin(file, atoms, frame_interval_ps, source)
+        frames = np.arange(n)
+        cells = np.broadcast_to(cell, (n, 3, 3))
+        writer.append(positions, cells, frames, frames * frame_interval_ps, np.zeros(n, int))
+        writer.finish(notes="", unwrapped=unwrapped, periodic=tuple(periodic), checksum="", largest_step=0.0)
+        return cls._of_file(file)
+
+    @classmethod
+    def _of_file(cls, file: h5py.File) -> Self:
+        atoms = {name: column[:] for name, column in file["atoms"].items()}
+        atoms["element"] = file["atoms/element"].asstr()[:]
+        return cls(
+            atoms=Atoms(**atoms),
+            step=file["step"][:],
+            time_ps=file["time_ps"][:],
+            segment=file["segment"][:],
+            frame_interval_ps=float(file.attrs["frame_interval_ps"]),
+            unwrapped=file.attrs["unwrapped"],
+            periodic=tuple(map(bool, file.attrs["periodic"])),
+            source=file.attrs["source"],
+            checksum=file.attrs["checksum"],
+            notes=file.attrs["notes"].splitlines(),
+            largest_step=float(file.attrs["largest_step"]),
+            first_frame=int(file.attrs.get("first_frame", 0)),
+            is_part="first_frame" in file.attrs,
+            _file=file,
+        )
 
     def __len__(self) -> int:
         return len(self.step)
@@ -184,25 +251,30 @@ class TrajectoryWriter:
 
 
 @contextmanager
-def write(path: str | Path, atoms: Atoms, frame_interval_ps: float, source: str) -> Iterator[TrajectoryWriter]:
+def write(path: FilePath, atoms: Atoms, frame_interval_ps: float, source: str) -> Iterator[TrajectoryWriter]:
     """Yield a :class:`TrajectoryWriter`; the file appears under its name once the block has ended well."""
     with hdf5.create(path, FORMAT, VERSION) as file:
-        file.attrs["frame_interval_ps"] = frame_interval_ps
-        file.attrs["source"] = source
-        file["atoms/id"] = np.asarray(atoms.id, np.int64)
-        file["atoms/type"] = np.asarray(atoms.type, np.int32)
-        file.create_dataset("atoms/element", data=list(atoms.element), dtype=hdf5.TEXT)
-        if atoms.molecule is not None:
-            file["atoms/molecule"] = np.asarray(atoms.molecule, np.int64)
-        if atoms.charge_e is not None:
-            file["atoms/charge_e"] = np.asarray(atoms.charge_e, np.float64)
-        if atoms.mass_u is not None:
-            file["atoms/mass_u"] = np.asarray(atoms.mass_u, np.float64)
-        yield TrajectoryWriter(file)
+        yield _begin(file, atoms, frame_interval_ps, source)
 
 
-def join(parts: Sequence[str | Path], path: str | Path) -> None:
-    """Write a store that puts the parts of one trajectory together, without copying them; paths, in their order.
+def _begin(file: h5py.File, atoms: Atoms, frame_interval_ps: float, source: str) -> TrajectoryWriter:
+    """Write what does not change from frame to frame."""
+    file.attrs["frame_interval_ps"] = frame_interval_ps
+    file.attrs["source"] = source
+    file["atoms/id"] = np.asarray(atoms.id, np.int64)
+    file["atoms/type"] = np.asarray(atoms.type, np.int32)
+    file.create_dataset("atoms/element", data=list(atoms.element), dtype=hdf5.TEXT)
+    if atoms.molecule is not None:
+        file["atoms/molecule"] = np.asarray(atoms.molecule, np.int64)
+    if atoms.charge_e is not None:
+        file["atoms/charge_e"] = np.asarray(atoms.charge_e, np.float64)
+    if atoms.mass_u is not None:
+        file["atoms/mass_u"] = np.asarray(atoms.mass_u, np.float64)
+    return TrajectoryWriter(file)
+
+
+def join(parts: Sequence[FilePath], path: FilePath) -> None:
+    """Write a store that joins the parts of one trajectory without copying them; paths, in their order.
 
     Raises
     ------
@@ -214,19 +286,19 @@ def join(parts: Sequence[str | Path], path: str | Path) -> None:
 
 
 @contextmanager
-def _in_memory(parts: Sequence[str | Path]) -> Iterator[h5py.File]:
+def _in_memory(parts: Sequence[FilePath]) -> Iterator[h5py.File]:
     """Yield a file that puts parts together, in memory."""
     with h5py.File("parts", "w", driver="core", backing_store=False) as file:
         _put_together(file, parts, [os.path.abspath(part) for part in parts])
         yield file
 
 
-def _put_together(file: h5py.File, parts: Sequence[str | Path], names: Sequence[str]) -> None:
+def _put_together(file: h5py.File, parts: Sequence[FilePath], names: Sequence[str]) -> None:
     with ExitStack() as stack:
-        found = [stack.enter_context(hdf5.read(part, FORMAT, VERSION)) for part in parts]
-        lengths = [len(part["step"]) for part in found]
+        files = [stack.enter_context(hdf5.read(part, FORMAT, VERSION)) for part in parts]
+        lengths = [len(part["step"]) for part in files]
         begins = np.concatenate([[0], np.cumsum(lengths)]).tolist()
-        for (before, part), path, begin in zip(pairwise([found[0], *found]), parts, begins, strict=False):
+        for (before, part), path, begin in zip(pairwise([files[0], *files]), parts, begins, strict=False):
             same = np.array_equal(part["atoms/id"][:], before["atoms/id"][:])
             if int(part.attrs.get("first_frame", 0)) != begin or not same:
                 raise InputError(
@@ -234,13 +306,13 @@ def _put_together(file: h5py.File, parts: Sequence[str | Path], names: Sequence[
                     f"workflow remake it"
                 )
         for name in OF_FRAMES:
-            first = found[0][name]
+            first = files[0][name]
             layout = h5py.VirtualLayout((begins[-1], *first.shape[1:]), first.dtype)
-            for part, source, (begin, end) in zip(found, names, pairwise(begins), strict=True):
+            for part, source, (begin, end) in zip(files, names, pairwise(begins), strict=True):
                 layout[begin:end] = h5py.VirtualSource(source.replace("%", "%%"), name, part[name].shape)
             file.create_virtual_dataset(name, layout, fillvalue=np.nan if first.dtype.kind == "f" else -1)
-        file.copy(found[0]["atoms"], "atoms")
-        attributes = [dict(part.attrs) for part in found]
+        file.copy(files[0]["atoms"], "atoms")
+        attributes = [dict(part.attrs) for part in files]
         unwrapped = [of["unwrapped"] for of in attributes]
         file.attrs.update(attributes[0])
         file.attrs.update(
@@ -254,7 +326,7 @@ def _put_together(file: h5py.File, parts: Sequence[str | Path], names: Sequence[
         )
 
 
-def is_store(path: str | Path) -> bool:
+def is_store(path: FilePath) -> bool:
     """Whether a file is a trajectory store, of any version; all are named ``.h5``, so no other file is opened."""
     if Path(path).suffix != ".h5":
         return False
@@ -266,19 +338,19 @@ def is_store(path: str | Path) -> bool:
 
 
 def combined(checksums: Sequence[str]) -> str:
-    """One checksum of several files in their order: their own, if it is one."""
+    """One checksum of several files in their order; that of the file, if there is only one."""
     if len(checksums) == 1:
         return checksums[0]
     return f"sha256:{hashlib.sha256(' '.join(checksums).encode()).hexdigest()}"
 
 
-def _check_parts(file: h5py.File, path: str | Path) -> None:
+def _check_parts(file: h5py.File, path: FilePath) -> None:
     """Refuse a file whose parts are not those that it was put together from."""
     for name, content in zip(file.attrs.get("parts", ()), file.attrs.get("part_contents", ()), strict=True):
         part = Path(path).parent / name
         try:
-            with hdf5.read(part, FORMAT, VERSION) as found:
-                same = found.attrs["content"] == content
+            with hdf5.read(part, FORMAT, VERSION) as stored:
+                same = stored.attrs["content"] == content
         except InputError as error:
             raise InputError(f"{path}: a part of it is missing or damaged: {error}") from None
         if not same:

@@ -1,17 +1,31 @@
-"""Through the frames of states and of the trajectory stores that they belong to: where frames are found.
+"""Going through the frames of states together with their trajectory stores.
 
 Analyses of several trajectories ask first what all of them hold, and then go through them; nothing may be taken from
 the first one alone.
 """
 
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float, Int
 
 from gdyn.errors import InputError
+from gdyn.files import FilePath
 from gdyn.logs import progress
+from gdyn.store.states import States
 from gdyn.store.trajectory import TrajectoryStore
+
+Trajectories = Sequence[FilePath | TrajectoryStore]
+"""The trajectories of a system in the order of their numbers: paths of stores, or open stores."""
+Array = Float[np.ndarray, "..."]
+Integers = Int[np.ndarray, "..."]
+
+
+def opened(trajectory: FilePath | TrajectoryStore) -> AbstractContextManager[TrajectoryStore]:
+    """A trajectory for reading: one that is open stays so."""
+    return nullcontext(trajectory) if isinstance(trajectory, TrajectoryStore) else TrajectoryStore.open(trajectory)
 
 
 @dataclass
@@ -26,8 +40,8 @@ class Stretch:
 
     number: int
     store: TrajectoryStore
-    frames: np.ndarray
-    stored: np.ndarray
+    frames: Integers
+    stored: Integers
 
 
 @dataclass
@@ -44,41 +58,45 @@ class Moment:
     store: TrajectoryStore
     frame: int
     at: int
-    targets: np.ndarray
-    sets: np.ndarray
+    targets: Integers
+    sets: Integers
 
     @property
-    def positions(self):
-        """Of the atoms: (atoms, 3), A, unwrapped."""
+    def positions(self) -> Array:
+        """Positions of the atoms: (atoms, 3), A, unwrapped."""
         return self.store.positions(self.at)
 
     @property
-    def cell(self):
+    def cell(self) -> Array:
         """Lattice vectors in rows: (3, 3), A."""
         return self.store.cells(self.at)
 
 
-def each_trajectory(states, trajectories, frames=None):
+def each_trajectory(
+    states: States, trajectories: Trajectories, frames: Integers | Sequence[int] | None = None
+) -> Iterator[Stretch]:
     """Open the trajectories of some frames, one after the other: yield a :class:`Stretch` of each.
 
     Parameters
     ----------
     states : States
-    trajectories : paths of the trajectory stores, in the order of their numbers.
+    trajectories : those of the system, in the order of their numbers.
     frames : indices into the states, by default all.
 
     Raises
     ------
     InputError : the states are of another trajectory.
     """
-    frames = np.arange(len(states.time_ps)) if frames is None else np.asarray(frames)
-    for number in np.unique(states.trajectory[frames]).tolist():
-        mine = frames[states.trajectory[frames] == number]
-        with TrajectoryStore.open(trajectories[number]) as store:
-            yield Stretch(number, store, mine, stored_frames(store, states, mine))
+    chosen = np.arange(len(states.time_ps)) if frames is None else np.asarray(frames)
+    for number in np.unique(states.trajectory[chosen]).tolist():
+        here = chosen[states.trajectory[chosen] == number]
+        with opened(trajectories[number]) as store:
+            yield Stretch(number, store, here, stored_frames(store, states, here))
 
 
-def each_frame(states, trajectories, frames=None, what=None):
+def each_frame(
+    states: States, trajectories: Trajectories, frames: Integers | Sequence[int] | None = None, what: str | None = None
+) -> Iterator[Moment]:
     """Go through some frames of all trajectories: yield a :class:`Moment` of each.
 
     Parameters
@@ -93,33 +111,33 @@ def each_frame(states, trajectories, frames=None, what=None):
 
 
 @contextmanager
-def moment(states, trajectories, frame):
+def moment(states: States, trajectories: Trajectories, frame: int) -> Iterator[Moment]:
     """The :class:`Moment` of a single frame, its store open inside the block."""
     number = int(states.trajectory[frame])
-    with TrajectoryStore.open(trajectories[number]) as store:
+    with opened(trajectories[number]) as store:
         (at,) = stored_frames(store, states, np.array([frame])).tolist()
         yield Moment(number, store, int(frame), at, *targets_of(store, states, frame))
 
 
-def stored_frames(store, states, frames):
+def stored_frames(store: TrajectoryStore, states: States, frames: Integers) -> Integers:
     """Indices in a store of some frames of states, found by their times."""
     times = states.time_ps[frames]
-    found = np.searchsorted(store.time_ps, times - 1e-6)
-    near = np.minimum(found, len(store) - 1)
+    indices = np.searchsorted(store.time_ps, times - 1e-6)
+    near = np.minimum(indices, len(store) - 1)
     if not len(store) or (np.abs(store.time_ps[near] - times) > 1e-3 * states.frame_interval_ps).any():
         raise InputError(
             f"{store.source}: the states are not of this trajectory, which has no frame at some of their times; let "
-            f"the workflow make the states anew (--forcerun predict)"
+            f"the workflow remake the states (--forcerun predict)"
         )
-    return found
+    return indices
 
 
-def targets_of(store, states, frame):
+def targets_of(store: TrajectoryStore, states: States, frame: int) -> tuple[Integers, Integers]:
     """The atoms of the targets that are present in a frame, and the target sets that they belong to."""
     sets, place = np.nonzero((states.target_ids >= 0) & states.present[frame][:, None])
     return np.searchsorted(store.atoms.id, states.target_ids[sets, place]), sets
 
 
-def heights_of(cell):
-    """Of a cell (3, 3) or cells (frames, 3, 3) along each lattice vector: (..., 3), A."""
+def heights_of(cell: Array) -> Array:
+    """Heights of a cell (3, 3) or of cells (frames, 3, 3) along each lattice vector: (..., 3), A."""
     return 1.0 / np.linalg.norm(np.linalg.inv(cell), axis=-2)

@@ -3,26 +3,28 @@
 import numpy as np
 import pandas as pd
 
-from gdyn.store.walk import heights_of, moment
+from gdyn.config import Structure
+from gdyn.store import States
+from gdyn.store.walk import Trajectories, heights_of, moment
 from gdyn.trajectory.targets import AXES
 
 THICKNESS_A = 12.0  # of the slice that is shown, from the middle of the cell
 
 
-def cross_section(states, trajectories, frame, structure):
+def cross_section(states: States, trajectories: Trajectories, frame: int, structure: Structure) -> pd.DataFrame:
     """The atoms of a slice through the cell in one frame.
 
     Parameters
     ----------
     states : States
-    trajectories : paths of the trajectory stores, in the order of their numbers.
+    trajectories : those of the system, in the order of their numbers.
     frame : index into the states.
     structure : that section of a system; its ``profile`` is the lattice vector that is seen from left to right.
 
     Returns
     -------
-    DataFrame : ``element``, ``along_A`` and ``across_A`` (in the cell, along two lattice vectors), ``target`` and, not
-        a number for other atoms, ``p1``, ``p2`` ... the probabilities of the states.
+    DataFrame : ``element``, ``along_A`` and ``across_A`` (in the cell, along two lattice vectors), ``target`` and, NaN
+        for other atoms, ``p1``, ``p2`` ... the probabilities of the states.
     """
     with moment(states, trajectories, frame) as now:
         cell, atoms = now.cell, now.store.atoms

@@ -1,13 +1,16 @@
 """States as columns of a LAMMPS dump, to colour atoms by in OVITO or VMD."""
 
+from collections.abc import Sequence
+
 import numpy as np
+from jaxtyping import Float
 
-from gdyn.files import whole_file
+from gdyn.files import FilePath, whole_file
 from gdyn.store import States
-from gdyn.store.walk import each_frame
+from gdyn.store.walk import Trajectories, each_frame
 
 
-def export_dump(states, trajectories, dump):
+def export_dump(states: States, trajectories: Trajectories, dump: FilePath) -> None:
     """Write the targets of all test frames as a LAMMPS text dump.
 
     Columns are ``id type element xu yu zu state p0 p1 ...``, lengths in A from the corner of the box; ``state`` is the
@@ -17,11 +20,10 @@ def export_dump(states, trajectories, dump):
 
     Parameters
     ----------
-    states : path of the states of the test frames.
-    trajectories : paths of the trajectory stores, in the order of their numbers.
+    states : of the test frames.
+    trajectories : those of the system, in the order of their numbers.
     dump : path to write.
     """
-    states = States.read(states)
     names = " ".join(f"p{i}" for i in range(states.probabilities.shape[-1]))
     with whole_file(dump) as temporary, open(temporary, "w", encoding="utf-8") as file:
         for now in each_frame(states, trajectories, what="export"):
@@ -38,7 +40,7 @@ def export_dump(states, trajectories, dump):
                 )
 
 
-def _box(cell, periodic):
+def _box(cell: Float[np.ndarray, "3 3"], periodic: Sequence[bool]) -> str:
     """The box of a frame; a tilted one as its three lattice vectors, which LAMMPS calls general triclinic."""
     sides = " ".join("pp" if p else "ff" for p in periodic)
     if np.allclose(cell, np.diag(np.diag(cell))):

@@ -1,14 +1,19 @@
-"""A bond order parameter beside the learned states: where the two tell crystal from liquid alike, and where not."""
+"""A bond order parameter beside the learned states: where the two agree on what is crystal and what is liquid."""
+
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float, Int, Shaped
 
+from gdyn.config import Kinetics, OrderParameter, Structure
 from gdyn.errors import InputError
-from gdyn.files import write_json, write_table
-from gdyn.kinetics.analysis import blocks_of
+from gdyn.kinetics.koopman import blocks_of
+from gdyn.result import Result, Sentences, Share, Table
 from gdyn.statistics.interval import PROBABILITY, Interval, jackknife_weight
+from gdyn.statistics.uncertainty import Blocks
 from gdyn.store import States
-from gdyn.store.walk import each_frame
+from gdyn.store.walk import Integers, Trajectories, each_frame
 from gdyn.structure.analysis import block_of_samples, frames_of
 from gdyn.structure.groups import select_in_all
 from gdyn.structure.profile import Profile
@@ -17,8 +22,15 @@ BINS = 100  # of the order parameter, from -1 to 1
 VALLEY = 0.8  # of the lower of two peaks
 
 
-def bond_order(positions, cell, periodic, atoms, degree, neighbors):
-    """How far the surroundings of neighbors are turned alike: the correlation of their Steinhardt vectors.
+def bond_order(
+    positions: Float[np.ndarray, "atoms 3"],
+    cell: Float[np.ndarray, "3 3"],
+    periodic: Sequence[bool] | np.ndarray,
+    atoms: Int[np.ndarray, " some"],
+    degree: int,
+    neighbors: int,
+) -> Float[np.ndarray, " some"]:
+    """How far the surroundings of neighbors have the same orientation: the correlation of their Steinhardt vectors.
 
     ``(-1)^l / n sum_j Re(q_l(i) . q_l(j)*) / |q_l(i)| |q_l(j)|`` over the nearest neighbors (equation 26 of
     docs/theory.md): 1 in a crystal whose neighbors are related by inversion, as diamond is, about 0 in a liquid.
@@ -28,7 +40,7 @@ def bond_order(positions, cell, periodic, atoms, degree, neighbors):
     positions : (atoms, 3), A, of any image.
     cell : (3, 3), A, lattice vectors in rows.
     periodic : (3,) bool
-    atoms : indices of the atoms that are looked at, as centres and as neighbors.
+    atoms : indices of the atoms to analyse, as centres and as neighbors.
     degree : l.
     neighbors : number of nearest neighbors.
 
@@ -67,32 +79,97 @@ def bond_order(positions, cell, periodic, atoms, degree, neighbors):
     return (-1) ** degree * np.bincount(i, alike, minlength=len(points)) / neighbors
 
 
-def compare_order(states, trajectories, result, distribution, profile, structure, kinetics):
-    """Compare the learned states with a threshold on the bond order parameter, on the test frames.
+class Order(Result):
+    """A threshold on the bond order parameter compared with the learned states.
 
     Every atom counts for its most probable state. A state is ordered where most of its atoms are above the threshold;
     an atom on which the two disagree is above it in a state that is not, or below it in one that is.
+    """
+
+    degree: int
+    neighbors: int
+    threshold: float
+    ordered: list[bool]
+    """(states,)"""
+    mean: Share
+    """(states,), of the order parameter."""
+    disagreement: Share
+    disagreement_by_state: Share
+    """(states,)"""
+    frames: int
+    flags: Sentences
+    distribution: Table
+    """Distribution of the order parameter, by state."""
+    profile: Table
+    """Shares along an axis of what is ordered by the threshold, by its state, and for which the two disagree."""
+
+
+def order_by_state(states: States, trajectories: Trajectories, structure: Structure, kinetics: Kinetics) -> Order:
+    """Compare the learned states with a threshold on the bond order parameter.
 
     Parameters
     ----------
-    states : path of the states of the test frames.
-    trajectories : paths of the trajectory stores, in the order of their numbers.
-    result : path of the JSON to write.
-    distribution, profile : paths of the CSVs to write: of the order parameter by state, and along an axis.
-    structure, kinetics : those sections of a system.
+    states : of the test frames.
+    trajectories : those of the system, in the order of their numbers.
+    structure, kinetics : those sections of a system, the first with an ``order_parameter``.
 
     Raises
     ------
     InputError : a selection is wrong, or there are no neighbors.
     """
     settings = structure.order_parameter
-    states = States.read(states)
+    if settings is None:
+        raise ValueError("no order parameter is configured")
     blocks = blocks_of(states, kinetics)
-    frames, of_block = frames_of(states, structure), block_of_samples(states, blocks)
+    frames = frames_of(states, structure)
     along = Profile(states, trajectories, structure, 0)
-    bins, height_A = along.bins, along.height_A
-    n_states = states.probabilities.shape[-1]
-    counts = np.zeros((len(blocks) + 1, n_states, bins, BINS))
+    counts = count(states, trajectories, frames, along, settings, blocks)
+    centre = (np.arange(BINS) + 0.5) / BINS * 2.0 - 1.0
+    threshold, flags = settings.threshold, list(along.flags)
+    if threshold is None:
+        threshold, separate = between_two(counts.sum((0, 1, 2)), centre)
+        if not separate:
+            flags.append("the order parameter has no two peaks: its threshold between them means little")
+    above, by_state = centre > threshold, counts.sum((0, 2))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ordered = by_state[:, above].sum(1) > 0.5 * by_state.sum(1)
+    wrong = np.where(ordered[:, None, None], ~above, above)  # (states, 1, order)
+    of_states = np.broadcast_to(ordered[:, None, None], counts.shape[1:])
+    along_axis = {
+        name: share(counts, part, (0, 2))
+        for name, part in (("by_order", above), ("by_states", of_states), ("disagreement", wrong))
+    }
+    return Order(
+        degree=settings.degree,
+        neighbors=settings.neighbors,
+        threshold=threshold,
+        ordered=ordered.tolist(),
+        mean=share(counts, centre, (1, 2), (-1.0, 1.0)),
+        disagreement=share(counts, wrong, (0, 1, 2)),
+        disagreement_by_state=share(counts, wrong, (1, 2)),
+        frames=len(frames),
+        flags=flags,
+        distribution=distribution_table(by_state, centre),
+        profile=profile_table(along, structure.profile, along_axis, counts.sum((0, 1, 3))),
+    )
+
+
+def count(
+    states: States,
+    trajectories: Trajectories,
+    frames: Integers,
+    along: Profile,
+    settings: OrderParameter,
+    blocks: Blocks,
+) -> Float[np.ndarray, "blocks states bins order"]:
+    """How many targets there are by block, state, place along the axis and order: (blocks + 1, states, bins, BINS).
+
+    Raises
+    ------
+    InputError : no target is among the atoms to analyse.
+    """
+    n_states, of_block = states.probabilities.shape[-1], block_of_samples(states, blocks)
+    counts = np.zeros((len(blocks) + 1, n_states, along.bins, BINS))
     key = "structure.order_parameter.atoms"
     selected = select_in_all(states, trajectories, frames, {key: settings.atoms})
     for now in each_frame(states, trajectories, frames, "order parameter"):
@@ -103,63 +180,61 @@ def compare_order(states, trajectories, result, distribution, profile, structure
         atoms, centres, owner = np.flatnonzero(looked_at), now.targets[known], now.sets[known]
         positions, cell = now.positions, now.cell
         order = bond_order(positions, cell, now.store.periodic, atoms, settings.degree, settings.neighbors)
-        mean = order[np.searchsorted(atoms, centres)]
+        of_targets = order[np.searchsorted(atoms, centres)]
         place = (positions[centres] @ np.linalg.inv(cell)[:, along.axis]) % 1.0
         state = states.probabilities[now.frame, owner].argmax(-1)
-        at_bin = np.minimum((place * bins).astype(int), bins - 1)
-        value = np.clip((0.5 * (mean + 1.0) * BINS).astype(int), 0, BINS - 1)
+        at_bin = np.minimum((place * along.bins).astype(int), along.bins - 1)
+        value = np.clip((0.5 * (of_targets + 1.0) * BINS).astype(int), 0, BINS - 1)
         np.add.at(counts, (of_block[now.frame, owner], state, at_bin, value), 1.0)
     if not counts.sum():
         raise InputError(
             "structure.order_parameter.atoms: no target is among these atoms; select the targets and their neighbors"
         )
-    centre = (np.arange(BINS) + 0.5) / BINS * 2.0 - 1.0
-    of_all = counts.sum((0, 1, 2))
-    threshold, flags = settings.threshold, list(along.flags)
-    if threshold is None:
-        threshold, separate = between_two(of_all, centre)
-        if not separate:
-            flags.append("the order parameter has no two peaks: its threshold between them means little")
-    above = centre > threshold
-    by_state = counts.sum((0, 2))
+    return counts
+
+
+def share(
+    counts: Float[np.ndarray, "blocks states bins order"],
+    weights: Shaped[np.ndarray, "..."],
+    axes: tuple[int, ...],
+    within: tuple[float, float] = PROBABILITY,
+) -> Interval:
+    """Mean of weights over some axes of counts, with its interval from all blocks but one in turn.
+
+    Parameters
+    ----------
+    counts : (blocks + 1, states, bins, BINS); the last block is of samples that are in none.
+    weights : broadcast against (states, bins, BINS).
+    axes : of these three, those that are summed over.
+    """
+    whole = counts.sum(0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        ordered = by_state[:, above].sum(1) > 0.5 * by_state.sum(1)
-    wrong = np.where(ordered[:, None, None], ~above, above)  # (states, 1, order)
+        values = [(c * weights).sum(axes) / c.sum(axes) for c in (whole, *(whole - block for block in counts[:-1]))]
+    return Interval.of(values[0], values[1:], within=within, weight=jackknife_weight(len(values) - 1))
 
-    def share(part, of, axes, within=PROBABILITY):
-        whole = part.sum(0)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            values = [(c * of).sum(axes) / c.sum(axes) for c in (whole, *(whole - block for block in part[:-1]))]
-        return Interval.of(values[0], values[1:], within=within, weight=jackknife_weight(len(values) - 1))
 
-    write_json(
-        result,
-        {
-            "degree": settings.degree,
-            "neighbors": settings.neighbors,
-            "threshold": threshold,
-            "ordered": ordered.tolist(),
-            "mean": share(counts, centre, (1, 2), (-1.0, 1.0)),
-            "disagreement": share(counts, wrong, (0, 1, 2)),
-            "disagreement_by_state": share(counts, wrong, (1, 2)),
-            "frames": len(frames),
-            "flags": flags,
-        },
-    )
+def distribution_table(
+    by_state: Float[np.ndarray, "states order"], centre: Float[np.ndarray, " order"]
+) -> pd.DataFrame:
+    """Density of the order parameter, (states, BINS) counts, a table for each state below another."""
     width = 2.0 / BINS
-    rows = [
-        pd.DataFrame({"state": s + 1, "order": centre, "density": by_state[s] / max(by_state.sum(), 1.0) / width})
-        for s in range(n_states)
-    ]
-    write_table(distribution, pd.concat(rows))
-    columns = {"axis": structure.profile, "place_A": (np.arange(bins) + 0.5) / bins * height_A}
-    of_states = np.broadcast_to(ordered[:, None, None], counts.shape[1:])
-    for name, of in (("by_order", above), ("by_states", of_states), ("disagreement", wrong)):
-        columns |= share(counts, of, (0, 2)).columns(name)
-    write_table(profile, pd.DataFrame(columns | {"samples": counts.sum((0, 1, 3))}))
+    return pd.concat(
+        pd.DataFrame({"state": s + 1, "order": centre, "density": of_state / max(by_state.sum(), 1.0) / width})
+        for s, of_state in enumerate(by_state)
+    )
 
 
-def between_two(counts, centre):
+def profile_table(
+    along: Profile, axis: str, shares: dict[str, Interval], samples: Float[np.ndarray, " bins"]
+) -> pd.DataFrame:
+    """Shares along the axis, each with its interval, and how many samples they rest on."""
+    columns = {"axis": axis, "place_A": (np.arange(along.bins) + 0.5) / along.bins * along.height_A}
+    for name, values in shares.items():
+        columns |= values.columns(name)
+    return pd.DataFrame(columns | {"samples": samples})
+
+
+def between_two(counts: Float[np.ndarray, " order"], centre: Float[np.ndarray, " order"]) -> tuple[float, bool]:
     """The value that divides a distribution best into two parts of different mean (Otsu 1979).
 
     Returns

@@ -2,9 +2,12 @@
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float, Int
 
+from gdyn.config import Structure
 from gdyn.statistics.interval import PROBABILITY, Interval, jackknife_weight
-from gdyn.store.walk import each_trajectory, heights_of
+from gdyn.store import States
+from gdyn.store.walk import Trajectories, each_trajectory, heights_of
 from gdyn.trajectory.targets import AXES
 
 SAME_HEIGHT = 0.02
@@ -16,7 +19,7 @@ class Profile:
     ``height_A`` is the mean height of the cells of all trajectories; ``flags`` say where they differ.
     """
 
-    def __init__(self, states, trajectories, structure, n_blocks):
+    def __init__(self, states: States, trajectories: Trajectories, structure: Structure, n_blocks: int) -> None:
         self.axis = AXES.index(structure.profile)
         parts = each_trajectory(states, trajectories)
         heights = [heights_of(part.store.cells())[part.stored, self.axis] for part in parts]
@@ -30,24 +33,38 @@ class Profile:
         self.bins = max(1, round(self.height_A / structure.profile_bin_A))
         self.counts = np.zeros((n_blocks, states.probabilities.shape[-1], self.bins))
 
-    def add(self, positions, cell, probabilities, block):
-        along = (positions @ np.linalg.inv(cell)[:, self.axis]) % 1.0
-        np.add.at(
-            self.counts, (block, slice(None), np.minimum((along * self.bins).astype(int), self.bins - 1)), probabilities
-        )
+    def add(
+        self,
+        positions: Float[np.ndarray, "targets 3"],
+        cell: Float[np.ndarray, "3 3"],
+        probabilities: Float[np.ndarray, "targets states"],
+        block: Int[np.ndarray, " targets"],
+    ) -> None:
+        """Count some targets.
 
-    def table(self):
-        """Of each state along the axis, in A of the mean cell: its probability there, and its share in all samples."""
+        Parameters
+        ----------
+        positions : (targets, 3), A
+        cell : (3, 3), A, lattice vectors in rows.
+        probabilities : (targets, states)
+        block : (targets,) int, that each target belongs to.
+        """
+        along = (positions @ np.linalg.inv(cell)[:, self.axis]) % 1.0
+        place = np.minimum((along * self.bins).astype(int), self.bins - 1)
+        np.add.at(self.counts.swapaxes(1, 2), (block, place), probabilities)
+
+    def table(self) -> pd.DataFrame:
+        """For each state along the axis, in A of the mean cell: its probability there, and its share of all samples."""
         whole = self.counts.sum(0)
         with np.errstate(invalid="ignore", divide="ignore"):
             share = [c / c.sum(0) for c in (whole, *(whole - block for block in self.counts[:-1]))]
             of_all = whole / whole.sum()
-        found = Interval.of(share[0], share[1:], within=PROBABILITY, weight=jackknife_weight(len(share) - 1))
+        probability = Interval.of(share[0], share[1:], within=PROBABILITY, weight=jackknife_weight(len(share) - 1))
         place = (np.arange(self.bins) + 0.5) / self.bins * self.height_A
         return pd.concat(
             pd.DataFrame(
-                {"state": s + 1, "axis": AXES[self.axis], "place_A": place, "probability": found.value[s]}
-                | {"low": found.low[s], "high": found.high[s], "share": of_all[s]}
+                {"state": s + 1, "axis": AXES[self.axis], "place_A": place, "probability": probability.value[s]}
+                | {"low": probability.low[s], "high": probability.high[s], "share": of_all[s]}
             )
             for s in range(len(whole))
         )

@@ -1,53 +1,43 @@
-"""For each state, the moments in which the surroundings of a target are most like those of the state on the average."""
-
-from dataclasses import dataclass
+"""For each state, the moments in which the surroundings of a target are most like the average of the state."""
 
 import numpy as np
+from jaxtyping import Float, Int
 
-from gdyn.files import whole_file
-from gdyn.store.walk import heights_of, moment
+from gdyn.config import Structure
+from gdyn.store import States
+from gdyn.store.walk import Integers, Trajectories, heights_of, moment
+from gdyn.structure.configurations import Configuration, Configurations
+from gdyn.structure.groups import Surroundings
 
 CANDIDATES = 200  # of each state
 COARSE_A = 0.5  # shells in which surroundings are compared
 SEED = 2019
 
 
-@dataclass
-class Configuration:
-    """The surroundings of one target at one moment.
-
-    elements, positions : of the atoms within reach, relative to the target, which comes first; A
-    coordinating : (atoms,) bool, of these
-    """
-
-    state: int
-    probability: float
-    trajectory: int
-    time_ps: float
-    target_id: int
-    first_shell_A: float
-    elements: list
-    positions: np.ndarray
-    coordinating: np.ndarray
-
-
-def representatives(states, trajectories, around, frames, structure, first_shell_A):
+def representatives(
+    states: States,
+    trajectories: Trajectories,
+    around: dict[int, Surroundings],
+    frames: Integers,
+    structure: Structure,
+    first_shell_A: float,
+) -> Configurations:
     """Typical surroundings: ``structure.representatives`` for each state, the most typical first.
 
-    Among the samples that are most certainly of a state, those are taken whose counts of atoms of every element in
-    shells of 0.5 A are nearest to the mean of all of them.
+    Among the samples that are most certainly in a state, those are taken whose counts of atoms of every element in
+    shells of 0.5 A are nearest to the mean of all of these samples.
 
     Parameters
     ----------
     states : States
-    trajectories : paths of the trajectory stores.
+    trajectories : those of the system, in the order of their numbers.
     around : {number of a trajectory: its Surroundings}
     frames : (frames,) those to choose from.
     structure : that section of a system.
     first_shell_A : where the first shell ends.
     """
     rng = np.random.default_rng(SEED)
-    found = []
+    configurations = Configurations()
     for state in range(states.probabilities.shape[-1]):
         sure = np.nan_to_num(states.probabilities[frames, :, state], nan=-1.0)
         order = np.argsort(-sure, axis=None)
@@ -66,7 +56,7 @@ def representatives(states, trajectories, around, frames, structure, first_shell
         for nearest in np.argsort(unlike)[: structure.representatives]:
             frame, target = frames[chosen[nearest] // sure.shape[1]], chosen[nearest] % sure.shape[1]
             elements, positions, atoms = seen[nearest]
-            found.append(
+            configurations.append(
                 Configuration(
                     state=state + 1,
                     probability=float(states.probabilities[frame, target, state]),
@@ -79,10 +69,17 @@ def representatives(states, trajectories, around, frames, structure, first_shell
                     coordinating=around[int(states.trajectory[frame])].atoms[2][atoms],
                 )
             )
-    return found
+    return configurations
 
 
-def _look(states, trajectories, around, frame, target, structure):
+def _look(
+    states: States,
+    trajectories: Trajectories,
+    around: dict[int, Surroundings],
+    frame: int,
+    target: int,
+    structure: Structure,
+) -> tuple[list[str], Float[np.ndarray, "atoms 3"], Int[np.ndarray, " atoms"]]:
     """Elements, positions and indices of the atoms around a target, nearest first; periodic images are atoms too."""
     with moment(states, trajectories, frame) as now:
         store, cell = now.store, now.cell
@@ -103,23 +100,12 @@ def _look(states, trajectories, around, frame, target, structure):
         return elements[near].tolist(), positions[near], near // len(shifts)
 
 
-def _describe(elements, positions, kinds, reach_A):
+def _describe(
+    elements: list[str], positions: Float[np.ndarray, "atoms 3"], kinds: list[str], reach_A: float
+) -> Float[np.ndarray, " numbers"]:
+    """How many atoms of each element there are in each shell around the first one, by the size of the shells."""
     bins = int(np.ceil(reach_A / COARSE_A))
     counts = np.zeros((len(kinds), bins))
     place = (np.linalg.norm(positions[1:], axis=1) / COARSE_A).astype(int)
     np.add.at(counts, ([kinds.index(element) for element in elements[1:]], np.minimum(place, bins - 1)), 1.0)
-    return (counts / np.maximum(np.arange(bins) + 0.5, 1.0)).ravel()  # far shells hold more, and mean less
-
-
-def write_extxyz(path, configurations):
-    """Write configurations as extended XYZ, one frame each, the target first."""
-    with whole_file(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
-        for one in configurations:
-            about = " ".join(
-                f"{name}={getattr(one, name):.6g}" if name != "target_id" else f"{name}={one.target_id}"
-                for name in ("state", "probability", "trajectory", "time_ps", "target_id", "first_shell_A")
-            )
-            print(len(one.elements), file=file)
-            print(f'Properties=species:S:1:pos:R:3:coordinating:I:1 pbc="F F F" {about}', file=file)
-            for element, (x, y, z), binds in zip(one.elements, one.positions, one.coordinating, strict=True):
-                print(f"{element} {x:.4f} {y:.4f} {z:.4f} {int(binds)}", file=file)
+    return (counts / np.maximum(np.arange(bins) + 0.5, 1.0)).ravel()  # far shells hold more atoms and matter less

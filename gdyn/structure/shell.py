@@ -5,12 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
+from gdyn.structure.surroundings import Edges, PerShell, Shells
+
 SMOOTHING_A = 0.08  # of the distribution whose minimum ends the first shell
 FEWEST = 8  # atoms that a peak is made of
 LEAST_PEAK = 0.1  # of the highest place of a distribution, to be its first peak
 RISE = 0.1  # of the mean density, from which on a distribution has risen again
 FLAT = 0.01  # of the mean density, up to which places are equally low
-GONE = 0.02  # of the peak, that is left where there are none of these atoms any more
+GONE = 0.02  # of the peak, below which no atoms of this kind are left
 CLEAR = 0.5  # of the peak, that a minimum may be high
 
 
@@ -23,13 +25,13 @@ class FirstShell:
     clear: bool
 
 
-def about_all(whole, group):
-    """Atoms of a group in each shell about all targets, and how many there would be if they were everywhere alike."""
+def sum_over_targets(whole: Shells, group: int) -> tuple[PerShell, PerShell]:
+    """Atoms of a group in each shell about all targets, and how many there would be at uniform density."""
     counts = whole.counts[:, group].sum(0)
     return counts, whole.density[:, group].sum() * 4 / 3 * np.pi * np.diff(whole.edges_A**3)
 
 
-def first_shell(edges_A, counts, expected, with_A=0.0):
+def first_shell(edges_A: Edges, counts: PerShell, expected: PerShell, with_A: float = 0.0) -> FirstShell:
     """Where the first shell of a distribution ends: its lowest place between the first peak and what comes next.
 
     What comes next is where the distribution has risen again, by 0.1 of the mean density and by three times its noise:
@@ -39,12 +41,12 @@ def first_shell(edges_A, counts, expected, with_A=0.0):
     Parameters
     ----------
     edges_A : (bins + 1,)
-    counts, expected : (bins,) of :func:`about_all`
+    counts, expected : (bins,) of :func:`sum_over_targets`
     with_A : a distance that the first shell reaches in any case, that of the farthest of several kinds of atoms in it.
 
     Returns
     -------
-    FirstShell : its peak is not a number where there is none; then, and where nothing comes next, the shell ends at the
+    FirstShell : its peak is NaN where there is none; then, and where nothing comes next, the shell ends at the
         lowest place that there is behind the peak.
     """
     step = edges_A[1] - edges_A[0]
@@ -56,8 +58,8 @@ def first_shell(edges_A, counts, expected, with_A=0.0):
     middle = edges_A[:-1] + 0.5 * step
     highest = g[samples >= FEWEST].max(initial=0.0)
     inner = slice(1, -1)
-    peaks = (g[inner] >= g[:-2]) & (g[inner] > g[2:]) & (g[inner] > LEAST_PEAK * highest) & (samples[inner] >= FEWEST)
-    peaks = np.flatnonzero(peaks) + 1
+    peaked = (g[inner] >= g[:-2]) & (g[inner] > g[2:]) & (g[inner] > LEAST_PEAK * highest) & (samples[inner] >= FEWEST)
+    peaks = np.flatnonzero(peaked) + 1
     if not len(peaks):
         return FirstShell(np.nan, float(edges_A[-1]), False)
     start = max(peaks[0], min(int(np.searchsorted(middle, with_A)), len(g) - 1))
@@ -69,7 +71,7 @@ def first_shell(edges_A, counts, expected, with_A=0.0):
     least = g[behind].min()
     top = g[peaks[0] : until + 1].max()
     flat = np.flatnonzero(g[behind] <= least + FLAT * min(top, 1.0)) + start
-    gone = least <= GONE * top  # nothing is behind it, so that nothing has to come next
+    gone = least <= GONE * top  # nothing lies beyond it, so nothing need come next
     clear = bool((len(rises) and least <= CLEAR * top) or gone)
     end = middle[flat].mean() if len(rises) else middle[flat[0]]
     return FirstShell(float(middle[peaks[0]]), float(end), clear)

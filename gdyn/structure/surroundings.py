@@ -1,11 +1,19 @@
-"""Counting what is around the targets, weighted by the probabilities of their states."""
+"""Counting the atoms around the targets, weighted by the probabilities of their states."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numba
 import numpy as np
+from jaxtyping import Bool, Float, Int
 
 from gdyn.store.walk import heights_of
+
+Edges = Float[np.ndarray, " edges"]
+PerShell = Float[np.ndarray, " bins"]
+# Of each atom: its charge, the number of its molecule, and whether it makes its molecule count.
+OfAtoms = tuple[Float[np.ndarray, " atoms"], Int[np.ndarray, " atoms"], Bool[np.ndarray, " atoms"]]
 
 
 @dataclass
@@ -20,20 +28,32 @@ class Shells:
     molecule_charge_e : likewise, of whole molecules, in the shell where their nearest coordinating atom is
     """
 
-    edges_A: np.ndarray
-    weight: np.ndarray
-    counts: np.ndarray
-    density: np.ndarray
-    charge_e: np.ndarray
-    molecule_charge_e: np.ndarray
+    edges_A: Edges
+    weight: Float[np.ndarray, "*blocks states"]
+    counts: Float[np.ndarray, "*blocks states groups bins"]
+    density: Float[np.ndarray, "*blocks states groups"]
+    charge_e: Float[np.ndarray, "*blocks states bins"]
+    molecule_charge_e: Float[np.ndarray, "*blocks states bins"]
 
     @classmethod
-    def empty(cls, edges_A, n_blocks, n_states, n_groups):
+    def empty(cls, edges_A: Edges, n_blocks: int, n_states: int, n_groups: int) -> Self:
+        """Nothing counted yet."""
         bins = len(edges_A) - 1
-        shapes = ((), (n_groups, bins), (n_groups,), (bins,), (bins,))
+        shapes: tuple[tuple[int, ...], ...] = ((), (n_groups, bins), (n_groups,), (bins,), (bins,))
         return cls(np.asarray(edges_A, float), *(np.zeros((n_blocks, n_states, *shape)) for shape in shapes))
 
-    def add(self, positions, cell, periodic, centres, probabilities, block, groups, atoms, sets=None):
+    def add(
+        self,
+        positions: Float[np.ndarray, "atoms 3"],
+        cell: Float[np.ndarray, "3 3"],
+        periodic: Sequence[bool] | np.ndarray,
+        centres: Int[np.ndarray, " targets"],
+        probabilities: Float[np.ndarray, "targets states"],
+        block: Int[np.ndarray, " targets"],
+        groups: Bool[np.ndarray, "groups atoms"],
+        atoms: OfAtoms,
+        sets: Int[np.ndarray, " atoms"] | None = None,
+    ) -> None:
         """Add one frame.
 
         Parameters
@@ -64,15 +84,15 @@ class Shells:
         of_set = np.stack(
             [np.bincount(sets[here], group[here], sets.max(initial=0) + 1) for group in [*groups, charge]]
         )
-        *own, itself = of_set[:, sets[centres[used]]]
-        own = np.stack(own, axis=1)
-        per_target = weights[:, :, None] * ((groups.sum(1) - own) / volume)[:, None, :]
+        of_target = of_set[:, sets[centres[used]]]
+        in_target, itself = of_target[:-1].T, of_target[-1]
+        per_target = weights[:, :, None] * ((groups.sum(1) - in_target) / volume)[:, None, :]
         np.add.at(self.weight, block[used], weights)
         np.add.at(self.density, block[used], per_target)
         molecules = np.bincount(molecule[molecule >= 0], charge[molecule >= 0], minlength=molecule.max(initial=-1) + 1)
         whole = np.array([molecules[m] if m >= 0 else q for m, q in zip(molecule[centres[used]], itself, strict=True)])
-        for sums, own_charge in ((self.charge_e, itself), (self.molecule_charge_e, whole)):
-            np.add.at(sums[..., 0], block[used], weights * own_charge.reshape(-1, 1))
+        for sums, of_centre in ((self.charge_e, itself), (self.molecule_charge_e, whole)):
+            np.add.at(sums[..., 0], block[used], weights * of_centre.reshape(-1, 1))
         _count(
             fractional, np.asarray(cell, float), np.asarray(periodic, bool), images,
             centres[used], weights, block[used],
@@ -81,11 +101,11 @@ class Shells:
             self.counts, self.charge_e, self.molecule_charge_e,
         )  # fmt: skip
 
-    def part(self, blocks):
+    def part(self, blocks: slice | Sequence[int]) -> "Shells":
         """The sums over some blocks, a slice or a list."""
         return Shells(self.edges_A, *(getattr(self, name)[blocks].sum(0) for name in list(vars(self))[1:]))
 
-    def rdf(self):
+    def rdf(self) -> Float[np.ndarray, "states groups bins"]:
         """State-weighted radial distribution functions, of summed blocks: (states, groups, bins).
 
         ``sum p n_A / sum p rho_A V_shell`` (equation 19 of docs/theory.md).
@@ -94,12 +114,12 @@ class Shells:
         with np.errstate(invalid="ignore", divide="ignore"):
             return self.counts / (self.density[..., None] * volume)
 
-    def coordination(self):
+    def coordination(self) -> Float[np.ndarray, "states groups bins"]:
         """Running coordination numbers up to the outer edge of each shell: (states, groups, bins)."""
         with np.errstate(invalid="ignore", divide="ignore"):
             return self.counts.cumsum(-1) / self.weight[..., None, None]
 
-    def charge(self, whole_molecules):
+    def charge(self, whole_molecules: bool) -> Float[np.ndarray, "states bins"]:
         """Charge within the outer edge of each shell, that of the target included: (states, bins), e.
 
         Equation 20 of docs/theory.md; of atoms, or of every molecule that has a coordinating atom within.
@@ -111,9 +131,12 @@ class Shells:
 
 @numba.njit(cache=True)
 def _count(
-    fractional, cell, periodic, images, centres, weights, block, member, charge, molecule, total, coordinating, sets,
-    reach, per_A, counts, charges, molecule_charges,
-):  # fmt: skip
+    fractional: np.ndarray, cell: np.ndarray, periodic: np.ndarray, images: np.ndarray,
+    centres: np.ndarray, weights: np.ndarray, block: np.ndarray,
+    member: np.ndarray, charge: np.ndarray, molecule: np.ndarray, total: np.ndarray, coordinating: np.ndarray,
+    sets: np.ndarray, reach: float, per_A: float,
+    counts: np.ndarray, charges: np.ndarray, molecule_charges: np.ndarray,
+) -> None:  # fmt: skip
     n_states, n_groups = weights.shape[1], member.shape[1]
     nearest = np.empty(len(total))
     offset = np.empty(3)

@@ -1,1 +1,1 @@
-"""The command ``gdyn``: a look into files, a first system file, and how far the systems are."""
+"""The command ``gdyn``: inspecting files, drafting a system file, and the progress of the systems."""

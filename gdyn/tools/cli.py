@@ -1,4 +1,4 @@
-"""The command ``gdyn``: a look into a file, a first system file, and how far the trainings are."""
+"""The command ``gdyn``: inspecting files, drafting a system file, and the progress of the systems."""
 
 import argparse
 import logging
@@ -16,30 +16,9 @@ from gdyn.units import UNIT_STYLES
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
-    parser = argparse.ArgumentParser(
-        prog="gdyn", description="Graph dynamical networks for LAMMPS trajectories; the workflow itself is Snakemake's."
-    )
-    parser.add_argument("--version", action="version", version=f"gdyn {gdyn.__version__}")
-    commands = parser.add_subparsers(dest="command", required=True)
-    look = commands.add_parser(
-        "inspect", help="tell what a dump, another trajectory, a LAMMPS data file or a file of gdyn holds"
-    )
-    look.add_argument("files", nargs="+", metavar="FILE")
-    new = commands.add_parser("new", help="draft a system file for LAMMPS dumps, asking for nothing it can find out")
-    new.add_argument("name", metavar="NAME", help="name of the system; the file is config/systems/NAME.yaml")
-    new.add_argument("dumps", nargs="+", metavar="DUMP", help="LAMMPS dumps of the system, all of its runs")
-    new.add_argument("--topology", metavar="FILE", help="LAMMPS data file of the run")
-    new.add_argument("--units", choices=sorted(UNIT_STYLES), help="LAMMPS unit style of the run")
-    new.add_argument("--timestep", type=float, help="time step of the run, in its time unit")
-    new.add_argument("--targets", metavar="SELECTION", help="MDAnalysis selection of the target atoms")
-    new.add_argument("--system-dir", default="config/systems", metavar="DIR", help="folder of the system files")
-    far = commands.add_parser("status", help="tell how far the trainings are, without touching them")
-    far.add_argument("systems", nargs="*", metavar="SYSTEM", help="by default those of the configuration")
-    far.add_argument("--configfile", default="config/config.yaml", metavar="FILE", help="the workflow's configuration")
-    far.add_argument("--results", default="results", metavar="DIR", help="folder of the results")
-    options = parser.parse_args(arguments)
+    options = parser().parse_args(arguments)
     level = LOG.level
-    LOG.setLevel(logging.ERROR)  # what a dump is warned for is part of what is told about it
+    LOG.setLevel(logging.ERROR)  # the warnings about a dump are part of its description
     try:
         return {"inspect": _inspect, "new": _new, "status": _status}[options.command](options)
     except GdynError as error:
@@ -49,6 +28,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     finally:
         LOG.setLevel(level)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Of the command."""
+    parser = argparse.ArgumentParser(
+        prog="gdyn", description="Graph dynamical networks for LAMMPS trajectories; the workflow itself is Snakemake's."
+    )
+    parser.add_argument("--version", action="version", version=f"gdyn {gdyn.__version__}")
+    commands = parser.add_subparsers(dest="command", required=True)
+    look = commands.add_parser(
+        "inspect", help="show what a dump, another trajectory, a LAMMPS data file or a file of gdyn holds"
+    )
+    look.add_argument("files", nargs="+", metavar="FILE")
+    new = commands.add_parser("new", help="draft a system file for LAMMPS dumps, as far as the files allow")
+    new.add_argument("name", metavar="NAME", help="name of the system; the file is config/systems/NAME.yaml")
+    new.add_argument("dumps", nargs="+", metavar="DUMP", help="LAMMPS dumps of the system, all of its runs")
+    new.add_argument("--topology", metavar="FILE", help="LAMMPS data file of the run")
+    new.add_argument("--units", choices=sorted(UNIT_STYLES), help="LAMMPS unit style of the run")
+    new.add_argument("--timestep", type=float, help="time step of the run, in its time unit")
+    new.add_argument("--targets", metavar="SELECTION", help="MDAnalysis selection of the target atoms")
+    new.add_argument("--system-dir", default="config/systems", metavar="DIR", help="folder of the system files")
+    far = commands.add_parser("status", help="show how far the systems are, without disturbing them")
+    far.add_argument("systems", nargs="*", metavar="SYSTEM", help="by default those of the configuration")
+    far.add_argument("--configfile", default="config/config.yaml", metavar="FILE", help="the workflow's configuration")
+    far.add_argument("--results", default="results", metavar="DIR", help="folder of the results")
+    return parser
 
 
 def _inspect(options: argparse.Namespace) -> int:
@@ -73,8 +78,8 @@ def _new(options: argparse.Namespace) -> int:
     made = draft(options.name, options.dumps, options.topology, options.units, options.timestep, options.targets)
     with whole_file(path) as temporary:
         temporary.write_text(made.text, encoding="utf-8")
-    print(f"{path} is written.")
-    for sentence in made.found:
+    print(f"{path} has been written.")
+    for sentence in made.settled:
         print(f"  {sentence}")
     if made.missing:
         print(f"To fill in, because no file says it: {', '.join(made.missing)}.")

@@ -1,4 +1,4 @@
-"""A first system file for a dump, with everything in it that can be found out."""
+"""A first system file for a dump, with everything that can be determined from files."""
 
 import re
 from collections import Counter
@@ -52,10 +52,10 @@ class Identity:
 
 @dataclass
 class Draft:
-    """The text of a system file, what was found out where, and which keys are left to fill in."""
+    """The text of a system file, which values came from where, and which keys are left to fill in."""
 
     text: str
-    found: list[str]
+    settled: list[str]
     missing: list[str]
 
 
@@ -72,36 +72,36 @@ def draft(
     Parameters
     ----------
     name : of the system.
-    dumps : paths of LAMMPS dumps; those that go on where another ends become one trajectory.
+    dumps : paths of LAMMPS dumps; those that continue where another ends become one trajectory.
     topology, units, timestep, selection : what the user has said, or None.
 
     Raises
     ------
-    InputError : a dump cannot be read, or two do not fit to each other.
+    InputError : a dump cannot be read, or two do not fit together.
     """
     facts = [dump_facts(path) for path in dumps]
     first = facts[0]
-    found: list[str] = []
+    settled: list[str] = []
     missing: list[str] = []
     hints = read_hints(sorted({Path(path).parent for path in dumps}))
-    units = _settle("units", units or first.units, hints.units, found, missing)
-    step = _settle("timestep", timestep or first.timestep, hints.timestep, found, missing)
+    units = _settle("units", units or first.units, hints.units, settled, missing)
+    step = _settle("timestep", timestep or first.timestep, hints.timestep, settled, missing)
     style = UNIT_STYLES.get(units)
     timestep_ps = float(step) * style.time_ps if style and step != FILL_IN else None
     if first.interval is None:
-        raise InputError(f"{first.path}: there is one frame only: nothing can be learned from it")
+        raise InputError(f"{first.path}: there is only one frame, from which nothing can be learned")
     interval_ps = float(f"{first.interval * timestep_ps:.10g}") if timestep_ps else None
     if interval_ps is None:
         missing.append("trajectory.frame_interval_ps")
-    identity = _identity(facts, topology, hints, style.mass_u if style else 1.0, found, missing)
+    identity = _identity(facts, topology, hints, style.mass_u if style else 1.0, settled, missing)
     if selection is None:
         selection, why = _rarest(facts, identity)
-        found.append(f"targets.selection: {selection}, {why}; choose yours")
+        settled.append(f"targets.selection: {selection}, {why}; choose yours")
     if interval_ps is None:
         missing.append("search.lag_ps")
     text = _text(name, facts, units, step, interval_ps, identity, selection)
     problems = [f"{fact.path}: {problem}" for fact in facts for problem in fact.problems]
-    return Draft(text, found + [f"problem: {problem}" for problem in problems], missing)
+    return Draft(text, settled + [f"problem: {problem}" for problem in problems], missing)
 
 
 def read_hints(folders: Iterable[Path]) -> Hints:
@@ -132,7 +132,7 @@ def read_hints(folders: Iterable[Path]) -> Hints:
 def trajectories(facts: Sequence[DumpFacts]) -> list[list[str]]:
     """Which dumps are parts of one trajectory: a list of lists of paths.
 
-    One that has the same atoms, and begins where another ends (or repeats its last frames), goes on with it.
+    One that has the same atoms, and begins where another ends (or repeats its last frames), continues it.
     """
     groups: list[list[DumpFacts]] = []
     for fact in sorted(facts, key=lambda fact: int(fact.steps[0])):
@@ -147,24 +147,24 @@ def trajectories(facts: Sequence[DumpFacts]) -> list[list[str]]:
 
 
 def _continues(fact: DumpFacts, last: DumpFacts) -> bool:
-    """Whether a dump may go on where another ends."""
+    """Whether a dump may continue where another ends."""
     reach = last.steps[-1] + (last.interval or 0)
     ahead = last.steps[0] < fact.steps[0] <= reach and fact.steps[-1] > last.steps[-1]
     return bool(ahead and np.array_equal(fact.ids, last.ids))
 
 
 def _settle(
-    key: str, given: Value | None, hints: Mapping[Value, Path], found: list[str], missing: list[str]
+    key: str, given: Value | None, hints: Mapping[Value, Path], settled: list[str], missing: list[str]
 ) -> Value | str:
     """A value that the user or the dump has given, or on which all decks agree."""
     if given is not None:
         return given
     if len(hints) == 1:
         ((value, path),) = hints.items()
-        found.append(f"trajectory.{key}: {value}, from {path}")
+        settled.append(f"trajectory.{key}: {value}, from {path}")
         return value
     if hints:
-        found.append(f"trajectory.{key}: {' or '.join(f'{value} ({path})' for value, path in hints.items())}")
+        settled.append(f"trajectory.{key}: {' or '.join(f'{value} ({path})' for value, path in hints.items())}")
     missing.append(f"trajectory.{key}")
     return FILL_IN
 
@@ -174,14 +174,14 @@ def _identity(
     topology: str | None,
     hints: Hints,
     mass_u: float,
-    found: list[str],
+    settled: list[str],
     missing: list[str],
 ) -> Identity:
-    """Find out which element each type is, over all dumps: :class:`Identity`."""
+    """Determine which element each type is, over all dumps: :class:`Identity`."""
     if topology is None and not all({"element", "q", "mol"}.issubset(fact.columns) for fact in facts):
         topology = _data_file(facts, hints)
         if topology is not None:
-            found.append(f"trajectory.topology: {topology}, whose atoms are those of the dumps")
+            settled.append(f"trajectory.topology: {topology}, whose atoms are those of the dumps")
     identity, unknown, masses = Identity(topology), set(), {}
     if topology is not None and (known := read_topology(topology)).mass is not None:
         masses = dict(zip(known.type.tolist(), known.mass.tolist(), strict=True))
@@ -196,15 +196,17 @@ def _identity(
         by_mass = {type_: element_of_mass(of_types[type_] * mass_u) for type_ in fact.types if type_ in of_types}
         identity.element_of |= {type_: name for type_, name in by_mass.items() if name}
         unknown |= {type_ for type_ in fact.types if not by_mass.get(type_)}
-    told = {}
+    element_names = {}
     if not unknown <= identity.element_of.keys():
         last = max(unknown)
         fitting = [(named, path) for named, path in hints.elements.items() if len(named) >= last]
         if len({named[:last] for named, _ in fitting}) == 1:
             named, path = fitting[0]
-            found.append(f"trajectory.elements: from dump_modify element in {path}")
-            told = dict(enumerate(named[:last], start=1))
-    identity.element_of = {type_: told[type_] for type_ in unknown & told.keys()} | identity.element_of
+            settled.append(f"trajectory.elements: from dump_modify element in {path}")
+            element_names = dict(enumerate(named[:last], start=1))
+    identity.element_of = {
+        type_: element_names[type_] for type_ in unknown & element_names.keys()
+    } | identity.element_of
     identity.elements = {type_: identity.element_of.get(type_, FILL_IN) for type_ in sorted(unknown)}
     for name in set(identity.elements.values()) - ELEMENTS.keys() - {FILL_IN}:
         identity.species.setdefault(name, FILL_IN)
@@ -232,7 +234,7 @@ def _data_file(facts: Sequence[DumpFacts], hints: Hints) -> str | None:
 
 
 def _rarest(facts: Sequence[DumpFacts], identity: Identity) -> tuple[str, str]:
-    """A guess at the targets: of the atoms that are molecules of their own, or of all, the fewest; in all dumps."""
+    """A guess at the targets: the rarest element in all dumps, among atoms outside molecules if there are any."""
     counts = [_counts(fact, identity) for fact in facts]
     common = set.intersection(*map(set, counts))
     if not common:
@@ -283,7 +285,7 @@ def _text(
     if identity.topology:
         lines += ["  # LAMMPS data file: masses, charges, molecules.", f"  topology: {identity.topology}"]
     lines += [
-        "  # Of the LAMMPS run; a dump does not say them.",
+        "  # Of the LAMMPS run; a dump does not contain them.",
         f"  units: {units}" + (f"    # {', '.join(UNIT_STYLES)}" if units == FILL_IN else ""),
         f"  timestep: {timestep}" + ("    # in the time unit of that unit style" if timestep == FILL_IN else ""),
         f"  # {first.interval} steps from frame to frame.",
@@ -292,7 +294,7 @@ def _text(
     if identity.elements:
         lines += ["  # The element of each type.", f"  elements: {_inline(identity.elements)}"]
     if identity.species:
-        lines += ["  # Masses of what is no chemical element, u.", f"  species: {_inline(identity.species)}"]
+        lines += ["  # Masses of names that are not chemical elements, u.", f"  species: {_inline(identity.species)}"]
     lines += [
         "",
         "targets:",
@@ -323,8 +325,8 @@ def _inline(mapping: Mapping[Any, Any]) -> str:
 
 def _expand(line: str, variables: Mapping[str, str]) -> str:
     """Put the values of LAMMPS variables into a line."""
-    line = re.sub(r"\$\{(\w+)\}", lambda found: str(variables.get(found[1], found[0])), line)
-    return re.sub(r"\$([a-zA-Z])\b", lambda found: str(variables.get(found[1], found[0])), line)
+    line = re.sub(r"\$\{(\w+)\}", lambda match: str(variables.get(match[1], match[0])), line)
+    return re.sub(r"\$([a-zA-Z])\b", lambda match: str(variables.get(match[1], match[0])), line)
 
 
 def _number(word: str) -> bool:

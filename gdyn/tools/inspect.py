@@ -28,11 +28,11 @@ FRAMES_LOOKED_AT = 40
 
 @dataclass
 class DumpFacts:
-    """What can be found out about a dump; lengths are in its own units.
+    """What a dump holds; lengths are in its own units.
 
     types : numbers of atoms by type; named : by (type, element).
     masses : one mass of each type, where the dump has them.
-    alone : types of atoms that are molecules of their own, or in none, such as ions; where there are molecules.
+    alone : types of atoms, such as ions, that are single-atom molecules or in no molecule; where there are molecules.
     interval : the commonest number of steps between two frames.
     box_changes : largest change of a lattice vector, relative.
     """
@@ -76,7 +76,7 @@ class DumpFacts:
 
     @property
     def names_atoms(self) -> bool:
-        """Whether the dump names its atoms, other than by the C that LAMMPS writes by itself."""
+        """Whether the dump names its atoms, apart from the C that LAMMPS writes by default."""
         return bool(self.named) and not (set(self.elements) == {"C"} and len(self.types) > 1)
 
 
@@ -126,7 +126,7 @@ def dump_facts(path: str | Path) -> DumpFacts:
 
 
 def _coordinates(columns: list[str], path: str) -> tuple[Coordinates | None, bool, list[str]]:
-    """The coordinates of a dump, whether image flags unwrap them, and a sentence where there are none."""
+    """The coordinates of a dump, whether image flags unwrap them, and a sentence if there are none."""
     try:
         return *choose_coordinates(columns, path), []
     except InputError as error:
@@ -147,13 +147,13 @@ def _look_at_atoms(facts: DumpFacts, dump: Dump) -> None:
         facts.named = dict(Counter(zip(types.tolist(), dump.text("element").tolist(), strict=True)))
         if not facts.names_atoms:
             facts.problems.append(
-                "the element column says C for every atom, as LAMMPS does unless dump_modify element tells it: say "
-                "which type is which under trajectory.elements"
+                "the element column says C for every atom, as LAMMPS does unless dump_modify element sets it: give "
+                "the element of each type under trajectory.elements"
             )
         strange = sorted(facts.elements.keys() - ELEMENTS.keys())
         if strange:
             facts.problems.append(
-                f"names in the element column that are no chemical elements: {' '.join(strange)}; declare them with "
+                f"names in the element column that are not chemical elements: {' '.join(strange)}; declare them with "
                 f"their masses under trajectory.species"
             )
     if "mass" in first:
@@ -211,7 +211,7 @@ def _look_at_frames(facts: DumpFacts, dump: Dump) -> None:
     if largest > LARGEST_STEP:
         facts.problems.append(
             f"between two frames an atom moves by {largest:.2f} of a lattice vector: these wrapped positions cannot be "
-            f"unwrapped, and displacements will mean nothing; dump xu yu zu, or more often"
+            f"unwrapped, and displacements will be meaningless; dump xu yu zu, or more often"
         )
     inside = positions(dump, dump.first, coordinates, facts.images) if coordinates else np.zeros((1, 3))
     if len(inside) > 1 and (np.ptp(inside, axis=0) < 1e-9).any():
@@ -237,12 +237,12 @@ def _frames(facts: DumpFacts, dump: Dump) -> Iterator[Frame]:
 def _look_at_steps(facts: DumpFacts) -> None:
     ahead = np.diff(facts.steps)
     if not len(ahead):
-        facts.problems.append("there is one frame only: nothing can be learned from it")
+        facts.problems.append("there is only one frame, from which nothing can be learned")
         return
     forward = ahead[ahead > 0]
     facts.interval = int(Counter(forward.tolist()).most_common(1)[0][0]) if len(forward) else None
     repeated, back = int((ahead == 0).sum()), int((ahead < 0).sum())
-    other = int((forward != facts.interval).sum())
+    exceptions = int((forward != facts.interval).sum())
     if repeated:
         facts.problems.append(f"frames that repeat the step of the one before, and are dropped: {repeated}")
     if back:
@@ -251,10 +251,10 @@ def _look_at_steps(facts: DumpFacts) -> None:
             f"the steps begin again (times: {back}), first after step {facts.steps[at]} with step "
             f"{facts.steps[at + 1]}: the trajectory is divided there"
         )
-    if other:
+    if exceptions:
         at = int(np.flatnonzero((ahead > 0) & (ahead != facts.interval))[0])
         facts.problems.append(
-            f"the interval is not always {facts.interval} steps (exceptions: {other}), first after step "
+            f"the interval is not always {facts.interval} steps (exceptions: {exceptions}), first after step "
             f"{facts.steps[at]}, which is followed by step {facts.steps[at + 1]}: the trajectory is divided there"
         )
 
@@ -270,7 +270,7 @@ def describe(facts: DumpFacts) -> list[str]:
     moves = f"changes by up to {100 * facts.box_changes:.2g} %" if facts.box_changes > 1e-9 else "constant"
     lines = [f"{facts.path}: LAMMPS dump{', compressed' if facts.compressed else ''}"]
     add = lambda name, text: lines.append(f"  {name:<10} {text}")  # noqa: E731
-    cut = f", and {facts.n_cut_off} cut off, which will be left out" if facts.n_cut_off else ""
+    cut = f", and {facts.n_cut_off} incomplete, which will be left out" if facts.n_cut_off else ""
     add("frames", f"{facts.n_frames}{cut}")
     every = f", every {facts.interval}" if facts.interval else ""
     add("steps", f"{facts.steps[0]} to {facts.steps[-1]}{every}")
@@ -299,7 +299,7 @@ def describe(facts: DumpFacts) -> list[str]:
     add("columns", " ".join(facts.columns))
     lines += [f"  problem:   {sentence}" for sentence in facts.problems] or ["  no problems found"]
     if not facts.compressed and facts.looked_at < facts.n_frames:
-        lines.append(f"  ({facts.looked_at} of {facts.n_frames} frames were read, and the steps of all)")
+        lines.append(f"  ({facts.looked_at} of {facts.n_frames} frames were read completely, and the steps of all)")
     return lines
 
 
@@ -308,8 +308,8 @@ def _by_mass(facts: DumpFacts) -> str:
     counts: Counter[str] = Counter()
     for type_, mass in facts.masses.items():
         counts[element_of_mass(mass) or "no element"] += facts.types[type_]
-    found = ", ".join(f"{name}: {count}" for name, count in sorted(counts.items()))
-    return f"by masses in u: {found}" if found else ""
+    elements = ", ".join(f"{name}: {count}" for name, count in sorted(counts.items()))
+    return f"by masses in u: {elements}" if elements else ""
 
 
 def _tilted(facts: DumpFacts) -> bool:
@@ -317,21 +317,21 @@ def _tilted(facts: DumpFacts) -> bool:
 
 
 def _data_file(path: str | Path) -> list[str]:
-    found = read_topology(path)
-    lines = [f"{path}: LAMMPS data file", f"  atoms      {len(found.id)}, ids {found.id[0]} to {found.id[-1]}"]
-    for type_ in np.unique(found.type):
-        mine = found.type == type_
-        about = [f"{mine.sum()} atoms"]
-        if found.mass is not None:
-            mass = found.mass[mine][0]
+    atoms = read_topology(path)
+    lines = [f"{path}: LAMMPS data file", f"  atoms      {len(atoms.id)}, ids {atoms.id[0]} to {atoms.id[-1]}"]
+    for type_ in np.unique(atoms.type):
+        of_type = atoms.type == type_
+        about = [f"{of_type.sum()} atoms"]
+        if atoms.mass is not None:
+            mass = atoms.mass[of_type][0]
             about.append(f"mass {mass:g}: {element_of_mass(mass) or 'no element'}")
-        if found.charge is not None:
-            about.append(f"charge {found.charge[mine].mean():+.4g} on average")
+        if atoms.charge is not None:
+            about.append(f"charge {atoms.charge[of_type].mean():+.4g} on average")
         lines.append(f"  type {type_:<5} {', '.join(about)}")
-    if found.molecule is not None:
-        lines.append(f"  molecules  {len(np.unique(found.molecule[found.molecule > 0]))}")
-    if found.charge is not None:
-        lines.append(f"  charges    {found.charge.sum():+.4f} in all")
+    if atoms.molecule is not None:
+        lines.append(f"  molecules  {len(np.unique(atoms.molecule[atoms.molecule > 0]))}")
+    if atoms.charge is not None:
+        lines.append(f"  charges    {atoms.charge.sum():+.4f} in all")
     return lines
 
 

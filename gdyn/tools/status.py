@@ -1,4 +1,4 @@
-"""How far the systems are, from the files that their jobs leave: no job is asked or touched."""
+"""How far the systems are, from the files that their jobs write; no job is contacted or disturbed."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ from gdyn.files import read_json
 from gdyn.simulation.deck import read_deck
 from gdyn.simulation.restarts import ANY, Restarts
 
-SILENT_S = 600.0  # without a word from a training, after which it may no longer be at work
+SILENT_S = 600.0  # without a report from a training, after which it may no longer be running
 
 
 def status(
@@ -22,14 +22,14 @@ def status(
     results: str | Path = "results",
     now: float | None = None,
 ) -> list[str]:
-    """Tell how far each system is.
+    """Report how far each system is.
 
     Parameters
     ----------
     config : path of the workflow's configuration.
     systems : names of systems; by default those of the configuration.
     results : folder of the results.
-    now : seconds since 1970, for the age of what is told.
+    now : seconds since 1970, for the age of what is reported.
 
     Returns
     -------
@@ -41,12 +41,12 @@ def status(
     """
     if not Path(config).is_file():
         raise ConfigError(f"{config}: no such file; give the path of the workflow's configuration with --configfile")
-    settings = load_config(read_yaml(Path(config)) | ({"systems": list(systems)} if systems else {}), config)
+    settings = load_config(read_yaml(Path(config)) | ({"systems": list(systems)} if systems else {}), str(config))
     now = time.time() if now is None else now
-    return [line for name in settings.systems for line in _of_system(name, settings, results, now)]
+    return [line for name in settings.systems for line in _describe_system(name, settings, results, now)]
 
 
-def _of_system(name: str, settings: Config, results: str | Path, now: float) -> list[str]:
+def _describe_system(name: str, settings: Config, results: str | Path, now: float) -> list[str]:
     system = load_system(name, settings)
     folder = Path(results, name)
     if (folder / "report.pdf").exists() and (folder / "summary.json").exists():
@@ -95,7 +95,7 @@ def _steps(system: System, system_dir: str | Path, folder: Path) -> Iterator[str
 
 
 def _records(folder: Path, run: int, n_parts: int) -> list[dict[str, Any]]:
-    """Of the parts of a simulated run that are done, from the first on: what lies behind a gap is of an earlier run."""
+    """The records of the finished parts of a simulated run up to a gap; those after it are of an earlier run."""
     paths = [folder / f"{run}-{part}.json" for part in range(n_parts)]
     return [read_json(path) for path in takewhile(Path.exists, paths)]
 
@@ -116,14 +116,15 @@ def _speed(records: Sequence[Sequence[dict[str, Any]]], timestep_ps: float) -> s
 
 def _progress(training: Path, now: float) -> str:
     try:
-        told = read_json(training / "progress.json")
+        report = read_json(training / "progress.json")
     except (OSError, ValueError):  # replaced or removed this moment
         return "just ended"
-    silent = max(0.0, now - told["time"])
+    silent = max(0.0, now - report["time"])
     return (
-        f"epoch {told['epoch']} ({told['stage']}), validation VAMP-2 {told['validation_vamp2']:.4f}, noise floor "
-        f"{told['noise_floor']:.4f}, purity {told['purity']:.3f}, at most {_duration(told['left_s'])} to go, told "
-        f"{_duration(silent)} ago" + (": interrupted?" if silent > max(SILENT_S, 5 * told["epoch_s"]) else "")
+        f"epoch {report['epoch']} ({report['stage']}), validation VAMP-2 {report['validation_vamp2']:.4f}, noise floor "
+        f"{report['noise_floor']:.4f}, purity {report['purity']:.3f}, at most {_duration(report['left_s'])} to go, "
+        f"reported {_duration(silent)} ago"
+        + (": interrupted?" if silent > max(SILENT_S, 5 * report["epoch_s"]) else "")
     )
 
 

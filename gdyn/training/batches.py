@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Int64
 
 from gdyn.errors import InputError
-from gdyn.graphs.dataset import Dataset
+from gdyn.graphs.pairs import Dataset
 from gdyn.logs import LOG
 from gdyn.networks.base import Network
 from gdyn.statistics.lag import lagged_frames

@@ -8,7 +8,7 @@ a VAMPnet, absent in older files), ``precision`` (the arithmetic it was trained 
 
 Format ``gdyn-resume``, version 3: the same kind of file for a training that was interrupted, with ``format``,
 ``version``, ``fingerprint`` and ``state``, a :class:`gdyn.training.state.TrainingState`. Others never read it, and
-where it is of another version, training begins anew.
+where it is of another version, training starts again.
 """
 
 import pickle
@@ -56,10 +56,10 @@ def load_model(path: str | PathLike[str], device: torch.device | str = "cpu") ->
     InputError : not a model file of this version.
     """
     content = load(path)
-    found = (content.get("format"), content.get("version")) if isinstance(content, dict) else (None, None)
-    if found != (FORMAT, VERSION):
+    header = (content.get("format"), content.get("version")) if isinstance(content, dict) else (None, None)
+    if header != (FORMAT, VERSION):
         raise InputError(
-            f"{path}: holds {found[0]} version {found[1]}, but {FORMAT} version {VERSION} is needed; train again"
+            f"{path}: holds {header[0]} version {header[1]}, but {FORMAT} version {VERSION} is needed; train again"
         )
     network = NETWORKS[content.get("model", Trial.model_fields["model"].default)](**content["arguments"])
     network.load_state_dict(content["weights"])
@@ -79,21 +79,21 @@ def begin_from(network: StateNetwork, path: str | PathLike[str], elements: Seque
             f"training.warm_start: {path} was trained on {', '.join(content['elements'])}, "
             f"but there are {', '.join(elements)} here"
         )
-    own = network.state_dict()
+    weights = network.state_dict()
     fitting = {
         name: tensor
         for name, tensor in content["weights"].items()
-        if name != "rotation" and name in own and own[name].shape == tensor.shape
+        if name != "rotation" and name in weights and weights[name].shape == tensor.shape
     }
     if next(name for name, _ in network.named_parameters()) not in fitting:
         raise InputError(
             f"training.warm_start: {path} is of another kind or width than this trial; leave it out for this one"
         )
-    network.load_state_dict({**own, **fitting})
+    network.load_state_dict({**weights, **fitting})
 
 
 def save_resume(path: Path, fingerprint: str, state: dict[str, Any]) -> None:
-    """Write what an interrupted training goes on from.
+    """Write what an interrupted training resumes from.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ def save_resume(path: Path, fingerprint: str, state: dict[str, Any]) -> None:
 
 
 def load_resume(path: Path, fingerprint: str) -> dict[str, Any] | None:
-    """The state that an interrupted training goes on from, or None where there is nothing that fits.
+    """The state that an interrupted training resumes from, or None where nothing fits.
 
     Raises
     ------
@@ -114,9 +114,9 @@ def load_resume(path: Path, fingerprint: str) -> dict[str, Any] | None:
     if not path.exists():
         return None
     content = load(path)
-    found = [content.get(key) for key in ("format", "version", "fingerprint")] if isinstance(content, dict) else []
-    if found != [RESUME, RESUME_VERSION, fingerprint]:
-        LOG.info("%s belongs to other data, settings or another version: beginning anew", path)
+    header = [content.get(key) for key in ("format", "version", "fingerprint")] if isinstance(content, dict) else []
+    if header != [RESUME, RESUME_VERSION, fingerprint]:
+        LOG.info("%s belongs to other data, settings or another version: starting again from the beginning", path)
         return None
     return content["state"]
 

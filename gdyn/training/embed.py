@@ -5,8 +5,8 @@ import torch
 from jaxtyping import Float32
 
 from gdyn.errors import InputError
-from gdyn.graphs.dataset import Dataset
 from gdyn.graphs.loader import Loader
+from gdyn.graphs.pairs import Dataset
 from gdyn.logs import progress
 from gdyn.networks.base import Network
 from gdyn.store import States
@@ -36,25 +36,25 @@ def embed(
     Raises
     ------
     InputError : no target is present in any frame.
-    UnstableError : the network gives something that is not a number.
+    UnstableError : the network gives NaN.
     """
     present = data.present[data.window]
     if not present.any():
         raise InputError("targets: no target is present in any frame of a split; widen it under splits")
-    mine = world.share(np.arange(len(data)))
+    share = world.share(np.arange(len(data)))
     at_once = frames_at_once(data, network, memory_bytes, gradient=False)
-    pieces = [mine[begin : begin + at_once] for begin in range(0, len(mine), at_once)]
-    found = np.zeros((len(data), data.n_targets, network.arguments["n_states"]), np.float32)
+    pieces = [share[begin : begin + at_once] for begin in range(0, len(share), at_once)]
+    probabilities = np.zeros((len(data), data.n_targets, network.arguments["n_states"]), np.float32)
     batches = loader(lambda frames: data.batch(frames, network.hops), pieces)
     for frames, graph in zip(progress(pieces, what) if what else pieces, batches, strict=True):
-        found[frames[0] : frames[-1] + 1][present[frames]] = network(graph).float().cpu().numpy()
-    total = torch.from_numpy(found).to(loader.device)
+        probabilities[frames[0] : frames[-1] + 1][present[frames]] = network(graph).float().cpu().numpy()
+    total = torch.from_numpy(probabilities).to(loader.device)
     world.sum(total)
-    found = total.cpu().numpy()
-    if not np.isfinite(found).all():
+    probabilities = total.cpu().numpy()
+    if not np.isfinite(probabilities).all():
         raise UnstableError("a probability is not a number")
-    found[~present] = np.nan
-    return found
+    probabilities[~present] = np.nan
+    return probabilities
 
 
 def states_of(

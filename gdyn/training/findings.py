@@ -1,21 +1,21 @@
-"""What a reader of a training's results should know, in sentences."""
+"""Caveats about the results of a training, in sentences."""
 
 import numpy as np
 
 from gdyn.training.schedule import Schedule
 
-SMALLEST_POPULATION = 1e-3  # of a state that is one
+SMALLEST_POPULATION = 1e-3  # below which a state is practically empty
 VISIBLE = 0.9  # singular value of noise, beyond which the frames could not have shown any process
 
 
-def describe_end(score: float, floor: float, populations: np.ndarray, pure: float) -> str:
+def summarise_validation(score: float, floor: float, populations: np.ndarray, pure: float) -> str:
     """The validation of the model that was kept, in a line."""
     shares = " ".join(f"{p:.3f}" for p in populations)
     return f"validation VAMP-2 {score:.4f} (noise floor {floor:.4f}), populations {shares}, purity {pure:.3f}"
 
 
 def problems(schedule: Schedule, score: float, floor: float, populations: np.ndarray, lag_ps: float) -> list[str]:
-    """What is not to be trusted, and what may be done.
+    """Caveats, and what can be done about them.
 
     Parameters
     ----------
@@ -33,18 +33,18 @@ def problems(schedule: Schedule, score: float, floor: float, populations: np.nda
         sentences.append("the validation score is hardly above its noise floor; do not trust these states")
     empty = int((populations < SMALLEST_POPULATION).sum())
     if empty:
-        sentences.append(f"{empty} of {len(populations)} states hold nearly nothing; ask for fewer states")
+        sentences.append(f"{empty} of {len(populations)} states hold hardly any targets; ask for fewer states")
     if schedule.recoveries:
-        sentences.append(f"the training became unstable {schedule.recoveries} times and went on in smaller steps")
+        sentences.append(f"the training became unstable {schedule.recoveries} times and continued in smaller steps")
     return sentences
 
 
 def nothing_slow(score: float, floor: float, n_states: int, lag_ps: float) -> str:
-    """A score that is not above its noise floor is a finding, and says how slow a process would have been seen."""
+    """A sentence on a score that is not above its noise floor, and how slow a process would have been visible."""
     visible = np.sqrt(floor / (n_states - 1))  # as a singular value
     slower = f"slower than {-lag_ps / np.log(visible):.2g} ps " if 0 < visible < VISIBLE else ""
     return (
         f"at a lag of {lag_ps:g} ps nothing {slower}was found: the validation score ({score:.2g}) is not above its "
-        f"noise floor ({floor:.2g}). The lag may be longer than all that happens, the states may be mirror images "
-        f"(a network that sees distances cannot tell these apart), or the data too few"
+        f"noise floor ({floor:.2g}). The lag may be longer than every process, the states may be mirror images "
+        f"(a network that sees distances cannot tell these apart), or the data may be too few"
     )

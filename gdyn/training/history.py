@@ -1,4 +1,4 @@
-"""What was measured after every epoch of a training, and who is told of it."""
+"""What was measured after every epoch of a training, and where it is reported."""
 
 import logging
 import time
@@ -10,7 +10,7 @@ from gdyn.errors import InputError
 from gdyn.files import remove, write_json
 from gdyn.logs import LOG
 
-BRIEF_S = 2.0  # between two epochs that are told on the terminal; the log has all
+BRIEF_S = 2.0  # between two epochs that are reported on the terminal; the log has all
 
 
 @dataclass
@@ -36,15 +36,15 @@ class History:
         return self.seconds / max(1, self.epoch)
 
     def describe_time(self) -> str:
-        """What the time of the epochs went into."""
+        """What the time of the epochs was spent on."""
         total = {key: sum(row.get(f"{key}_s", 0.0) for row in self.rows) for key in ("load", "forward", "backward")}
         everything = sum(row.get("seconds", 0.0) for row in self.rows)
         parts = ", ".join(f"{100 * seconds / everything:.0f} % {key}" for key, seconds in total.items())
-        return f"{everything:.0f} s of steps: {parts}, the rest in the optimiser and in between"
+        return f"{everything:.0f} s of steps: {parts}, the rest in the optimiser and elsewhere"
 
 
 class Reporter:
-    """Tells of the last row of a history: in the log, on TensorBoard's board, and to ``gdyn status``.
+    """Reports the last row of a history: in the log, on TensorBoard's board, and to ``gdyn status``.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class Reporter:
 
     Raises
     ------
-    InputError : the package for them is not there.
+    InputError : the package for them is not installed.
     """
 
     def __init__(self, folder: Path, tensorboard: bool) -> None:
@@ -62,7 +62,7 @@ class Reporter:
         self._last_s = 0.0
 
     def log(self, history: History, epochs_left: int) -> None:
-        """Log an epoch, for the terminal too if it begins a stage or the last such line is some time ago."""
+        """Log an epoch, on the terminal too if it begins a stage or the last such line was some time ago."""
         row = history.rows[-1]
         for name, value in row.items():
             if self._board and name not in ("epoch", "stage"):
@@ -86,7 +86,7 @@ class Reporter:
         )
 
     def leave_word(self, history: History, epochs_left: int) -> None:
-        """Write how far it is, for ``gdyn status``."""
+        """Write the progress, for ``gdyn status``."""
         row = history.rows[-1]
         word = {
             **{name: row[name] for name in ("epoch", "stage", "validation_vamp2", "noise_floor")},
@@ -103,7 +103,7 @@ class Reporter:
             self._board.close()
 
     def withdraw(self) -> None:
-        """Remove the word on how far it is: the training has ended."""
+        """Remove the progress file: the training has ended."""
         remove(self.progress)
 
 
@@ -112,7 +112,7 @@ def open_tensorboard(folder: Path) -> Any:
 
     Raises
     ------
-    InputError : the package for it is not there.
+    InputError : the package for it is not installed.
     """
     try:
         from tensorboardX import SummaryWriter

@@ -1,8 +1,8 @@
 """The training of one network, to be read from top to bottom.
 
 A training has stages (:mod:`gdyn.config.schemes`). In each, after every epoch (:mod:`gdyn.training.trainer`) the whole
-validation set is scored at once and the best epoch is kept. An epoch that brings no better one for a while lowers the
-learning rate, and in the end closes the stage (:mod:`gdyn.training.schedule`). Everything needed to go on
+validation set is scored at once and the best epoch is kept. Several epochs without a better one lower the
+learning rate, and in the end close the stage (:mod:`gdyn.training.schedule`). Everything needed to resume
 (:mod:`gdyn.training.state`) is written after every epoch to an undeclared file that a killed job finds again.
 """
 
@@ -25,14 +25,14 @@ from gdyn.provenance import settings_checksum
 from gdyn.statistics import present_rows, purity, score_with_floor, simplex_rotation, singular_values
 from gdyn.training import checkpoint
 from gdyn.training.embed import UnstableError, device_name, pick_device, states_of
-from gdyn.training.findings import describe_end, problems
+from gdyn.training.findings import problems, summarise_validation
 from gdyn.training.history import Reporter
 from gdyn.training.processes import World, launch
 from gdyn.training.schedule import Turn
 from gdyn.training.seen import ranges
 from gdyn.training.trainer import SHARES, Trainer
 
-MOST_RECOVERIES = 3  # from numbers that are none
+MOST_RECOVERIES = 3  # from NaN
 
 StrPath = str | PathLike[str]
 
@@ -82,7 +82,7 @@ def train_here(
     files : paths of what the network reads: the graph shards of all trajectories, or the trajectory stores in order.
     model, history, states, numbers : paths to write: the checkpoint, a CSV with a row per epoch,
         the states on the validation frames, and a JSON of scores and speeds.
-    resume : path of the file that an interrupted training goes on from; removed at the end.
+    resume : path of the file from which an interrupted training resumes; removed at the end.
     trial, seed : the point of the search.
     threads : CPU threads of each process.
     device : ``auto``, ``cpu`` or ``cuda``.
@@ -116,7 +116,7 @@ def train_here(
     net.rotate(np.eye(trial.n_states)[:, order])
     score, floor = score_with_floor(trainer.covariances(probabilities), trainer.lag_frames)
     populations = present_rows(probabilities).mean(0, dtype=np.float64)
-    LOG.info("%s", describe_end(score, floor, populations, purity(probabilities)))
+    LOG.info("%s", summarise_validation(score, floor, populations, purity(probabilities)))
     LOG.info("%s", course.describe_time())
     lag_ps = trainer.lag_frames * data.frame_interval_ps
     for problem in (sentences := problems(schedule, score, floor, populations, lag_ps)):
@@ -156,7 +156,7 @@ def train_here(
 
 
 def run(trainer: Trainer, resume: Path, fingerprint: str, reporter: Reporter) -> None:
-    """Train to the end of the last stage, from the beginning or from where an interrupted training of the same was.
+    """Train to the end of the last stage, from the beginning or from where the same training was interrupted.
 
     Raises
     ------
@@ -171,7 +171,7 @@ def run(trainer: Trainer, resume: Path, fingerprint: str, reporter: Reporter) ->
         reporter.log(state.history, schedule.epochs_left)
     else:
         state.load_state_dict(saved)
-        LOG.info("going on after epoch %d", state.history.epoch)
+        LOG.info("resuming after epoch %d", state.history.epoch)
     sound = state.snapshot()
     while not schedule.over:
         try:
@@ -189,7 +189,7 @@ def run(trainer: Trainer, resume: Path, fingerprint: str, reporter: Reporter) ->
 
 
 def turn(trainer: Trainer) -> None:
-    """What the schedule wants after an epoch: as before, or from the best epoch of the stage on in another way."""
+    """Follow the schedule after an epoch: continue, or go back to the best epoch of the stage and change steps."""
     state, schedule = trainer.state, trainer.state.schedule
     what = schedule.turn()
     if what is Turn.ON:
@@ -218,7 +218,7 @@ def rotate(trainer: Trainer) -> None:
 
 
 def recover(trainer: Trainer, sound: dict[str, Any], error: UnstableError) -> None:
-    """Go back to the last whole epoch, and on from there in smaller steps.
+    """Go back to the last whole epoch, and continue from there in smaller steps.
 
     Raises
     ------
@@ -228,7 +228,7 @@ def recover(trainer: Trainer, sound: dict[str, Any], error: UnstableError) -> No
     epoch = state.history.epoch + 1
     if schedule.recoveries == MOST_RECOVERIES:
         raise InputError(f"the training became unstable in epoch {epoch}: {error}; lower search.learning_rate")
-    LOG.warning("epoch %d: %s; going back an epoch, and on in smaller steps", epoch, error)
+    LOG.warning("epoch %d: %s; going back an epoch and continuing in smaller steps", epoch, error)
     state.load_state_dict(sound)
     schedule.recover()
     for group in state.optimiser.param_groups:

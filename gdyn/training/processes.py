@@ -74,9 +74,9 @@ def launch(
 
     Raises
     ------
-    InputError : with the sentence of the first process that gave up for a user's mistake; or there are several nodes,
+    InputError : with the sentence of the first process that stopped at a user's mistake; or there are several nodes,
         and this is not a job of Slurm.
-    RuntimeError : a process ended badly; what it said is in the log.
+    RuntimeError : a process failed; its output is in the log.
     """
     Path(shared).mkdir(parents=True, exist_ok=True)
     for left in Path(shared).glob(".gdyn-*"):  # by a launch that was killed
@@ -89,7 +89,7 @@ def launch(
         command += ["-m", "gdyn.training.processes", str(call)]
         refused = None
         with guarded(command, stderr=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"}) as process:
-            for line in process.stderr:
+            for line in process.stderr or ():
                 try:
                     level, message = json.loads(line)
                 except ValueError:

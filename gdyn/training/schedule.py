@@ -72,7 +72,7 @@ class Schedule:
     best : highest value of an epoch of this stage; None before the first
     reference : singular values when the states were rotated, largest first; empty where they were not in this stage
     purer : whether any epoch of this stage has been the best one since
-    recoveries : from numbers that are none
+    recoveries : from NaN
     unconverged : names of the stages that were still improving at their end
     """
 
@@ -124,7 +124,7 @@ class Schedule:
         Parameters
         ----------
         value : of its validation, in what the stage maximises.
-        gap : how far the score is from the highest that there is.
+        gap : how far the score is from the highest possible one.
         """
         before = -np.inf if self.best is None else self.best
         self.epochs += 1
@@ -135,7 +135,7 @@ class Schedule:
         return True
 
     def turn(self) -> Turn:
-        """Decide what follows the last epoch, and count on that."""
+        """Decide what follows the last epoch, and update the counts."""
         rules, ended = self._rules, self.epochs >= self._rules.max_epochs
         if not ended and self.stale < rules.patience:
             return Turn.ON
@@ -153,7 +153,7 @@ class Schedule:
         return Turn.NEXT
 
     def recover(self) -> None:
-        """After numbers that are none: from now on in smaller steps."""
+        """After NaN: continue in smaller steps."""
         self.recoveries += 1
         self.learning_rate *= SLOWER
         self.full_rate *= SLOWER
@@ -161,7 +161,7 @@ class Schedule:
     def allows(self, singular_values: np.ndarray) -> bool:
         """Whether pure states of these singular values, largest first, still have the processes they were made of.
 
-        An epoch that costs one of them more than ``timescale_loss`` of its timescale, or of the score, is out.
+        An epoch that costs one of them more than ``timescale_loss`` of its timescale, or of the score, is rejected.
         """
         if not self.reference:
             return True

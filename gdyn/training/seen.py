@@ -1,4 +1,4 @@
-"""What surroundings a model has been trained on, and whether others lie outside of it."""
+"""The range of surroundings that a model was trained on, and whether others lie outside it."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -25,21 +25,21 @@ def ranges(data: GraphDataset) -> dict[str, list]:
     for species, *samples in _around(data):
         for range_, values in zip(limits.values(), samples, strict=True):
             for element in np.unique(species):
-                mine = values[species == element]
-                range_[element, :, 0] = np.minimum(range_[element, :, 0], mine.min(0))
-                range_[element, :, 1] = np.maximum(range_[element, :, 1], mine.max(0))
+                of_element = values[species == element]
+                range_[element, :, 0] = np.minimum(range_[element, :, 0], of_element.min(0))
+                range_[element, :, 1] = np.maximum(range_[element, :, 1], of_element.max(0))
     return {name: values.tolist() for name, values in limits.items()}
 
 
 def outside(data: GraphDataset, seen: Mapping[str, Any]) -> float:
-    """Which part of the targets' surroundings has anything outside of some :func:`ranges`: from 0 to 1."""
+    """Share of the targets' surroundings that have anything outside some :func:`ranges`: from 0 to 1."""
     limits = [np.array(values) for values in seen.values()]
     strange, total = 0, 0
     for species, *samples in _around(data):
         bad = np.zeros(len(species), bool)
         for limit, values in zip(limits, samples, strict=True):
-            own = limit[species]
-            bad |= ((values < own[..., 0]) | (values > own[..., 1])).any(1)
+            of_targets = limit[species]
+            bad |= ((values < of_targets[..., 0]) | (values > of_targets[..., 1])).any(1)
         strange, total = strange + int(bad.sum()), total + len(bad)
     return strange / max(total, 1)
 

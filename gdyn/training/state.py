@@ -1,4 +1,4 @@
-"""All that a training is between two epochs: what it goes on from after it was interrupted."""
+"""All that a training is between two epochs: what it resumes from after it was interrupted."""
 
 import copy
 from dataclasses import dataclass, field, fields, is_dataclass
@@ -18,7 +18,7 @@ class TrainingState:
     """All that changes in a training.
 
     A field is a dataclass like this one, or has a ``state_dict``, or is a plain value or a tensor: so another field is
-    saved without a further word. What is no field is lost when a training is interrupted.
+    saved without further code. What is not a field is lost when a training is interrupted.
 
     network : with its weights
     optimiser : with its moments

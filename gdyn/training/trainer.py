@@ -13,8 +13,8 @@ from torch import Tensor
 
 from gdyn.config.models import Network, Training, Trial
 from gdyn.errors import InputError
-from gdyn.graphs.dataset import Dataset, PairBatch
 from gdyn.graphs.loader import Loader
+from gdyn.graphs.pairs import Dataset, PairBatch
 from gdyn.logs import progress
 from gdyn.networks import NETWORKS
 from gdyn.networks.base import arithmetic
@@ -49,7 +49,7 @@ class Trainer:
 
     Raises
     ------
-    InputError : the splits hold too few pairs of frames, or the model to begin from does not fit.
+    InputError : the splits hold too few pairs of frames, or the weights to begin from do not fit.
     """
 
     def __init__(
@@ -90,13 +90,13 @@ class Trainer:
                 f"search.lag_ps: at a lag of {trial.lag_ps:g} ps the validation split has no pair of frames; "
                 f"shorten the lag or widen splits.validation"
             )
-        # Of few data, a pass is what brings news: look after each, over as many steps in all.
+        # With few data, validate after each pass, over as many steps in all.
         self.steps = min(training.epoch_steps, max(1, len(pairs.pairs) // pairs.size))
         schedule = Schedule(Rules.of(training, trial.learning_rate, self.steps))
         self.state = TrainingState(self.network, self.optimiser(schedule.learning_rate), pairs, schedule)
 
     def optimiser(self, learning_rate: float) -> torch.optim.Optimizer:
-        """A new one, that knows nothing of past gradients."""
+        """A new optimiser, without memory of past gradients."""
         return torch.optim.Adam(self.network.parameters(), learning_rate)
 
     def settle_norms(self) -> None:
@@ -234,7 +234,7 @@ class Trainer:
         self.note(epoch, probabilities, covariances)
 
     def value_of(self, covariances: Covariances) -> float:
-        """What the best epoch has most of, on the validation frames: the stage's objective.
+        """The value by which the best epoch is chosen: the stage's objective on the validation frames.
 
         It is minus infinity where pure states have lost too much of the processes they were made of.
         """
@@ -246,7 +246,7 @@ class Trainer:
         return value if schedule.allows(singular_values(covariances)) else -np.inf
 
     def covariances(self, probabilities: np.ndarray) -> Covariances:
-        """Those of the whole validation set."""
+        """Covariances of the whole validation set."""
         return Covariances.of(probabilities, self.validation.segment, self.lag_frames)
 
     def embed(self, data: Dataset) -> np.ndarray:
@@ -277,7 +277,7 @@ class Trainer:
 
 
 def peak_memory_mb(device: torch.device) -> float:
-    """Most memory that was in use so far, of the GPU or of this process."""
+    """Peak memory so far, of the GPU or of this process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6
     unit = 1 if sys.platform == "darwin" else 1024

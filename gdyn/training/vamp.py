@@ -79,7 +79,7 @@ def moments(x: Float[Tensor, "pairs states"], y: Float[Tensor, "pairs states"]) 
 def moments_of(covariances: Covariances) -> Moments:
     """The same from :class:`gdyn.statistics.Covariances`, of a whole set."""
     c = covariances
-    assert c.centred is not None  # they are made with the others
+    assert c.centred is not None  # they are computed with the others
     basis = torch.as_tensor(helmert_basis(len(c.mean0)))
     c00, c01, c11 = (basis.T @ torch.as_tensor(part) @ basis for part in c.centred)
     second = torch.cat([torch.cat([c00, c01], 1), torch.cat([c01.T, c11], 1)])
@@ -109,7 +109,7 @@ def vamp2(moments: Moments) -> Float64[Tensor, ""]:
     states that have become constant. deeptime's score, which keeps the means, is larger by exactly 1.
     """
     _, _, c00, c01, c11 = _covariances(moments)
-    return _whitened(c00, c01, c11).square().sum().clamp_max(len(c00))  # which rounding might pass
+    return _whitened(c00, c01, c11).square().sum().clamp_max(len(c00))  # which rounding might exceed
 
 
 def reversible_vamp1(moments: Moments) -> Float64[Tensor, ""]:

@@ -70,7 +70,7 @@ class Dump:
         self.ends_within_a_frame = False
 
     def __getstate__(self) -> dict[str, object]:
-        """A copy in another process opens the file anew, and begins at its first frame."""
+        """A copy in another process reopens the file, and begins at its first frame."""
         return {"path": self.path, "wanted": self.wanted, "checksum": self._checksum, "between": self._between}
 
     def __setstate__(self, state: dict) -> None:
@@ -147,7 +147,7 @@ class Dump:
             if reader.at(offsets[-1], len(offsets) - 1).ids_alone().next_frame() is None:
                 offsets.pop()
                 self.ends_within_a_frame = True
-        except InputError:  # told when that frame is read
+        except InputError:  # reported when that frame is read
             pass
         return offsets
 
@@ -162,7 +162,7 @@ class Dump:
 
     @cached_property
     def n_frames(self) -> int:
-        """Number of whole frames; a compressed file has to be read to its end for it."""
+        """Number of whole frames; a compressed file must be read to its end for it."""
         if self.offsets is not None:
             return len(self.offsets)
         again = self._reader.at(self._stream.begin, 0).ids_alone()
@@ -202,7 +202,7 @@ def positions(dump: Dump, frame: Frame, coordinates: Coordinates, images: bool) 
 
     Parameters
     ----------
-    dump, frame : where they are from; the columns have to be among those wanted.
+    dump, frame : where they are from; the columns must be among those wanted.
     coordinates : Coordinates
     images : whether to add image flags times lattice vectors.
     """

@@ -24,15 +24,15 @@ def masses_of(atoms: Atoms) -> Float[np.ndarray, " atoms"]:
 
     Raises
     ------
-    InputError : the store has no masses, and a species in it is no chemical element.
+    InputError : the store has no masses, and a species in it is not a chemical element.
     """
     if atoms.mass_u is not None:
         return np.asarray(atoms.mass_u, np.float64)
     unknown = sorted(set(atoms.element) - ELEMENTS.keys())
     if unknown:
         raise InputError(
-            f"{unknown[0]} is no chemical element, and this trajectory store has no masses; declare it with its mass "
-            f"under trajectory.species, and read the trajectory again"
+            f"{unknown[0]} is not a chemical element, and this trajectory store has no masses; declare it with its "
+            f"mass under trajectory.species, and read the trajectory again"
         )
     return np.array([ELEMENTS[element] for element in atoms.element], np.float64)
 

@@ -32,17 +32,17 @@ class ExtendedXYZReader(XYZReader):
         if words != self.__dict__.setdefault("_words", words):
             raise ValueError("the order of the atoms changes; write the dump with dump_modify sort id")
         position = np.array([row[1:4] for row in rows], dtype=np.float64)
-        found = dict(re.findall(r'(\w+)=(?:"([^"]*)"|\S+)', comment))
+        fields = dict(re.findall(r'(\w+)=(?:"([^"]*)"|\S+)', comment))
         ts.dimensions = None
-        if found.get("Lattice"):
-            cell = np.array(found["Lattice"].split(), dtype=np.float64).reshape(3, 3)
+        if fields.get("Lattice"):
+            cell = np.array(fields["Lattice"].split(), dtype=np.float64).reshape(3, 3)
             ts.dimensions = triclinic_box(*cell)
             position = position @ np.linalg.solve(cell, triclinic_vectors(ts.dimensions, np.float64))
         step = re.search(r"[Tt]imestep=(\d+)", comment)
         if step:
             ts.data["step"] = int(step[1])
-        if found.get("pbc"):
-            ts.data["periodic"] = tuple(flag in ("T", "1", "True", "true") for flag in found["pbc"].split())
+        if fields.get("pbc"):
+            ts.data["periodic"] = tuple(flag in ("T", "1", "True", "true") for flag in fields["pbc"].split())
         ts.positions = position
         ts.frame += 1
         return ts

@@ -50,7 +50,7 @@ class _CutOffError(Exception):
 
 
 class FrameReader:
-    """Reads the frames of a dump from a place on; it begins with the first one, which the others have to be like.
+    """Reads the frames of a dump from some place on; the first frame sets what the others must be like.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ class FrameReader:
         self.n_cut_off = 0
 
     def at(self, offset: int, number: int) -> Self:
-        """A reader of the same dump, through the same open file, that goes on with another frame.
+        """A reader of the same dump, through the same open file, that continues with another frame.
 
         Parameters
         ----------
@@ -190,7 +190,7 @@ class FrameReader:
                 line = content.splitlines()[0][:40].decode("utf-8", "replace").strip()
                 raise NotADumpError(
                     f"{self.path}, line 1: {line!r} stands where a LAMMPS text dump has 'ITEM: TIMESTEP'; give a "
-                    f"dump of style atom or custom, or another format by a file name that says which"
+                    f"dump of style atom or custom, or name a file of another format by its usual suffix"
                 )
             if not content:
                 if len(head) < want:
@@ -297,7 +297,7 @@ class FrameReader:
             pass
 
     def _broken(self, status: int, place: int, row: int, column: int) -> None:
-        """Skip a frame that breaks off where another begins, or tell what is wrong with a line."""
+        """Skip a frame that breaks off where another begins, or report what is wrong with a line."""
         window = self._window
         rest = window.data[place : window.end].tobytes()
         begin = window.data[window.begin : place].tobytes().rfind(b"\n") + 1 + window.begin
@@ -325,7 +325,7 @@ class FrameReader:
             words = line.split()
             known = name != "id" and len(words) > place_of
             atom = f" of atom id {words[place_of].decode('utf-8', 'replace')}" if known else ""
-            hint = "; the simulation has failed there, cut the dump before this frame" if "n" in word.lower() else ""
+            hint = "; the simulation has failed there; cut the dump before this frame" if "n" in word.lower() else ""
             raise self._problem(None, f"{name}{atom} is {word!r}, which is not a number{hint}", row)
         count = len(line.split())
         raise self._problem(

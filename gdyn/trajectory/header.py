@@ -45,11 +45,11 @@ class DamageError(Exception):
 
 
 def parse_header(text: bytes) -> Header | None:
-    """Parse a header; None if the text ends before it does.
+    """Parse a header; None if the text ends before the header does.
 
     Raises
     ------
-    DamageError : there is a line that no header has, one is missing, or a value is none.
+    DamageError : there is a line that no header has, a line is missing, or a value cannot be read.
     """
     lines = text.split(b"\n")
     n_whole = len(lines) - 1

@@ -1,4 +1,4 @@
-"""Who is what: elements, masses, charges and molecules from a dump, the configuration and a LAMMPS data file."""
+"""Elements, masses, charges and molecules of the atoms, from a dump, the configuration and a LAMMPS data file."""
 
 import re
 import warnings
@@ -18,7 +18,7 @@ from gdyn.store.trajectory import Atoms
 from gdyn.trajectory.elements import element_of_mass
 from gdyn.units import UNIT_STYLES
 
-ODD_MASS = 0.2  # relative to the mass of the element, from where on it is told
+ODD_MASS = 0.2  # relative to the mass of the element, beyond which it is reported
 _ATOM_STYLES = {
     "atomic": "id type x y z",
     "charge": "id type charge x y z",
@@ -67,20 +67,20 @@ def read_topology(path: str | Path) -> Topology:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with DATAParser(str(path)) as parser:
-                found = parser.parse(**keywords)
+                atoms = parser.parse(**keywords)
     except (ValueError, KeyError, IndexError, UnicodeDecodeError) as error:
         raise InputError(
             f"{path}: this is not a LAMMPS data file that can be read ({str(error).splitlines()[0]}); check "
-            f"trajectory.topology, and that the line 'Atoms' says its style, as in 'Atoms # full'"
+            f"trajectory.topology, and that the line 'Atoms' gives its style, as in 'Atoms # full'"
         ) from None
     molecules = style in ("bond", "angle", "molecular", "full") or style is None
     return Topology(
         path=str(path),
-        id=found.ids.values.astype(np.int64),
-        type=found.types.values.astype(np.int64),
-        mass=found.masses.values if hasattr(found, "masses") else None,
-        molecule=found.resids.values[found.tt.atoms2residues(np.arange(found.n_atoms))] if molecules else None,
-        charge=found.charges.values.astype(float) if hasattr(found, "charges") else None,
+        id=atoms.ids.values.astype(np.int64),
+        type=atoms.types.values.astype(np.int64),
+        mass=atoms.masses.values if hasattr(atoms, "masses") else None,
+        molecule=atoms.resids.values[atoms.tt.atoms2residues(np.arange(atoms.n_atoms))] if molecules else None,
+        charge=atoms.charges.values.astype(float) if hasattr(atoms, "charges") else None,
     )
 
 
@@ -91,9 +91,9 @@ def atom_style(path: str | Path) -> str | None:
     try:
         with anyopen(str(path), "rt") as file:
             for line in file:
-                found = re.match(r"\s*Atoms\b\s*(?:#\s*(\w+))?", line)
-                if found:
-                    return found[1]
+                match = re.match(r"\s*Atoms\b\s*(?:#\s*(\w+))?", line)
+                if match:
+                    return match[1]
     except (UnicodeDecodeError, OSError):
         pass
     return None
@@ -105,8 +105,8 @@ def identify(
     """Gather what is known about the atoms, in gdyn's units.
 
     Elements come from the column ``element``, else from ``trajectory.elements``, else from masses.
-    Where a dump says C for every atom of several types, LAMMPS was not told the elements
-    (``dump_modify element``), and anything else that is known goes first. Masses are those of the dump, else
+    Where a dump says C for every atom of several types, the elements were not given to LAMMPS
+    (``dump_modify element``), and anything else that is known takes precedence. Masses are those of the dump, else
     those of the data file, else those of the elements and of ``trajectory.species``.
 
     Parameters
@@ -133,13 +133,13 @@ def identify(
         if lacking.any():
             raise InputError(
                 f"{topology.path}: atom id {ids[lacking][0]} of {source} is not in this data file; "
-                f"trajectory.topology has to be the one of the same simulation"
+                f"trajectory.topology must be that of the same simulation"
             )
         if "type" in columns and not np.array_equal(topology.type[at], columns["type"]):
             wrong = np.flatnonzero(topology.type[at] != columns["type"])[0]
             raise InputError(
                 f"{topology.path}: atom id {ids[wrong]} has type {topology.type[at][wrong]} there, but type "
-                f"{columns['type'][wrong]} in {source}; trajectory.topology has to be the one of the same simulation"
+                f"{columns['type'][wrong]} in {source}; trajectory.topology must be that of the same simulation"
             )
         columns.setdefault("type", topology.type[at])
         for name, values in (("mol", topology.molecule), ("q", topology.charge), ("mass", topology.mass)):
@@ -168,7 +168,7 @@ def _elements(
     other = bool(mapping) or "mass" in columns
     if named is not None and several and (named == "C").all():
         LOG.warning(
-            "%s: the element column says C for every atom, as LAMMPS does unless dump_modify element tells it%s",
+            "%s: the element column says C for every atom, as LAMMPS does unless dump_modify element sets it%s",
             source,
             ": it is not used" if other else "",
         )
@@ -181,7 +181,7 @@ def _elements(
             i = wrong[0]
             raise InputError(
                 f"{source}: atom id {ids[i]} is {named[i]} by the element column, but trajectory.elements says that "
-                f"type {types[i]} is {mapped[i]}; mend or remove that key"
+                f"type {types[i]} is {mapped[i]}; correct or remove that key"
             )
         return np.asarray(named, dtype=object)
     if "mass" in columns:
@@ -201,16 +201,16 @@ def _check_names(named: np.ndarray, ids: np.ndarray, species: dict[str, float], 
     if len(wrong):
         name, meant = named[wrong[0]], respelled(named[wrong[0]])
         raise InputError(
-            f"{source}: atom id {ids[wrong[0]]} is named {name!r}, which is no chemical element"
+            f"{source}: atom id {ids[wrong[0]]} is named {name!r}, which is not a chemical element"
             f"{f' (did you mean {meant!r}?)' if meant else ''}; declare the name with its mass under "
-            f"trajectory.species, e.g. {{{name}: {ELEMENTS[meant] if meant else 72.0}}}, or mend it in the file"
+            f"trajectory.species, e.g. {{{name}: {ELEMENTS[meant] if meant else 72.0}}}, or correct it in the file"
         )
 
 
 def _masses(
     columns: Mapping[str, np.ndarray], element: np.ndarray, species: dict[str, float], source: str
 ) -> Float[np.ndarray, " atoms"]:
-    """Masses of the atoms, u; one that is far from that of its element is told, and taken."""
+    """Masses of the atoms, u; one that is far from that of its element is reported and used."""
     known = ELEMENTS | species
     expected = np.array([known[name] for name in element], float)
     if "mass" not in columns:
@@ -220,7 +220,7 @@ def _masses(
     if len(odd):
         LOG.warning(
             "%s: atom id %d has a mass of %.4g u, but that of %s is %.4g u (such atoms: %d); the masses are taken as "
-            "LAMMPS had them, heavy hydrogen for one is right so",
+            "LAMMPS had them, which is right for heavy hydrogen, for example",
             source, columns["id"][odd[0]], mass[odd[0]], element[odd[0]], expected[odd[0]], len(odd),
         )  # fmt: skip
     return mass
@@ -232,7 +232,7 @@ def _unknown(source: str, type_: int, mass: float | None = None) -> NoReturn:
     raise InputError(
         f"{source}: {because} {type_}{verb}; add it under trajectory.elements, e.g. {{{type_}: Li}}"
         + (
-            ", or a name of your own that is declared with its mass under trajectory.species"
+            ", or your own name for it, declared with its mass under trajectory.species"
             if mass is not None
             else ", or name the LAMMPS data file under trajectory.topology"
         )

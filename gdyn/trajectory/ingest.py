@@ -45,7 +45,7 @@ def ingest(files: Sequence[str | Path], store: str | Path, trajectory: Trajector
 
 
 def ingest_part(record: str | Path, before: str | Path | None, store: str | Path, trajectory: Trajectory) -> None:
-    """Read one part of a simulated trajectory; its place in the whole is that behind the part before.
+    """Read one part of a simulated trajectory, which follows the part before.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def ingest_part(record: str | Path, before: str | Path | None, store: str | Path
     part = read_json(record)
     dump = Path(record).with_name(part["dump"])
     if not dump.exists():
-        raise InputError(f"{dump}: is not there any more; put it back, or remove {record} and simulate it again")
+        raise InputError(f"{dump}: is no longer there; put it back, or remove {record} and simulate it again")
     _read([dump], str(dump), store, trajectory, part, before)
 
 
@@ -72,7 +72,7 @@ def _read(
     part: dict[str, Any] | None = None,
     before: str | Path | None = None,
 ) -> None:
-    """Read files into a store, or a part of a run, as its record has it, into one that goes on behind another."""
+    """Read files into a store, or a recorded part of a run into a store that continues another."""
     between = (part["first_byte"], part["end_byte"]) if part and part["end_byte"] else None
     topology = read_topology(trajectory.topology) if trajectory.topology else None
     with closing(_sources(files, trajectory, topology, between)) as sources:
@@ -89,8 +89,8 @@ def _read(
             if part and part["frames"] not in (None, reading.n_frames):
                 raise InputError(
                     f"{name}: of the {part['frames']} frames from step {part['begin_step']} to {part['end_step']}, "
-                    f"{reading.n_frames} are there; remove the record of that part beside it, and start again: what is "
-                    f"missing is simulated again"
+                    f"{reading.n_frames} are there; remove the record of that part beside it, and start again: the "
+                    f"missing frames are then simulated again"
                 )
             writer.finish(
                 notes="\n".join(notes),
@@ -98,7 +98,7 @@ def _read(
                 largest_step=reading.unwrapper.largest,
                 periodic=reading.periodic,
                 checksum=trajectory_store.combined(checksums),
-                # There for what more frames may follow on.
+                # Needed if more frames follow.
                 **({"first_frame": reading.first_frame} if part or trajectory.planned_ps else {}),
             )
 
@@ -106,14 +106,14 @@ def _read(
 def _sources(
     files: Sequence[str | Path], trajectory: Trajectory, topology: Topology | None, between: tuple[int, int] | None
 ) -> Generator[Source]:
-    """Open the files one after another, each until the next one is asked for."""
+    """Open the files one after another, each until the next one is requested."""
     for path in files:
         with closing(open_source(path, trajectory, topology, between)) as source:
             yield source
 
 
 def _read_frames(sources: Iterable[Source], files: Sequence[str | Path], reading: "_Reading") -> list[str]:
-    """Take up the frames of all files; return the checksums of these."""
+    """Add the frames of all files; return the checksums of the files."""
     checksums, done_MB = [], 0.0
     sizes_MB = [Path(path).stat().st_size / 1e6 if Path(path).exists() else 0.0 for path in files]
     with Progress("reading, MB") as bar:
@@ -128,7 +128,7 @@ def _read_frames(sources: Iterable[Source], files: Sequence[str | Path], reading
 
 
 class _Reading:
-    """What is known of a trajectory while its frames go by."""
+    """The state of reading a trajectory, frame by frame."""
 
     def __init__(self, atoms: Atoms, trajectory: Trajectory, writer: TrajectoryWriter) -> None:
         self.atoms, self.writer = atoms, writer
@@ -140,12 +140,12 @@ class _Reading:
         self.n_frames = self.n_cut_off = self.first_frame = 0
         self.block: list[tuple[np.ndarray, np.ndarray, int, float, int]] = []
         self.block_frames = max(1, BLOCK_BYTES // (12 * len(atoms)))
-        self.told: set[str] = set()
+        self.warned: set[str] = set()
 
     def go_on(self, store: TrajectoryStore) -> None:
-        """Take up behind the last frame of the store of the part before."""
+        """Continue after the last frame in the store of the part before."""
         if not np.array_equal(store.atoms.id, self.atoms.id):
-            raise InputError(f"{store.source}: its atoms are not the same in all of its parts; begin the run anew")
+            raise InputError(f"{store.source}: its atoms are not the same in all of its parts; start the run again")
         last = len(store) - 1
         self.first_frame = store.first_frame + len(store)
         self.unwrapped = store.unwrapped == "yes"
@@ -197,18 +197,18 @@ class _Reading:
             self.block = []
 
     def finish(self, name: str) -> list[str]:
-        """Write the rest; return sentences about what is not as it should be."""
+        """Write the rest; return sentences about what is irregular."""
         self.flush()
         notes = self.timeline.finish(name)
         if self.n_cut_off:
-            notes.append(f"{name}: frames that are cut off, left out: {self.n_cut_off}")
+            notes.append(f"{name}: incomplete frames, left out: {self.n_cut_off}")
         if self.unwrapper.where and self.unwrapped_how == "no":
             number, atom = self.unwrapper.where
             notes.append(
                 f"{name}: between two frames atom id {self.atoms.id[atom]} (frame {number} of the store) moves by "
                 f"{self.unwrapper.largest:.2f} of a lattice vector, over the {LARGEST_STEP} up to which the nearest "
-                f"image is sure: the trajectory cannot be unwrapped, so displacements mean nothing; dump xu yu zu, or "
-                f"x y z ix iy iz, or more often"
+                f"image is certain: the trajectory cannot be unwrapped, so displacements are meaningless; dump xu yu "
+                f"zu, or x y z ix iy iz, or more often"
             )
             LOG.warning("%s", notes[-1])
         return notes
@@ -233,8 +233,8 @@ class _Reading:
                 raise InputError(
                     f"{where}: atom id {atom} changes its type; atoms that react or are exchanged cannot be followed"
                 )
-            if name not in self.told:
-                self.told.add(name)
+            if name not in self.warned:
+                self.warned.add(name)
                 LOG.warning("%s: %s of atom id %d changes; that of the first frame is used", where, name, atom)
 
     def _same(self, frame: RawFrame, back: int) -> bool:

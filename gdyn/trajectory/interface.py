@@ -22,7 +22,7 @@ def near_interface(
     height_A: float,
     layers: int,
 ) -> Int[np.ndarray, " near"]:
-    """Those atoms that are not deep in the solid.
+    """The chosen atoms that are not deep in the solid.
 
     The liquid is where its marker is, atoms that the solid has none of; the solid is the longest stretch of the
     periodic axis without. Its layers are what lies between minima of the density of the chosen atoms, counted from
@@ -53,24 +53,24 @@ def near_interface(
     dense = of_marker[of_marker > of_marker.mean()]
     begin, length = _longest_stretch(of_marker < DILUTE * dense.mean())
     step = height_A / bins
-    middle = (begin + length // 2) % bins  # from here outwards, all that follows is signed
+    middle = (begin + length // 2) % bins  # places from here on are signed
     along = np.roll(density(chosen, LAYER_SMOOTHING_A), bins // 2 - middle)
     gaps = _gaps(along, round(LAYER_SMOOTHING_A / step)) - bins // 2
     place, foreign = (((scaled[atoms] * bins - middle + bins / 2) % bins) - bins / 2 for atoms in (chosen, marker))
     gaps = _crystalline(gaps, np.histogram(place, gaps)[0], np.histogram(foreign, gaps)[0]) if len(gaps) > 1 else gaps
-    found = len(gaps) - 1
-    if found <= 2 * layers:
+    n_layers = len(gaps) - 1
+    if n_layers <= 2 * layers:
         raise InputError(
             f"targets.interface: the longest stretch without atoms of its key liquid is {length * step:.1f} A long "
-            f"and has {max(found, 0)} layers of the selection, too few for {layers} on each side and a solid between "
-            f"them; look at the density along this axis, lower layers, or leave interface out"
+            f"and has {max(n_layers, 0)} layers of the selection, too few for {layers} on each side and a solid "
+            f"between them; look at the density along this axis, lower layers, or leave interface out"
         )
     kept = chosen[(place < gaps[layers]) | (place > gaps[-1 - layers])]
     LOG.info(
         "the solid is from %.1f to %.1f A and has %d layers; %d of %d atoms of the selection are in the liquid or in "
         "its first %d layers on each side",
         *((middle + gap) % bins * step for gap in (gaps[0], gaps[-1])),
-        *(found, len(kept), len(chosen), layers),
+        *(n_layers, len(kept), len(chosen), layers),
     )
     return kept
 
@@ -110,10 +110,10 @@ def _gaps(along: Float[np.ndarray, " bins"], reach: int) -> Int[np.ndarray, " ga
 
 
 def _crystalline(
-    gaps: Int[np.ndarray, " gaps"], own: Int[np.ndarray, " layers"], foreign: Int[np.ndarray, " layers"]
+    gaps: Int[np.ndarray, " gaps"], solid: Int[np.ndarray, " layers"], liquid: Int[np.ndarray, " layers"]
 ) -> Int[np.ndarray, " kept"]:
     """Those gaps between which layers are full, and hardly hold an atom of the liquid."""
-    full = (own >= FULL * np.median(own)) & (foreign <= STRAY * own)
+    full = (solid >= FULL * np.median(solid)) & (liquid <= STRAY * solid)
     inside = np.flatnonzero(full)
     if not len(inside):
         return gaps[:1]

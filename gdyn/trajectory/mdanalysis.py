@@ -36,7 +36,7 @@ _FORMATS = ["LAMMPSDUMP", "LAMMPSTRJ"]
 
 
 class LAMMPSDumpReader(ReaderBase):
-    """Reads LAMMPS text dumps, as ``MDAnalysis.coordinates.LAMMPS.DumpReader`` does, rightly and fast.
+    """Reads LAMMPS text dumps, like ``MDAnalysis.coordinates.LAMMPS.DumpReader``, but correctly and fast.
 
     Positions are relative to the origin of the box, and turned with it where a general triclinic box
     does not lie along the axes as MDAnalysis has it.

@@ -29,7 +29,7 @@ _UNREADABLE = (ValueError, TypeError, IndexError, KeyError, EOFError, OSError, A
 class RawFrame:
     """One frame of any format, in A and ps, its atoms ordered by id.
 
-    step : LAMMPS time step; time_ps : elapsed time where the file itself tells it, else None.
+    step : LAMMPS time step; time_ps : elapsed time where the file itself gives it, else None.
     position : (atoms, 3) relative to the origin of the box; cell : (3, 3); periodic : (3,) bool.
     columns : mapping of a name in ``STATIC`` to its values in this frame.
     """
@@ -75,7 +75,7 @@ class DumpSource:
         if units is not None and units != trajectory.units:
             raise InputError(
                 f"{self.path}: the dump says that its units are {units}, but trajectory.units is {trajectory.units}; "
-                f"mend that key"
+                f"correct that key"
             )
         if "type" not in names and "element" not in names:
             raise InputError(
@@ -84,11 +84,11 @@ class DumpSource:
             )
 
     def _statics(self, frame: Frame) -> dict[str, np.ndarray]:
-        found = {name: self._dump.column(frame, name) for name in self._static}
+        columns = {name: self._dump.column(frame, name) for name in self._static}
         for name in ("type", "mol"):
-            if name in found:
-                found[name] = found[name].astype(np.int64)
-        return found
+            if name in columns:
+                columns[name] = columns[name].astype(np.int64)
+        return columns
 
     def frames(self) -> Iterator[RawFrame]:
         style = self._style
@@ -155,14 +155,14 @@ class MDAnalysisSource:
         if topology is not None and len(topology.id) != self.n_atoms:
             raise InputError(
                 f"{path}: there are {self.n_atoms} atoms in a frame, but {len(topology.id)} in {topology.path}; "
-                f"trajectory.topology has to be the one of the same simulation"
+                f"trajectory.topology must be that of the same simulation"
             )
         self.columns = {"id": np.arange(1, self.n_atoms + 1) if topology is None else topology.id}
         if atoms is not None:
             self._name_atoms(atoms)
         if topology is None and must_name_atoms and len(self.columns) == 1:
             raise InputError(
-                f"{path}: this format does not say which atoms there are; name the LAMMPS data file of the run "
+                f"{path}: this format does not contain the atoms; name the LAMMPS data file of the run "
                 f"under trajectory.topology"
             )
 
@@ -212,7 +212,7 @@ class MDAnalysisSource:
                 atom = self.columns["id"][np.argwhere(~np.isfinite(position))[0, 0]]
                 raise InputError(
                     f"{where}: the position of atom id {atom} is not a number; "
-                    f"the simulation has failed there, cut the file before this frame"
+                    f"the simulation has failed there; cut the file before this frame"
                 )
             yield RawFrame(
                 number=number,

@@ -15,7 +15,7 @@ AXES = "xyz"
 
 
 class NothingSelectedError(InputError):
-    """A selection that is right but selects no atom of a trajectory."""
+    """A selection that is valid but selects no atom of a trajectory."""
 
 
 @dataclass
@@ -79,15 +79,15 @@ def choose_targets(store: TrajectoryStore, settings: Targets) -> Chosen:
             f"targets.dynamic_ps: {times[-1]:g} ps is beyond the end of {store.source}, which is {elapsed[-1]:g} ps "
             f"long; remove that time"
         )
-    found = [select(frame) for frame in first]
-    rows = sorted({tuple(row[row >= 0].tolist()) for sets in found for row in sets})
+    selections = [select(frame) for frame in first]
+    rows = sorted({tuple(row[row >= 0].tolist()) for sets in selections for row in sets})
     sets = np.full((len(rows), max(map(len, rows), default=1)), -1, np.int32)
     number = {}
     for i, row in enumerate(rows):
         sets[i, : len(row)] = row
         number[row] = i
     present = np.zeros((len(times) + 1, len(rows)), bool)
-    for window, selected in enumerate(found, start=1):
+    for window, selected in enumerate(selections, start=1):
         present[window, [number[tuple(row[row >= 0].tolist())] for row in selected]] = True
     return Chosen(sets, present, np.searchsorted(first, np.arange(len(store)), side="right").astype(np.int32))
 
@@ -121,7 +121,7 @@ def target_sets(
     -------
     (target sets, k) int32
         Indices of the atoms of each set, ascending by id; filled up with -1 where a molecule has
-        fewer than k. With molecules, an atom that is in none is a set of its own.
+        fewer than k. With molecules, an atom in no molecule is a set by itself.
 
     Raises
     ------

@@ -39,10 +39,10 @@ class Timeline:
     _kept_frames: int = 0
     _pairs: int = 0
     _times: tuple[int, float] | None = None
-    _told: set[str] = field(default_factory=set)
+    _warned: set[str] = field(default_factory=set)
 
     def go_on(self, step: int, time_ps: float, segment: int) -> None:
-        """Take up behind a frame, as if all had been placed up to it."""
+        """Continue after a frame, as if all frames up to it had been placed."""
         self.segment, self.time_ps = segment, time_ps
         self._first = self._kept = self._latest = step
         self._kept_frames = 1
@@ -55,7 +55,7 @@ class Timeline:
         step : its LAMMPS time step.
         same : function of a number of intervals ``n`` that tells whether the frame has the positions
             of the one kept ``n`` intervals before the last kept one.
-        where : how to call the frame in a sentence.
+        where : the name of the frame in a sentence.
 
         Returns
         -------
@@ -81,11 +81,11 @@ class Timeline:
             if uneven or self._kept_frames == 1:
                 raise self._wrong_interval(where, step, latest)
             self.gaps += 1
-            self._tell("gap", f"{where}: step {step} follows step {latest}: a gap; no pair of frames crosses it")
+            self._warn("gap", f"{where}: step {step} follows step {latest}: a gap; no pair of frames crosses it")
             return self._begin(step, self.time_ps + ahead * self.timestep_ps)
         if ahead > 0:
             self.passed += 1
-            self._tell("pass", f"{where}: frames between multiples of {self.interval_ps:g} ps are passed over")
+            self._warn("pass", f"{where}: frames between multiples of {self.interval_ps:g} ps are passed over")
             return PASS
         if step >= self._first:
             back, off = divmod(self._kept - step, self.steps_per_frame)
@@ -93,27 +93,27 @@ class Timeline:
                 self.repeated += 1
                 return REPEAT
         self.restarts += 1
-        self._tell(
+        self._warn(
             "restart",
             f"{where}: step {step} follows step {latest}: the steps begin again, or the run was continued on another "
-            f"path; no pair of frames crosses this, and the time is counted on",
+            f"path; no pair of frames crosses this, and the time continues",
         )
         return self._begin(step, self.time_ps + self.interval_ps)
 
     def check_time(self, step: int, time_ps: float, where: str) -> None:
-        """Compare the elapsed time that a dump itself tells with the configured timestep."""
+        """Compare the elapsed time in a dump with the configured timestep."""
         if self._times and step > self._times[0]:
             steps, elapsed = step - self._times[0], time_ps - self._times[1]
             if abs(elapsed - steps * self.timestep_ps) > 1e-6 * max(abs(elapsed), self.timestep_ps):
                 raise InputError(
                     f"{where}: {steps} steps took {elapsed:.6g} ps by the dump's own time, but trajectory.timestep and "
-                    f"trajectory.units make that {steps * self.timestep_ps:.6g} ps; mend those keys (a timestep that "
-                    f"changes during the run cannot be used)"
+                    f"trajectory.units make that {steps * self.timestep_ps:.6g} ps; correct those keys (a timestep "
+                    f"that changes during the run cannot be used)"
                 )
         self._times = (step, time_ps)
 
     def finish(self, where: str) -> list[str]:
-        """Sum up: sentences about what is not as in one run without a break, which are warned of.
+        """Summarise, and warn of, all deviations from one uninterrupted run: a list of sentences.
 
         Raises
         ------
@@ -144,15 +144,15 @@ class Timeline:
         self._kept_frames += 1
         return KEEP
 
-    def _tell(self, kind: str, sentence: str) -> None:
-        """Tell the first of each kind at once; the others are counted at the end."""
-        if kind not in self._told:
-            self._told.add(kind)
+    def _warn(self, kind: str, sentence: str) -> None:
+        """Report the first of each kind at once; the others are counted at the end."""
+        if kind not in self._warned:
+            self._warned.add(kind)
             LOG.warning("%s", sentence)
 
     def _wrong_interval(self, where: str, step: int, latest: int) -> InputError:
         return InputError(
             f"{where}: step {step} follows step {latest}, which are {(step - latest) * self.timestep_ps:.6g} ps; "
-            f"trajectory.frame_interval_ps is {self.interval_ps:g} and has to be a multiple of that: mend that key or "
-            f"trajectory.timestep, or cut the dump where its interval changes"
+            f"trajectory.frame_interval_ps is {self.interval_ps:g} and must be a multiple of that: correct that key "
+            f"or trajectory.timestep, or cut the dump where its interval changes"
         )

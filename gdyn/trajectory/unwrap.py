@@ -33,7 +33,7 @@ class Unwrapper:
         periodic: Sequence[bool],
         largest: float,
     ) -> None:
-        """Take up where another one has ended.
+        """Continue where another one has ended.
 
         Parameters
         ----------
@@ -94,7 +94,7 @@ def same_positions(
     cell: Float[np.ndarray, "3 3"],
     tolerance_A: float = 0.02,
 ) -> bool:
-    """Whether two sets of positions are the same but for whole lattice vectors."""
+    """Whether two sets of positions are the same apart from whole lattice vectors."""
     step = one - other
     step = step - np.rint(step @ np.linalg.inv(cell)) @ cell
     return bool(np.abs(step).max() <= tolerance_A)

@@ -3,25 +3,35 @@
 from dataclasses import dataclass, field
 
 import numpy as np
+from jaxtyping import Bool, Float
 
 from gdyn.errors import InputError
 from gdyn.logs import progress
 from gdyn.statistics.lag import lagged_frames
-from gdyn.store.walk import each_trajectory
+from gdyn.statistics.shapes import Probabilities, Segment
+from gdyn.store import States
+from gdyn.store.trajectory import Atoms
+from gdyn.store.walk import Integers, Stretch, Trajectories, each_trajectory
 from gdyn.trajectory.elements import masses_of
 from gdyn.trajectory.targets import select_first
 
 BLOCK_BYTES = 64 * 2**20
-NEUTRAL_E = 0.01  # net charge of a molecule that counts as none
+NEUTRAL_E = 0.01  # net charge up to which a molecule counts as neutral
 SAME_VOLUME = 1e-3  # relative
 FRAMES = ("barycentric", "solvent")  # of reference of a transference number
+
+Vectors = Float[np.ndarray, "frames 3"]
+Walkers = Float[np.ndarray, "frames walkers 3"]
+OfAtoms = Float[np.ndarray, " atoms"]
+Molecule = tuple[Integers, Float[np.ndarray, " members"]]
+"""Its atoms, and their shares of its mass."""
 
 
 @dataclass
 class Paths:
     """Where things are in the frames of the states, unwrapped, relative to the reference; A.
 
-    targets : (frames, target sets, 3), not numbers where a set is not present
+    targets : (frames, target sets, 3), NaN where a set is not present
     dipole : (frames, 3) of all charges, e A; None where charges are unknown, or ions differ between trajectories
     target_dipole : (frames, 3) of the targets' charges, e A
     target_charge : (frames,) their sum, e
@@ -29,27 +39,27 @@ class Paths:
         of the neutral molecules, where there are any
     ions : {net charge in e: (frames, molecules, 3)} of the molecules that are charged
     volume_A3 : mean volume
-    flags : what is not to be trusted
+    flags : caveats
     """
 
-    targets: np.ndarray
-    dipole: np.ndarray | None
-    target_dipole: np.ndarray
-    target_charge: np.ndarray
-    centres: dict
-    ions: dict
+    targets: Float[np.ndarray, "frames targets 3"]
+    dipole: Vectors | None
+    target_dipole: Vectors
+    target_charge: Float[np.ndarray, " frames"]
+    centres: dict[str, Vectors]
+    ions: dict[float, Walkers]
     volume_A3: float
-    flags: list
-    charge_flags: list = field(default_factory=list)
+    flags: list[str]
+    charge_flags: list[str] = field(default_factory=list)
 
 
-def read_paths(states, trajectories, reference):
+def read_paths(states: States, trajectories: Trajectories, reference: str) -> Paths:
     """Follow the targets through the frames of the states.
 
     Parameters
     ----------
     states : States
-    trajectories : paths of the trajectory stores, in the order of their numbers.
+    trajectories : those of the system, in the order of their numbers.
     reference : MDAnalysis selection of the atoms whose centre of mass is taken to be at rest.
 
     Raises
@@ -60,42 +70,44 @@ def read_paths(states, trajectories, reference):
     empty = np.zeros((n_frames, 3)), np.zeros((n_frames, 3)), np.zeros(n_frames)
     centres = {name: np.full((n_frames, 3), np.nan) for name in FRAMES}
     paths = Paths(np.full((n_frames, n_sets, 3), np.nan), *empty, centres, {}, 0.0, [])
-    volumes, contents, flags = [], [], set()
+    volumes: list[float] = []
+    contents: list[dict[float, int]] = []
+    flags: set[str] = set()
     for part in each_trajectory(states, trajectories):
         store = part.store
         if store.unwrapped == "no":
             raise InputError(
                 f"{store.source}: atoms move so far between two frames that they cannot be unwrapped, and "
-                f"displacements mean nothing; dump xu yu zu or image flags, or leave out the section transport"
+                f"displacements are meaningless; dump xu yu zu or image flags, or leave out the section transport"
             )
         if store.unwrapped == "rebuilt":
-            flags.add("positions were unwrapped by nearest images, as the dump has no unwrapped ones")
+            flags.add("positions were unwrapped by nearest images, since the dump has no unwrapped ones")
         volume = np.abs(np.linalg.det(store.cells()[part.stored]))
         if np.ptp(volume) > SAME_VOLUME * volume.mean():
             flags.add(
-                "the volume changes, and displacements of unwrapped coordinates hold a part of the changes of the "
-                "box that grows with time: take the production run at constant volume"
+                "the volume changes, and displacements of unwrapped coordinates contain a part of the changes of the "
+                "box that grows with time: use a production run at constant volume"
             )
-        volumes.append(volume.mean())
+        volumes.append(float(volume.mean()))
         contents.append(_follow(paths, part, states, reference, flags))
     paths.volume_A3 = float(np.mean(volumes))
     if np.ptp(volumes) > SAME_VOLUME * paths.volume_A3:
         flags.add(
             f"the volumes of the trajectories are from {min(volumes):.0f} to {max(volumes):.0f} A^3: conductivities "
-            f"are of their mean, and of none of them"
+            f"refer to their mean, and describe none of them"
         )
     if any(content != contents[0] for content in contents):
-        flags.add("the trajectories hold other ions, so there is no collective conductivity of all of them")
+        flags.add("the trajectories have different ions, so there is no collective conductivity of all of them")
         paths.dipole = None
     if paths.dipole is None:
         paths.ions = {}
-    paths.centres = {name: found for name, found in centres.items() if np.isfinite(found).all()}
+    paths.centres = {name: centre for name, centre in centres.items() if np.isfinite(centre).all()}
     paths.flags = sorted(flags)
     return paths
 
 
-def _follow(paths, part, states, reference, flags):
-    """Fill in the frames of one trajectory; return how many ions of which charge it has."""
+def _follow(paths: Paths, part: Stretch, states: States, reference: str, flags: set[str]) -> dict[float, int]:
+    """Fill in the frames of one trajectory; return its number of ions of each charge."""
     store, frames, stored = part.store, part.frames, part.stored
     atoms = store.atoms
     still = select_first(store, reference, "transport.reference")
@@ -107,13 +119,13 @@ def _follow(paths, part, states, reference, flags):
     share = np.where(members >= 0, mass[index], 0.0)
     share /= share.sum(1, keepdims=True)
     charge = atoms.charge_e
-    molecules = _charged_molecules(atoms, mass) if charge is not None else {}
+    molecules = _charged_molecules(atoms, charge, mass) if charge is not None else {}
     solvent = _neutral(atoms, charge) if charge is not None else np.zeros(len(atoms), bool)
     weights_of = {"barycentric": mass / mass.sum()}
     if solvent.any():
         weights_of["solvent"] = np.where(solvent, mass, 0.0) / mass[solvent].sum()
     if charge is not None:
-        paths.charge_flags = _about_charges(atoms, charge, paths.charge_flags)
+        paths.charge_flags = _flag_charges(atoms, charge, paths.charge_flags)
     content = {net: len(weights) for net, weights in molecules.items()}
     step = max(1, BLOCK_BYTES // (12 * len(atoms)))
     if charge is None:
@@ -127,9 +139,9 @@ def _follow(paths, part, states, reference, flags):
         if charge is None or paths.dipole is None:
             continue
         paths.dipole[chosen] = np.einsum("fax,a->fx", x, charge)
-        own = np.where(members >= 0, charge[index], 0.0)
-        paths.target_dipole[chosen] = np.einsum("ftkx,tk->fx", x[:, index], own)
-        paths.target_charge[chosen] = own.sum()
+        member_charge = np.where(members >= 0, charge[index], 0.0)
+        paths.target_dipole[chosen] = np.einsum("ftkx,tk->fx", x[:, index], member_charge)
+        paths.target_charge[chosen] = member_charge.sum()
         for name, of_atoms in weights_of.items():
             paths.centres[name][chosen] = np.einsum("fax,a->fx", x, of_atoms)
         for net, weights in molecules.items():
@@ -143,38 +155,38 @@ def _follow(paths, part, states, reference, flags):
     return content
 
 
-def _about_charges(atoms, charge_e, known):
-    """What is to be said of the charges of a trajectory, besides what is said already."""
-    found = list(known)
+def _flag_charges(atoms: Atoms, charge_e: OfAtoms, known: list[str]) -> list[str]:
+    """Caveats about the charges of a trajectory, added to those already known."""
+    sentences = list(known)
     if abs(charge_e.sum()) > NEUTRAL_E * np.sqrt(len(atoms)):
-        found.append(
+        sentences.append(
             f"the cell has a net charge of {charge_e.sum():.3g} e: its collective conductivity and transference "
-            f"numbers depend on what is taken to be at rest, and mean little"
+            f"numbers depend on what is taken to be at rest, and are not reliable"
         )
     if not atoms.has_molecules:
-        found.append("no molecules are known, so every charged atom counts as an ion in the Nernst-Einstein sum")
-    return list(dict.fromkeys(found))
+        sentences.append("molecules are not known, so every charged atom counts as an ion in the Nernst-Einstein sum")
+    return list(dict.fromkeys(sentences))
 
 
-def _neutral(atoms, charge_e):
+def _neutral(atoms: Atoms, charge_e: OfAtoms) -> Bool[np.ndarray, " atoms"]:
     """The atoms of neutral molecules of several atoms, which are the solvent of the others: (atoms,) bool."""
     number = atoms.molecule_index
     return ((np.abs(np.bincount(number, charge_e)) <= NEUTRAL_E) & (np.bincount(number) > 1))[number]
 
 
-def _charged_molecules(atoms, mass):
+def _charged_molecules(atoms: Atoms, charge_e: OfAtoms, mass: OfAtoms) -> dict[float, list[Molecule]]:
     """{net charge: list of (atoms, shares of mass)} of molecules that have one, and of atoms that are in none."""
     number = atoms.molecule_index
-    net = np.bincount(number, atoms.charge_e).round(3)
-    found = {}
+    net = np.bincount(number, charge_e).round(3)
+    molecules: dict[float, list[Molecule]] = {}
     for molecule in np.flatnonzero(np.abs(net) > NEUTRAL_E):
         rows = np.flatnonzero(number == molecule)
-        found.setdefault(float(net[molecule]), []).append((rows, mass[rows] / mass[rows].sum()))
-    return found
+        molecules.setdefault(float(net[molecule]), []).append((rows, mass[rows] / mass[rows].sum()))
+    return molecules
 
 
-def masses(atoms, flags):
-    """Masses, u; where a store without them has a name that is no element all are 1, and ``flags`` says so."""
+def masses(atoms: Atoms, flags: set[str]) -> OfAtoms:
+    """Masses, u; all 1, with a sentence in ``flags``, where a store has none and a name is not an element."""
     try:
         return masses_of(atoms)
     except InputError as error:
@@ -182,7 +194,9 @@ def masses(atoms, flags):
         return np.ones(len(atoms))
 
 
-def by_transition(probabilities, segment, positions, lag_frames):
+def by_transition(
+    probabilities: Probabilities, segment: Segment, positions: Float[np.ndarray, "frames targets 3"], lag_frames: int
+) -> Float[np.ndarray, "2 states states"]:
     """Joint probabilities and squared displacements of all transitions at a lag (equations 21 and 22, docs/theory.md).
 
     Parameters
@@ -210,7 +224,12 @@ def by_transition(probabilities, segment, positions, lag_frames):
     return np.stack([x.T @ y, (x * square[:, None]).T @ y]) / len(x)
 
 
-def mean_square(positions, segment, lag_frames, others=None):
+def mean_square(
+    positions: Walkers,
+    segment: Segment,
+    lag_frames: int,
+    others: Walkers | None = None,
+) -> float:
     """Mean of the squared displacements, or of their product with those of ``others``; NaN where there are no pairs.
 
     Parameters
@@ -219,6 +238,6 @@ def mean_square(positions, segment, lag_frames, others=None):
     """
     first = lagged_frames(segment, lag_frames)
     moved = positions[first + lag_frames] - positions[first]
-    other = moved if others is None else others[first + lag_frames] - others[first]
-    product = (moved * other).sum(-1)
-    return product[~np.isnan(product)].mean() if (~np.isnan(product)).any() else np.nan
+    moved_beside = moved if others is None else others[first + lag_frames] - others[first]
+    product = (moved * moved_beside).sum(-1)
+    return float(product[~np.isnan(product)].mean()) if (~np.isnan(product)).any() else np.nan

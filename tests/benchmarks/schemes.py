@@ -74,8 +74,8 @@ def main():
                 runs = list(pool.map(run, jobs))
                 best = max(runs, key=lambda run: run["validation_vamp2"])
                 seeds = compare_seeds(best, runs)
-                same = sum(min(row["overlap"]) >= SAME_OVERLAP for row in seeds["each"])
-                times = [row["timescale_ps"] for row in seeds["each"]]
+                same = sum(seed.overlap.min() >= SAME_OVERLAP for seed in seeds.each)
+                times = [seed.timescale_ps for seed in seeds.each]
                 largest = [max(run["populations"]) for run in runs]
                 mean = {
                     key: sum(run[key] for run in runs) / len(runs) for key in ("validation_vamp2", "purity", "wall_s")
@@ -83,7 +83,7 @@ def main():
                 print(
                     f"{n_states:6d} {mean['validation_vamp2']:7.4f} {mean['purity']:7.4f} "
                     f"{min(largest):6.4f}-{max(largest):6.4f} {min(times):8.1f}-{max(times):8.1f} "
-                    f"{same:9d}/{seeds['tried']:<2d} {seeds['agreeing']:3d}/{seeds['tried']:<2d} "
+                    f"{same:9d}/{seeds.tried:<2d} {seeds.agreeing:3d}/{seeds.tried:<2d} "
                     f"{mean['wall_s']:6.1f}  {variant}",
                     flush=True,
                 )

@@ -5,12 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from deeptime.markov.msm import MaximumLikelihoodMSM
-from helpers import markov_chain, states_of
+from helpers import koopman_json, markov_chain, states_of
 
 from gdyn.config.models import Kinetics
 from gdyn.errors import InputError
-from gdyn.files import read_json
-from gdyn.kinetics.analysis import analyse
 from gdyn.kinetics.chapman_kolmogorov import chapman_kolmogorov
 from gdyn.kinetics.koopman import (
     koopman_matrix,
@@ -76,7 +74,7 @@ def test_chapman_kolmogorov_is_that_of_deeptime_for_hard_states(chain):
     ours = chapman_kolmogorov(states, 4, Blocks.by_time(states, 5))
     # Their sets are in an order of their own.
     order = model(3).pcca(3).memberships.argmax(0)
-    for found, expected in ((ours["predicted"], theirs.predictions), (ours["observed"], theirs.estimates)):
+    for found, expected in ((ours.predicted, theirs.predictions), (ours.observed, theirs.estimates)):
         np.testing.assert_allclose(found.value[:, order][:, :, order], expected, atol=1e-9)
 
 
@@ -85,7 +83,7 @@ def test_chapman_kolmogorov_passes_on_chains_of_many_states():
     rng = np.random.default_rng(5)
     transition = 0.94 * np.eye(6) + 0.01
     passed = [
-        chapman_kolmogorov(states, 8, Blocks.by_time(states, 5))["passed"]
+        chapman_kolmogorov(states, 8, Blocks.by_time(states, 5)).passed
         for states in (states_of(markov_chain(transition, 4000, rng, 4), 6, lag_ps=5) for _ in range(40))
     ]
     assert np.mean(passed) >= 0.9
@@ -177,10 +175,10 @@ def test_chapman_kolmogorov_passes_on_markov_chains():
     for _ in range(40):
         states = states_of(markov_chain(THREE, 4000, rng, 8), 3, lag_ps=5)
         found = chapman_kolmogorov(states, 8, Blocks.by_time(states, 5))
-        passed.append(found["passed"])
-        np.testing.assert_allclose(found["predicted"].value[0], np.eye(3), atol=1e-12)
-        np.testing.assert_allclose(found["observed"].value[0], np.eye(3), atol=1e-10)
-        np.testing.assert_allclose(found["predicted"].value[1], found["observed"].value[1], atol=1e-12)
+        passed.append(found.passed)
+        np.testing.assert_allclose(found.predicted.value[0], np.eye(3), atol=1e-12)
+        np.testing.assert_allclose(found.observed.value[0], np.eye(3), atol=1e-10)
+        np.testing.assert_allclose(found.predicted.value[1], found.observed.value[1], atol=1e-12)
     assert np.mean(passed) >= 0.9
 
 
@@ -191,12 +189,12 @@ def test_chapman_kolmogorov_fails_where_states_hide_a_memory():
     for _ in range(5):
         labels = markov_chain(hidden, 20_000, rng, 8) == 2
         states = states_of(labels.astype(int), 2, lag_ps=2)
-        assert not chapman_kolmogorov(states, 10, Blocks.by_time(states, 5))["passed"]
+        assert not chapman_kolmogorov(states, 10, Blocks.by_time(states, 5)).passed
 
 
 def test_chapman_kolmogorov_looks_only_as_far_as_chunks_allow():
     states = states_of(markov_chain(THREE, 500, np.random.default_rng(1), 20), 3, lag_ps=10)
-    assert len(chapman_kolmogorov(states, 10, Blocks.by_time(states, 5))["lag_ps"]) == 6
+    assert len(chapman_kolmogorov(states, 10, Blocks.by_time(states, 5)).lag_ps) == 6
     states = states_of(np.arange(500)[:, None] % 3, 3, lag_ps=30)
     with pytest.raises(InputError, match="needs 120 frames in each of 5 blocks"):
         chapman_kolmogorov(states, 10, Blocks.by_time(states, 5))
@@ -210,8 +208,7 @@ def test_the_report_warns_of_what_is_not_to_be_trusted(tmp_path):
             tmp_path / f"{split}.h5"
         )
         paths[split] = tmp_path / f"{split}.h5"
-    analyse(**paths, koopman=tmp_path / "k.json", implied_timescales=tmp_path / "t.csv", kinetics=Kinetics())
-    flags = read_json(tmp_path / "k.json")["flags"]
+    flags = koopman_json(paths, tmp_path)["flags"]
     warnings = " ".join(sentence for sentences in flags.values() for sentence in sentences)
     assert "the stretches of time behind the intervals are 80 ps long" in warnings or "is not resolved" in warnings
 
@@ -310,8 +307,7 @@ def test_the_pcca_form_does_not_depend_on_how_states_are_mixed(tmp_path):
             states = states_of(labels, 3, lag_ps=2, split=split)
             paths[split] = tmp_path / f"{number}-{split}.h5"
             replace(states, probabilities=(states.probabilities @ mix).astype(np.float32)).write(paths[split])
-        analyse(**paths, koopman=tmp_path / "k.json", implied_timescales=tmp_path / "t.csv", kinetics=Kinetics())
-        found.append(read_json(tmp_path / "k.json"))
+        found.append(koopman_json(paths, tmp_path))
     raw, pcca = ([np.sort(one["populations"]["value"]) for one in of] for of in (found, [x["pcca"] for x in found]))
     assert np.abs(raw[0] - raw[1]).max() > 0.05
     np.testing.assert_allclose(pcca[0], pcca[1], atol=1e-4)

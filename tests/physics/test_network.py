@@ -199,7 +199,7 @@ def test_attention_without_a_compiler(monkeypatch, caplog):
     indices = torch.randint(0, 5, (4, 6)), torch.randint(0, 9, (4, 6))
     for _ in range(2):
         torch.testing.assert_close(compiled(*inputs, *indices), attend_plain(*inputs, *indices))
-    assert caplog.text.count("torch.compile is not to be had (no compiler found)") == 1
+    assert caplog.text.count("torch.compile is not available (no compiler found)") == 1
 
 
 def test_a_running_norm_does_not_depend_on_the_batch(positions):

@@ -1,16 +1,13 @@
 """The bond order parameter against the addition theorem, perfect crystals, and states that are known to be wrong."""
 
-import json
-
 import numpy as np
-import pandas as pd
 import pytest
 from scipy.special import eval_legendre
 
 from gdyn.config.models import Kinetics, OrderParameter, Structure
 from gdyn.errors import InputError
 from gdyn.store import States, trajectory
-from gdyn.structure.order import between_two, bond_order, compare_order
+from gdyn.structure.order import between_two, bond_order, order_by_state
 
 PERIODIC = (True, True, True)
 FCC = np.array([[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
@@ -99,15 +96,12 @@ def test_states_that_are_wrong_are_counted_where_they_are(tmp_path):
     states = States(
         chi[:, targets], np.arange(12.0), np.zeros(12, int), np.zeros(12, int), targets[:, None] + 1, "test", 1.0, 1.0
     )
-    states.write(tmp_path / "test.h5")
     structure = Structure(order_parameter=OrderParameter(degree=3, neighbors=4), profile_bin_A=5.0)
-    outputs = [tmp_path / name for name in ("order.json", "order.csv", "profile.csv")]
-    compare_order(tmp_path / "test.h5", [path], *outputs, structure, Kinetics(intervals="targets"))
-    found = json.loads(outputs[0].read_text())
-    assert found["ordered"] == [True, False]
-    assert found["disagreement"]["value"] == pytest.approx(len(wrong) / len(targets), abs=0.03)
-    assert found["disagreement_by_state"]["value"][0] < 0.02
-    assert found["flags"] == []
-    profile = pd.read_csv(outputs[2])
+    found = order_by_state(states, [path], structure, Kinetics(intervals="targets"))
+    assert found.ordered == [True, False]
+    assert found.disagreement.value == pytest.approx(len(wrong) / len(targets), abs=0.03)
+    assert found.disagreement_by_state.value[0] < 0.02
+    assert found.flags == []
+    profile = found.profile
     assert profile["disagreement"][profile["place_A"] > 25].max() < 0.1
     assert profile["disagreement"][profile["place_A"] < 12].max() > 0.15

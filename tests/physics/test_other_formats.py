@@ -119,7 +119,7 @@ def test_times_in_a_file_are_compared_with_the_configuration(run, tmp_path, name
 
 @pytest.mark.parametrize("name", ["run.dcd", "run.xtc", "run.h5md", "run.nc"])
 def test_formats_without_atoms_need_a_data_file(run, tmp_path, name):
-    with pytest.raises(InputError, match=r"does not say which atoms there are; .* under trajectory\.topology"):
+    with pytest.raises(InputError, match=r"does not contain the atoms; .* under trajectory\.topology"):
         read(run, name, tmp_path / "a.h5", topology=None)
 
 

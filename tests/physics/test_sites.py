@@ -1,7 +1,6 @@
 """Known sites: the FCC network against counting by hand and closed forms."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -160,9 +159,10 @@ def test_what_has_no_interval_is_not_said_to_disagree(everywhere):
     """Two sites, of which one is visited in every block of the time, or in the first half alone."""
     labels = markov_chain(np.array([[0.9, 0.1], [0.1, 0.9]]), 4000, np.random.default_rng(1))
     labels[2000 if not everywhere else 4000 :] = 0
-    states, sites = states_of(labels, 2), SimpleNamespace(type_of=[0, 0], cannot_be_rebuilt="it is one type of site")
+    fractional, no_bonds = np.array([[0.0, 0.0, 0.0], [0.5, 0.5, 0.5]]), np.zeros((2, 2), int)
+    states, sites = states_of(labels, 2), SiteNetwork(["site"], fractional, np.zeros(2, int), np.ones(2), no_bonds)
     answer, _ = whole_cell(sites, states, None, states, [states], Kinetics(chapman_kolmogorov_steps=2))
-    flags = " ".join(answer["flags"])
+    flags = " ".join(answer.flags)
     assert ("has no interval" in flags) is not everywhere
-    assert answer["vampnets"][0]["agrees"] is (True if everywhere else None)
+    assert answer.vampnets[0].agrees is (True if everywhere else None)
     assert "does not agree" not in flags

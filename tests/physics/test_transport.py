@@ -9,9 +9,10 @@ from helpers import markov_chain, states_of
 
 from gdyn.config.models import Kinetics, Transport
 from gdyn.errors import InputError
-from gdyn.files import read_json, write_json
+from gdyn.files import read_json
+from gdyn.statistics.interval import Interval
 from gdyn.store import trajectory
-from gdyn.transport.analysis import analyse_transport
+from gdyn.transport.analysis import transport_by_state
 from gdyn.transport.displacement import by_transition, mean_square, read_paths
 
 HOPS = np.array([[0.9, 0.1], [0.3, 0.7]])
@@ -46,13 +47,10 @@ def written(folder, positions, elements=None, charge=None, molecule=None, cells=
 
 
 def run(folder, states, path, charges=None, **settings):
-    states.write(folder / "test.h5")
-    write_json(folder / "structure.json", {"charges_e": charges or {}})
-    names = {"result": "transport.json", "transitions": "transport.csv", "displacements": "displacements.csv"}
-    analyse_transport(
-        folder / "test.h5", [path], folder / "structure.json", **{name: folder / file for name, file in names.items()},
-        transport=Transport(temperature_K=300, **settings), kinetics=Kinetics(),
-    )  # fmt: skip
+    by_kind = {kind: Interval.read(charge, "e") for kind, charge in (charges or {}).items()}
+    found = transport_by_state(states, [path], by_kind, Transport(temperature_K=300, **settings), Kinetics())
+    files = {"result": "transport.json", "transitions": "transport.csv", "displacements": "displacements.csv"}
+    found.write({name: folder / file for name, file in files.items()})
     return read_json(folder / "transport.json")
 
 
@@ -152,7 +150,7 @@ def test_the_drift_of_the_whole_is_taken_out(tmp_path):
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"unwrapped": "no"}, "cannot be unwrapped, and displacements mean nothing"), ({}, "transport.reference")],
+    [({"unwrapped": "no"}, "cannot be unwrapped, and displacements are meaningless"), ({}, "transport.reference")],
 )
 def test_what_displacements_need(tmp_path, change, message):
     path = written(tmp_path, np.zeros((50, 1, 3)), **change)
@@ -224,7 +222,7 @@ def test_a_net_charge_and_unknown_molecules_are_told(tmp_path):
     charges = {"atoms": {"value": [1.0, 0.5], "low": [1.0, 0.5], "high": [1.0, 0.5]}}
     found = run(tmp_path, states_of(rng.integers(0, 2, (200, 2)), 2, lag_ps=1.0), path, charges)
     assert found["charges_e"]["value"] == [1.0, 0.5]
-    for words in ("net charge of 1 e", "every charged atom counts as an ion", "made of those of single atoms"):
+    for words in ("net charge of 1 e", "every charged atom counts as an ion", "sums over single atoms"):
         assert any(words in flag for flag in found["flags"]), words
     assert not any("no charges in the dump" in flag for flag in found["flags"])
 
@@ -237,4 +235,4 @@ def test_charges_that_are_all_zero_are_none(tmp_path):
     found = run(tmp_path, states_of(rng.integers(0, 2, (200, 2)), 2, lag_ps=1.0), path, charges)
     assert found["charges_e"] is None
     assert np.sum(found["contribution_percent"]["value"]) == pytest.approx(100)
-    assert any("every carrier counted alike" in flag for flag in found["flags"])
+    assert any("with equal weight for every carrier" in flag for flag in found["flags"])

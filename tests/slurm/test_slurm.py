@@ -87,7 +87,7 @@ def test_a_job_at_its_time_limit_goes_on_after_the_retry(workflow, slurm):
     assert "TIMEOUT" in states
     assert "COMPLETED" in states
     log = next((workflow.results / "toy/logs/train").rglob("*.log")).read_text()
-    epoch = re.search(r"going on .*?(\d+)", log)
+    epoch = re.search(r"resuming .*?(\d+)", log)
     assert epoch, log[:2000]
     assert int(epoch[1]) >= 5
 

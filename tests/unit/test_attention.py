@@ -35,10 +35,10 @@ def plain(value):
     [
         (
             RuntimeError("no compiler found\nand more"),
-            "not to be had (no compiler found): RuntimeError; going on",
+            "not available (no compiler found): RuntimeError; continuing",
         ),
-        (NotImplementedError(), "not to be had: NotImplementedError; going on"),
-        (AssertionError("\n"), "not to be had: AssertionError; going on"),
+        (NotImplementedError(), "not available: NotImplementedError; continuing"),
+        (AssertionError("\n"), "not available: AssertionError; continuing"),
     ],
 )
 def test_where_there_is_no_compiler_the_plain_function_does(compile_to, caplog, error, said):
@@ -55,7 +55,7 @@ def test_out_of_memory_says_nothing_about_the_compiler(compile_to, caplog):
         call(1)
     assert not caplog.text
     assert call(1) == "plain 1"
-    assert "not to be had (broken): RuntimeError" in caplog.text
+    assert "not available (broken): RuntimeError" in caplog.text
 
 
 def test_wrong_arguments_say_nothing_about_the_compiler(compile_to, caplog):

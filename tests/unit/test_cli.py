@@ -75,7 +75,7 @@ def test_inspect_finds_problems(tmp_path, capsys):
     with open(path, "a") as file:
         file.write("ITEM: TIMESTEP\n300\nITEM: NUM")
     said = inspect(capsys, path)
-    assert "frames     9, and 1 cut off, which will be left out" in said
+    assert "frames     9, and 1 incomplete, which will be left out" in said
     assert "frames that repeat the step of the one before, and are dropped: 1" in said
     assert "the steps begin again (times: 1), first after step 600 with step 0" in said
     assert (
@@ -222,7 +222,7 @@ def test_new_asks_for_the_masses_of_what_is_no_element(tmp_path, capsys):
     assert "To fill in, because no file says it: trajectory.species." in said
     with pytest.raises(ConfigError, match=r"mine\.yaml, line \d+: trajectory\.species\.CH2: is still 'FILL_IN'"):
         system(tmp_path)
-    assert "names in the element column that are no chemical elements: CH2; declare them" in inspect(capsys, path)
+    assert "names in the element column that are not chemical elements: CH2; declare them" in inspect(capsys, path)
 
 
 def test_new_does_not_overwrite(tmp_path, capsys):

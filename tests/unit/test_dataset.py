@@ -61,7 +61,7 @@ def test_a_dataset_holds_exactly_its_split(tmp_path):
     np.testing.assert_allclose(data.time_ps, 0.5 * np.arange(3, 9))
     assert data.elements == ["Li", "S"]
     assert data.target_ids[:, 0].tolist() == list(range(10, 40, 3))
-    with pytest.raises(InputError, match="the element S is not among those the model was trained on"):
+    with pytest.raises(InputError, match="the element S is not among those that the model was trained on"):
         GraphDataset.load(shards, Splits(), "train", elements=["Li"])
 
 

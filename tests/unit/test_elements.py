@@ -121,7 +121,7 @@ def test_an_old_store_with_an_unknown_species_is_flagged(tmp_path):
     np.testing.assert_allclose(moved, 0.5 * np.arange(4))
     assert len(flags) == 1
     assert "all masses are taken as equal" in flags[0]
-    assert "bead is no chemical element" in flags[0]
+    assert "bead is not a chemical element" in flags[0]
 
 
 def test_masses_of_a_store_with_and_without_them(tmp_path):
@@ -134,7 +134,7 @@ def test_masses_of_a_store_with_and_without_them(tmp_path):
         assert file["atoms/mass_u"].dtype == np.float64
     with (
         TrajectoryStore.open(store(tmp_path, ["Cl", "W1"], np.zeros((2, 2, 3)))) as opened,
-        pytest.raises(InputError, match="W1 is no chemical element, and this trajectory store has no masses"),
+        pytest.raises(InputError, match="W1 is not a chemical element, and this trajectory store has no masses"),
     ):
         masses_of(opened.atoms)
 
@@ -186,11 +186,11 @@ def test_declared_species_bring_their_masses(tmp_path):
 @pytest.mark.parametrize(
     ("names", "said"),
     [
-        (["LI", "S", "S"], "atom id 1 is named 'LI', which is no chemical element (did you mean 'Li'?); declare the "
+        (["LI", "S", "S"], "atom id 1 is named 'LI', which is not a chemical element (did you mean 'Li'?); declare the "
          "name with its mass under trajectory.species, e.g. {LI: 6.94}"),
-        (["Li", "S", "s"], "atom id 3 is named 's', which is no chemical element (did you mean 'S'?)"),
-        (["D", "O", "O"], "atom id 1 is named 'D', which is no chemical element; declare the name with its mass under "
-         "trajectory.species, e.g. {D: 72.0}"),
+        (["Li", "S", "s"], "atom id 3 is named 's', which is not a chemical element (did you mean 'S'?)"),
+        (["D", "O", "O"], "atom id 1 is named 'D', which is not a chemical element; declare the name with its mass "
+         "under trajectory.species, e.g. {D: 72.0}"),
     ],
 )  # fmt: skip
 def test_names_that_are_no_elements_are_refused(tmp_path, names, said):
@@ -212,7 +212,7 @@ END
 def test_elements_of_formats_that_write_them_in_capitals(tmp_path):
     (tmp_path / "a.pdb").write_text(PDB)
     about = {"units": "metal", "timestep": 0.001, "frame_interval_ps": 0.1}
-    with pytest.raises(InputError, match=r"a\.pdb: atom id 3 is named 'CH2', which is no chemical element"):
+    with pytest.raises(InputError, match=r"a\.pdb: atom id 3 is named 'CH2', which is not a chemical element"):
         ingest([tmp_path / "a.pdb"], tmp_path / "a.h5", Trajectory(**about))
     ingest([tmp_path / "a.pdb"], tmp_path / "a.h5", Trajectory(**about, species={"CH2": 14.027}))
     with TrajectoryStore.open(tmp_path / "a.h5") as opened:

@@ -13,9 +13,8 @@ def test_states_in_a_dump_are_counted_from_1(tmp_path):
     labels = rng.integers(0, 3, (4, 2))
     states = states_of(labels, 3)
     states.probabilities = (0.7 * states.probabilities + 0.1).astype(np.float32)
-    states.write(tmp_path / "test.h5")
     path = store(tmp_path / "0.h5", rng.random((4, 3, 3)) * 10, ["Li", "Li", "S"])
-    export_dump(tmp_path / "test.h5", [path], tmp_path / "test.lammpstrj")
+    export_dump(states, [path], tmp_path / "test.lammpstrj")
     with Dump(tmp_path / "test.lammpstrj", ["state", "p0", "p1", "p2"]) as dump:
         assert list(dump.columns)[-4:] == ["state", "p0", "p1", "p2"]
         for frame, expected in zip(dump, labels, strict=True):

@@ -71,7 +71,7 @@ def test_of_two_writers_of_a_file_the_first_gives_way(tmp_path):
     first.__enter__().write_text("first")
     with whole_file(path) as second:
         second.write_text("second")
-        with pytest.raises(SupersededError, match=r"a\.txt: another process has begun to write this file"):
+        with pytest.raises(SupersededError, match=r"a\.txt: another process has started to write this file"):
             first.__exit__(None, None, None)
         assert not path.exists()
     assert path.read_text() == "second"

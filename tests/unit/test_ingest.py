@@ -236,7 +236,7 @@ def test_steps_too_long_to_be_unwrapped_are_told(tmp_path, caplog):
     *_, unwrapped = contents(read(tmp_path, wrapped(20, 3.2)))
     assert unwrapped == "no"
     assert "moves by 0.49 of a lattice vector" in caplog.text
-    assert "displacements mean nothing; dump xu yu zu" in caplog.text
+    assert "displacements are meaningless; dump xu yu zu" in caplog.text
 
 
 def test_boundaries_that_are_not_periodic_are_kept(tmp_path):

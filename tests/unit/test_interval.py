@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gdyn.files import read_json, write_json
+from gdyn.kinetics.timescales import Process
 from gdyn.statistics.interval import Interval
 
 MATRIX = Interval(np.eye(2), np.eye(2) - 0.1, np.eye(2) + 0.3)
@@ -61,3 +62,20 @@ def test_percent_is_the_same_number():
 def test_times_are_told_in_their_unit(ps, text, brief):
     assert Interval(*ps).as_time() == text
     assert Interval(*ps).as_brief_time() == brief
+
+
+def test_the_time_of_a_process_says_whether_it_is_resolved():
+    assert str(Process.read({"value": 1.4e14, "low": None, "high": None, "resolved": False}, "ps")).endswith(
+        "not resolved"
+    )
+    unknown = Process.read({"value": None, "low": None, "high": None, "resolved": False}, "ps")
+    assert str(unknown) == "not known, not resolved"
+    assert str(Process(37.2, 31.0, 44.0, "ps", resolved=True)) == "37 ps (31 to 44)"
+
+
+def test_what_a_subclass_adds_goes_to_json_and_comes_back(tmp_path):
+    write_json(tmp_path / "x.json", Process(37.2, 31.0, 44.0, "ps", resolved=True))
+    plain = read_json(tmp_path / "x.json")
+    assert plain == {"value": 37.2, "low": 31.0, "high": 44.0, "resolved": True}
+    assert Process.read(plain, "ps") == Process(37.2, 31.0, 44.0, "ps", resolved=True)
+    assert Interval.read(plain).unit == ""

@@ -62,7 +62,7 @@ def test_fewer_cores_are_fewer_ranks(stand_in, monkeypatch, cores, ranks, thread
 @pytest.mark.parametrize("command", ["mpirun lmp_mine", "env A=1 mpirun -np 2 lmp_mine"])
 def test_a_launcher_that_is_not_told_the_ranks(stand_in, command):
     stand_in("mpirun")
-    with pytest.raises(InputError, match=r"does not say on how many ranks; write \{ranks\} where mpirun wants"):
+    with pytest.raises(InputError, match=r"does not set the number of ranks; write \{ranks\} where mpirun takes"):
         ready(command, simulate(ranks=4), 8)
 
 
@@ -86,7 +86,9 @@ def test_a_deck_may_print_what_it_likes(stand_in, tmp_path):
 
 def test_several_lammps_that_would_write_the_same_dump_are_noticed(stand_in, tmp_path):
     stand_in("lmp_mine", "echo 'LAMMPS (22 Jul 2025)'; echo 'LAMMPS (22 Jul 2025)'; sleep 30")
-    with pytest.raises(InputError, match=r"several LAMMPS were started.*with \{ranks\}, under lammps in config"):
+    with pytest.raises(
+        InputError, match=r"several instances of LAMMPS were started.*with \{ranks\}, under lammps in config"
+    ):
         run_lammps(ready("lmp_mine", simulate(), 1), "in.x", tmp_path / "log", {}, (0, 1))
 
 
@@ -98,7 +100,7 @@ def test_a_lammps_of_one_rank_is_no_rank_of_what_started_us(stand_in, monkeypatc
 
 
 def test_a_command_that_is_none():
-    with pytest.raises(InputError, match=r"lammps: \"lmp 'x\" is no command \(No closing quotation\); mend it"):
+    with pytest.raises(InputError, match=r"lammps: \"lmp 'x\" is not a command \(No closing quotation\); correct it"):
         ready("lmp 'x", simulate(), 1)
 
 

@@ -53,9 +53,9 @@ def test_a_job_says_the_same_to_the_terminal_and_to_its_log(tmp_path):
 
 
 def test_a_mistake_of_the_user_is_one_sentence(tmp_path):
-    status, said = end(start(tmp_path, "raise InputError('a.dump, frame 3: broken; mend it')"))
+    status, said = end(start(tmp_path, "raise InputError('a.dump, frame 3: broken; correct it')"))
     assert status == 1
-    assert said == "koopman toy: hello\nkoopman toy: a.dump, frame 3: broken; mend it\n"
+    assert said == "koopman toy: hello\nkoopman toy: a.dump, frame 3: broken; correct it\n"
     assert "Traceback" not in (tmp_path / "logs/job.log").read_text()
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from gdyn.rounding import process_time, rounded, time
+from gdyn.rounding import rounded, time
 from gdyn.statistics.interval import POSITIVE, PROBABILITY, Interval, bounded
 
 
@@ -41,9 +41,6 @@ def test_a_rounded_number_lies_within_its_error():
 def test_times():
     assert time(37.232, 31.852, 43.521) == "37 ps (32 to 44)"
     assert time(19230.0, 9326.0, 39653.0) == "19 ns (9 to 40)"
-    unresolved = {"value": 1.4e14, "low": None, "high": None, "resolved": False}
-    assert process_time(unresolved).endswith("not resolved")
-    assert process_time({"value": None, "low": None, "high": None, "resolved": False}) == "not known, not resolved"
 
 
 def test_intervals_keep_their_bounds():

@@ -6,8 +6,7 @@ from helpers import markov_chain, states_of
 from gdyn import selection
 from gdyn.config.models import Kinetics, Selection, Trial
 from gdyn.files import read_json, write_json, write_table
-from gdyn.kinetics.analysis import flat_timescales
-from gdyn.selection import select
+from gdyn.kinetics.timescales import flat_timescales
 from gdyn.statistics.uncertainty import Blocks
 
 MARKOV = np.array([[0.97, 0.02, 0.01], [0.04, 0.95, 0.01], [0.01, 0.02, 0.97]])
@@ -32,15 +31,13 @@ def make(folder, labels, n_states, score, seed=1, width=16, lag_ps=2.0):
 
 def choose(folder, paths, **wanted):
     files = {"models": "model.pt", "states": "validation.h5", "numbers": "numbers.json", "histories": "history.csv"}
-    select(
-        **{name: [path / file for path in paths] for name, file in files.items()},
-        chosen_model=folder / "model.pt",
-        choice=folder / "choice.json",
-        chosen_histories=folder / "training.csv",
-        candidates_table=folder / "selection.csv",
+    selection.choose(
+        {name: [path / file for path in paths] for name, file in files.items()},
+        {"model": folder / "model.pt", "result": folder / "choice.json", "histories": folder / "training.csv",
+         "models": folder / "selection.csv"},
         kinetics=Kinetics(),
         selection=Selection(**wanted),
-    )
+    )  # fmt: skip
     return read_json(folder / "choice.json")
 
 
@@ -73,7 +70,7 @@ def test_fewest_states_that_pass_the_test(tmp_path, chains):
     choice = choose(tmp_path, paths)
     assert choice["n_states"] == 3
     assert [c["ck_passed"] for c in choice["candidates"]][:2] == [False, True]
-    assert "as the first, fewest states and then shortest lag first, that passes" in choice["reason"]
+    assert "as the first, in order of fewest states and then shortest lag, that passes" in choice["reason"]
     assert "; 2 states at 2 ps does not pass the Chapman-Kolmogorov test (largest deviation" in choice["reason"]
     table = pd.read_csv(tmp_path / "selection.csv")
     assert table["chosen"].tolist() == [False, True, False]

@@ -84,12 +84,12 @@ def test_trainings_in_all_conditions(folder):
     assert lines[1].endswith("seed 1: validation VAMP-2 0.5000")
     assert lines[2].endswith("seed 2: validation VAMP-2 0.7000")
     assert "seed 2: epoch 12 (states), validation VAMP-2 0.6627, noise floor 0.0024, purity 0.970" in lines[3]
-    assert lines[3].endswith("at most 90 s to go, told 5 s ago")
+    assert lines[3].endswith("at most 90 s to go, reported 5 s ago")
 
 
 def test_a_training_that_is_silent_for_long(folder):
     training(folder, 2, 2, progress=PROGRESS)
-    assert status(now=1000.0 + 2 * 3600)[-1].endswith("told 2 h ago: interrupted?")
+    assert status(now=1000.0 + 2 * 3600)[-1].endswith("reported 2 h ago: interrupted?")
 
 
 def test_the_end(folder):

@@ -194,7 +194,9 @@ def test_an_interruption_by_an_older_version_is_not_gone_on_from(two_state_shard
     )
     caplog.set_level("INFO")
     paths = run(shards, tmp_path / "run", training=TRAINING.model_copy(update={"max_epochs": 1}))
-    assert "resume.pt belongs to other data, settings or another version: beginning anew" in caplog.text
+    assert (
+        "resume.pt belongs to other data, settings or another version: starting again from the beginning" in caplog.text
+    )
     assert paths["model"].exists()
 
 
@@ -406,7 +408,7 @@ def test_a_training_that_becomes_unstable_goes_on_from_its_last_epoch(two_state_
     rates = pd.read_csv(paths["history"])["learning_rate"]
     assert rates[1:5].tolist() == pytest.approx([0.01, 0.01, 0.0009, 0.0009])
     numbers = read_json(paths["numbers"])
-    assert "the training became unstable 2 times and went on in smaller steps" in numbers["problems"]
+    assert "the training became unstable 2 times and continued in smaller steps" in numbers["problems"]
     assert numbers["purity"] > 0.95
 
 

@@ -179,7 +179,7 @@ def test_a_longer_run_adds_to_what_is_there(argon, reference):
     argon.configure("argon", system(length_ps=3 * PART * 0.005))
     status, said = argon.snakemake(*target)
     assert status == 0, said
-    assert f"going on from step {PART * 5 // 2}" in said
+    assert f"continuing from step {PART * 5 // 2}" in said
     assert (argon.folder / DUMP).read_bytes() == reference
     assert ages(results, *kept).items() >= before.items()
     with TrajectoryStore.open(results / "trajectory/0.h5") as store:
@@ -357,11 +357,11 @@ def test_a_run_of_other_settings_begins_anew(deck, reference, stretch, tmp_path)
     [
         ("append yes ", "", r"but not dump_modify \.\.\. append yes; docs/tutorial.md shows the pattern"),
         ("delay ${dump_from}", "", r"but not \$\{dump_from\}; docs/tutorial.md"),
-        ("write_restart ${restart_files}", "", "no whole restart file; the last command of the deck has to be"),
+        ("write_restart ${restart_files}", "", "no complete restart file; the last command of the deck must be"),
         (
             "dump         frames all custom ${dump_every}",
             "dump frames all custom 100",
-            "frame of step 200 is not in it",
+            "frame of step 200 is missing or not complete",
         ),
     ],
 )

@@ -73,7 +73,7 @@ def test_trajectories_of_every_shape_end_in_one_report(workflow):
     summary = read_json(results / "summary.json")
     np.testing.assert_allclose(summary["populations"], [0.7, 0.3], atol=0.06)
     assert summary["timescales_ps"][0]["low"] < -1 / np.log(0.9) < summary["timescales_ps"][0]["high"]
-    for note in ("repeated frames, dropped: 50", "frames that are cut off, left out: 1"):
+    for note in ("repeated frames, dropped: 50", "incomplete frames, left out: 1"):
         assert sum(note in sentence for sentence in summary["warnings"]) == 1
     assert [t["segments"] for t in summary["provenance"]["trajectories"]] == [1, 1]
     assert (results / "report.pdf").stat().st_size > 10_000

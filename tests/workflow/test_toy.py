@@ -184,6 +184,20 @@ def test_report_has_the_numbers_and_all_figures(toy, summary):
         assert "lag time (ps)" in page.extract_text()
 
 
+def test_the_notebook_analyses_it_in_ten_lines(toy, root, monkeypatch, capsys):
+    cells = json.loads((root / "docs/notebook.ipynb").read_text())["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    assert sum(len(cell.splitlines()) for cell in code) <= 15
+    monkeypatch.chdir(toy.folder)
+    names = {}
+    for cell in code:
+        exec(cell, names)
+    assert "population of state 1: 0." in capsys.readouterr().out
+    assert names["model"].lag_ps == 20
+    six, four = names["shells"].coordination["S"].value
+    assert (six, four) == pytest.approx((6.0, 4.0), abs=0.3)
+
+
 def test_progress_was_visible(toy):
     assert "simulate toy 0 0: LAMMPS" in toy.said or "simulate toy 0 0: starting" in toy.said
     assert re.search(rf"train toy {re.escape(TRIAL)} 1: epoch \d+ \(kinetics\): validation VAMP-2", toy.said)

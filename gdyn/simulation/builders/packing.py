@@ -26,7 +26,7 @@ def pack(molecules: Sequence[Molecule], edge_A: float, seed: int) -> list[Molecu
 
     Raises
     ------
-    InputError : packmol is not there, or finds no room.
+    InputError : packmol is not installed, or finds no room.
     """
     with tempfile.TemporaryDirectory(prefix="gdyn-") as folder:
         lines = [f"tolerance {TOLERANCE_A}", "filetype xyz", "output packed.xyz", f"seed {seed}"]
@@ -46,7 +46,7 @@ def pack(molecules: Sequence[Molecule], edge_A: float, seed: int) -> list[Molecu
         if run.returncode != 0 or not packed.exists():
             last = (run.stdout + run.stderr).strip().splitlines()
             raise InputError(
-                f"packmol found no room for the molecules in a cube of {edge_A:.1f} A ({last[-1:] or 'no word'}); "
+                f"packmol found no room for the molecules in a cube of {edge_A:.1f} A ({last[-1:] or 'no message'}); "
                 f"lower simulate.structure.density_g_cm3"
             )
         positions = np.loadtxt(packed, skiprows=2, usecols=(1, 2, 3))

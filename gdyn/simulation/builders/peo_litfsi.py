@@ -177,16 +177,16 @@ def tfsi() -> Molecule:
     types, positions, bonds = ["n_tfsi"], [nitrogen], []
     for sign in (1.0, -1.0):
         sulfur = 1.57 * np.array([sign * np.sin(half), np.cos(half), 0.0])
-        other = 1.57 * np.array([-sign * np.sin(half), np.cos(half), 0.0])
+        opposite = 1.57 * np.array([-sign * np.sin(half), np.cos(half), 0.0])
         s = len(types)
         types.append("s_tfsi")
         positions.append(sulfur)
         bonds.append((0, s))
-        carbon = attach(other, nitrogen, sulfur, 1.818, 100.2, 95.0)
+        carbon = attach(opposite, nitrogen, sulfur, 1.818, 100.2, 95.0)
         for kind, place in (
             ("c_tfsi", carbon),
-            ("o_tfsi", attach(other, nitrogen, sulfur, 1.442, 113.6, 95.0 + 113.0)),
-            ("o_tfsi", attach(other, nitrogen, sulfur, 1.442, 113.6, 95.0 - 113.0)),
+            ("o_tfsi", attach(opposite, nitrogen, sulfur, 1.442, 113.6, 95.0 + 113.0)),
+            ("o_tfsi", attach(opposite, nitrogen, sulfur, 1.442, 113.6, 95.0 - 113.0)),
         ):
             bonds.append((s, len(types)))
             types.append(kind)

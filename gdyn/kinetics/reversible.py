@@ -1,0 +1,134 @@
+"""The reversible matrix, and the rates and mean times that follow from it, or from counting visits."""
+
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+
+from gdyn.kinetics.flags import EMPTY
+from gdyn.kinetics.koopman import koopman_of, nearest_reversible, reversible_of, timescales, transition_matrix
+from gdyn.kinetics.populations import mean_population
+from gdyn.kinetics.rates import cores, counted, counted_rates, first_passage_times, generator_of, mean_stays, misfit
+from gdyn.result import Result, Share, Time
+from gdyn.rounding import brief_time as time
+from gdyn.statistics import Covariances, present_rows
+from gdyn.statistics.interval import PROBABILITY, Interval
+from gdyn.statistics.shapes import Matrix
+from gdyn.statistics.uncertainty import Blocks, Estimate
+from gdyn.store import States
+
+SAME_SHARE = 0.05  # of what leaves a state within the lag, by which two matrices may differ besides their intervals
+CERTAIN = 0.5  # share of the frames of a state in which a target must be in its core for visits to be counted
+
+
+class Reversible(Result):
+    """The reversible matrix and mean times, those of processes and of states."""
+
+    reversible: Share
+    """(states, states)"""
+    reversible_timescales_ps: Time
+    """(processes,)"""
+    lifetimes_ps: Time
+    """(states,), how long a target stays."""
+    first_passage_ps: Time
+    """(states, states), until a target that is in one state first reaches the other."""
+    counted_lifetimes_ps: Time
+    """(states,), from counted visits."""
+    rates_from: Literal["generator", "counted"]
+    no_generator: str | None
+    """Why the rates are not those of the generator of the reversible matrix, if so."""
+    not_counted: str | None
+    """Why visits cannot be counted, if so."""
+
+
+def of_reversible(covariances: Estimate[Covariances], states: States, blocks: Blocks) -> dict[str, Any]:
+    """The reversible matrix, and the rates and times from it or, where its generator is not usable, from counting.
+
+    Intervals are from all blocks but one in turn (the jackknife): a block that lacks a state determines nothing alone.
+
+    Returns
+    -------
+    dict of the fields of :class:`Reversible`
+    """
+    n, lag_ps, frame_ps = states.probabilities.shape[-1], states.lag_ps, states.frame_interval_ps
+    together = covariances.jackknife(Covariances.together)
+    joints = together.map_or_nan(reversible_of, (n, n))
+    matrices = joints.map(transition_matrix).interval(within=PROBABILITY)
+    counts, uncounted = counts_of(states, blocks)
+    by_counting = counts.map(lambda number: counted_rates(number, frame_ps))
+    of_cores = counts.map_or_nan(lambda number: generator_of(nearest_reversible(number), frame_ps), (n, n))
+    if not np.isfinite(of_cores.whole).any():
+        of_cores = by_counting
+    rates = joints.map_or_nan(lambda joint: generator_of(joint, lag_ps), (n, n))
+    raw = together.map_or_nan(koopman_of, (n, n)).interval()
+    reason = explain_no_generator(rates, of_cores, matrices, raw, lag_ps)
+    if reason:
+        rates = of_cores
+    stays, passages = rates.map(mean_stays), rates.map(first_passage_times)
+    return {
+        "reversible": matrices,
+        "reversible_timescales_ps": joints.map(
+            lambda joint: timescales(transition_matrix(joint), lag_ps)
+        ).interval(logarithmic=True),
+        "lifetimes_ps": stays.interval(logarithmic=True),
+        "first_passage_ps": with_zeros(passages.interval(logarithmic=True)),
+        "counted_lifetimes_ps": by_counting.map(mean_stays).interval(logarithmic=True),
+        "rates_from": "counted" if reason else "generator",
+        "no_generator": reason,
+        "not_counted": uncounted,
+    }  # fmt: skip
+
+
+def counts_of(states: States, blocks: Blocks) -> tuple[Estimate[Matrix], str | None]:
+    """Stays and moves between the cores of the states, from all blocks but one in turn; or why there are none.
+
+    Where a populated state is certain nowhere, the times spent in it would count as spent in others.
+    """
+    n = states.probabilities.shape[-1]
+    least = cores(states.probabilities)
+    counts = Estimate.of(lambda p, s: counted(p, s, least), states, blocks)
+    rows = present_rows(states.probabilities)
+    most = rows.argmax(1)
+    for state in np.flatnonzero(mean_population(states.probabilities) >= EMPTY):
+        certain = rows[most == state, state] > least[state]
+        if not len(certain) or certain.mean() < CERTAIN:
+            nothing: list[Matrix | None] = [None] * len(counts.samples)
+            unknown = Estimate(np.full((n, n), np.nan), nothing, without_one=True)
+            return unknown, f"targets are seldom in state {state + 1} for certain"
+    return counts.jackknife(lambda parts: np.sum(parts, axis=0)), None
+
+
+def explain_no_generator(
+    rates: Estimate[Matrix], of_cores: Estimate[Matrix], matrices: Interval, raw: Interval, lag_ps: float
+) -> str | None:
+    """Why the rates of the reversible matrix cannot be used, or None.
+
+    Parameters
+    ----------
+    rates, of_cores : Estimates of the rates of the reversible matrix, and of those between cores.
+    matrices, raw : the reversible matrix and the Koopman matrix, each with its interval.
+    """
+    if not np.isfinite(matrices.value).all():
+        return "there is none, as some states are not distinguished, or are left for good"
+    if np.isnan(rates.whole).all():
+        return "a process has decayed within the lag time, so that the matrix has no logarithm"
+    wrong = np.abs(misfit(rates.whole, raw.value, lag_ps))
+    allowed = 2.0 * np.nan_to_num(raw.half) + SAME_SHARE * (1.0 - np.diag(raw.value))[:, None]
+    i, j = np.unravel_index((wrong - allowed).argmax(), wrong.shape)
+    if wrong[i, j] > allowed[i, j]:
+        return f"its rates do not give the Koopman matrix back (from state {i + 1} to {j + 1} by {wrong[i, j]:.2g})"
+    stays, visits = (estimate.map(mean_stays).interval(logarithmic=True) for estimate in (rates, of_cores))
+    with np.errstate(invalid="ignore"):
+        apart = (stays.low > visits.high) | (stays.high < visits.low)
+    for state in np.flatnonzero(apart):
+        return (
+            f"it gives {time(stays.value[state])} in state {state + 1} where visits last "
+            f"{time(visits.value[state])}, as the states are not pure"
+        )
+    return None
+
+
+def with_zeros(times: Interval) -> Interval:
+    """Times from a state to itself are exactly zero."""
+    itself = np.eye(len(times), dtype=bool)
+    return replace(times, low=np.where(itself, times.value, times.low), high=np.where(itself, times.value, times.high))

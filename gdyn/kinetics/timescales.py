@@ -1,0 +1,136 @@
+"""Timescales of the processes with their intervals, at one lag time and at many."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from gdyn.config import Kinetics
+from gdyn.kinetics.flags import BEYOND
+from gdyn.kinetics.koopman import blocks_of, koopman_matrix, koopman_of, timescales
+from gdyn.logs import LOG
+from gdyn.statistics import Covariances
+from gdyn.statistics.interval import Interval
+from gdyn.statistics.uncertainty import Blocks, Estimate, with_interval
+from gdyn.store import States
+from gdyn.units import multiple
+
+COLUMNS = ["lag_ps", "process", "timescale_ps", "low_ps", "high_ps", "resolved"]
+LARGEST_CHANGE = np.log(1.1)  # of a timescale beyond the lag, up to which it is flat
+
+
+@dataclass(frozen=True)
+class Process(Interval):
+    """The timescale of a process, ps, and whether it is resolved at the lag time."""
+
+    resolved: bool = False
+
+    def as_time(self) -> str:
+        """In words, which say so where it is not resolved."""
+        return super().as_time() + ("" if self.resolved else ", not resolved")
+
+
+def process_timescales(states: States, lag_frames: int, blocks: Blocks) -> list[Process]:
+    """Timescales with intervals at a lag time, see :func:`as_processes`; NaN where there are none."""
+    lag_ps = lag_frames * states.frame_interval_ps
+    n = states.probabilities.shape[-1]
+    matrices = Estimate.of(lambda p, s: Covariances.of(p, s, lag_frames), states, blocks).map_or_nan(koopman_of, (n, n))
+    return as_processes(matrices.map(lambda m: timescales(m, lag_ps)).interval(logarithmic=True), states, lag_ps=lag_ps)
+
+
+def as_processes(
+    times: Interval, states: States, seen: list[dict[str, Any]] | None = None, lag_ps: float | None = None
+) -> list[Process]:
+    """The timescale of each process, and whether it is resolved.
+
+    It is resolved where the timescale, with its whole interval, is longer than the lag time, and not beyond what the
+    frames can show: 100 times their length, or slower than any observed transition.
+
+    Parameters
+    ----------
+    times : Interval of the timescales, (processes,), ps.
+    states : States
+    seen : their :func:`gdyn.kinetics.events.transitions`, where known.
+    lag_ps : where it is not that of the states.
+    """
+    lag_ps, processes = lag_ps or states.lag_ps, []
+    for number, one in enumerate(times):
+        known = np.isfinite(one.value) and np.isfinite(one.low)
+        resolved = bool(known and one.low > lag_ps and one.value <= BEYOND * states.length_ps)
+        if seen is not None:
+            resolved = resolved and seen[number]["forward"] + seen[number]["backward"] > 0
+        processes.append(Process(one.value, one.low, one.high, "ps", resolved=resolved))
+    return processes
+
+
+def flat_timescales(states: States, blocks: Blocks) -> dict[str, Any]:
+    """Whether the timescales of all slow processes stay the same beyond the lag time.
+
+    A timescale is not flat where, at twice or three times the lag, it has changed by more than 10 %, and the interval
+    of that change, from the same blocks at both lags, does not reach down to no change. A process is slow where it is
+    resolved at the lag; the others are not considered.
+
+    Returns
+    -------
+    dict ``flat`` (None where no process is slow, or no longer lag fits twice into a block) and ``largest_change``, a
+    ratio of timescales.
+    """
+    lag = states.lag_frames
+    slow = [process.resolved for process in process_timescales(states, lag, blocks)]
+    flat, largest = None, None
+    if not any(slow):
+        return {"flat": flat, "largest_change": largest}
+    for longer in (2 * lag, 3 * lag):
+        if 2 * longer >= blocks.frames:
+            break
+        flat = True if flat is None else flat
+        with np.errstate(invalid="ignore", divide="ignore"):
+            try:
+                change = with_interval(
+                    lambda p, s, longer=longer: np.log(
+                        timescales(koopman_matrix(p, s, longer), longer) / timescales(koopman_matrix(p, s, lag), lag)
+                    ),
+                    states,
+                    blocks,
+                )
+            except np.linalg.LinAlgError:
+                break
+        value, significant = change.value[slow], (change.low * change.high > 0)[slow]
+        largest = float(np.exp(np.abs(value).max(initial=np.log(largest or 1.0))))
+        flat = flat and not bool((significant & (np.abs(value) > LARGEST_CHANGE)).any())
+    return {"flat": flat, "largest_change": largest}
+
+
+def implied_timescales(states: States, kinetics: Kinetics) -> pd.DataFrame:
+    """Implied timescales at many lag times: one row for each lag and process.
+
+    Returns
+    -------
+    table with the columns ``lag_ps``, ``process`` (from 1), ``timescale_ps``, ``low_ps``, ``high_ps`` and ``resolved``.
+    """
+    rows = []
+    blocks = blocks_of(states, kinetics)
+    for lag_ps in lag_times(states, kinetics):
+        lag = multiple(lag_ps, states.frame_interval_ps, "kinetics.timescale_lags_ps", "the frame interval")
+        if 2 * lag >= blocks.frames and lag != states.lag_frames:
+            LOG.warning("the lag of %g ps does not fit twice into a block of the test frames: left out", lag_ps)
+            continue
+        rows += rows_of(lag_ps, process_timescales(states, lag, blocks))
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def rows_of(lag_ps: float, processes: list[Process]) -> list[dict[str, Any]]:
+    """The rows of :func:`implied_timescales` at one lag time."""
+    return [
+        dict(zip(COLUMNS, (lag_ps, number, one.value, one.low, one.high, one.resolved), strict=True))
+        for number, one in enumerate(processes, start=1)
+    ]
+
+
+def lag_times(states: States, kinetics: Kinetics) -> list[float]:
+    """The lag times of the implied timescales, ps: those asked for, or a series from one frame to ten lags."""
+    if kinetics.timescale_lags_ps:
+        return sorted({*kinetics.timescale_lags_ps, states.lag_ps})
+    series = np.geomspace(1, 10 * states.lag_frames, 12).round().astype(int)
+    return (np.unique([*series, states.lag_frames]) * states.frame_interval_ps).tolist()

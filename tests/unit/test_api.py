@@ -1,0 +1,187 @@
+"""What a notebook has of gdyn."""
+
+import copy
+import gc
+import pickle
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import markov_chain
+from matplotlib.figure import Figure
+from scipy.spatial.distance import cdist
+
+import gdyn
+from gdyn.analyses import FIGURES
+from gdyn.errors import ConfigError, InputError
+from gdyn.files import read_json, write_json
+
+DUMP = """ITEM: TIMESTEP
+{step}
+ITEM: NUMBER OF ATOMS
+2
+ITEM: BOX BOUNDS pp pp pp
+0 10
+0 10
+0 10
+ITEM: ATOMS id element xu yu zu
+2 S 5 5 5
+1 Li {x} 1 1
+"""
+
+
+@pytest.fixture
+def kept(root):
+    return gdyn.results(root / "tests/data/formats/0.1/results")
+
+
+def test_importing_gdyn_loads_nothing_else():
+    code = "import gdyn, sys; print(sorted({'numpy', 'torch', 'pandas', 'MDAnalysis', 'pydantic'} & set(sys.modules)))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
+
+
+def test_no_result_needs_torch(root):
+    code = (
+        f"import gdyn, sys; r = gdyn.results({str(root / 'tests/data/formats/0.1/results')!r}); r.plot_koopman(); "
+        f"print('torch' in sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "False"
+
+
+def test_all_that_is_public_is_there():
+    for name in gdyn.__all__:
+        assert getattr(gdyn, name) is not None, name
+    assert set(gdyn.__all__) <= set(dir(gdyn))
+    with pytest.raises(AttributeError, match="no attribute 'results_of'"):
+        _ = gdyn.results_of
+
+
+def test_a_dump_is_read(tmp_path):
+    path = tmp_path / "a.lammpstrj"
+    path.write_text("".join(DUMP.format(step=100 * n, x=1 + n) for n in range(3)))
+    before = set(Path(tempfile.gettempdir()).glob("gdyn-*"))
+    trajectory = gdyn.read_dump(path, units="metal", timestep=0.001, frame_interval_ps=0.1)
+    assert trajectory.atoms.element.tolist() == ["Li", "S"]
+    np.testing.assert_allclose(trajectory.positions(atoms=0)[:, 0], [1, 2, 3])
+    np.testing.assert_allclose(trajectory.time_ps, [0, 0.1, 0.2])
+    (folder,) = set(Path(tempfile.gettempdir()).glob("gdyn-*")) - before
+    del trajectory
+    gc.collect()
+    assert not folder.exists()
+    with pytest.raises(InputError, match=r"b\.lammpstrj"):
+        gdyn.read_dump(tmp_path / "b.lammpstrj", units="metal", timestep=0.001, frame_interval_ps=0.1)
+
+
+def test_a_trajectory_of_arrays():
+    positions = np.arange(24.0).reshape(4, 2, 3)
+    trajectory = gdyn.TrajectoryStore.of(positions, 9.0 * np.eye(3), ["Li", "S"], 0.5)
+    np.testing.assert_array_equal(trajectory.positions(), positions)
+    np.testing.assert_array_equal(trajectory.cells(2), 9.0 * np.eye(3))
+    np.testing.assert_array_equal(trajectory.time_ps, [0.0, 0.5, 1.0, 1.5])
+    assert (len(trajectory), trajectory.atoms.element.tolist()) == (4, ["Li", "S"])
+
+
+def test_states_of_arrays_begin_anew_in_each_trajectory():
+    states = gdyn.States.of(np.full((5, 2, 2), 0.5), 1.0, 0.5, np.array([0, 0, 0, 1, 1]))
+    assert states.time_ps.tolist() == [0.0, 0.5, 1.0, 0.0, 0.5]
+    assert states.segment.tolist() == [0, 0, 0, 1, 1]
+    assert states.target_ids.tolist() == [[1], [2]]
+    with pytest.raises(ConfigError, match="lag_ps"):
+        gdyn.States.of(np.full((5, 2, 2), 0.5), 0.7, 0.5)
+
+
+def test_neighbors_are_those_of_all_images():
+    rng = np.random.default_rng(0)
+    positions = rng.random((20, 3)) * 8.0
+    numbers, distances = gdyn.neighbors(positions, 8.0 * np.eye(3), 6)
+    shifts = 8.0 * (np.stack(np.meshgrid(*[range(-1, 2)] * 3), -1).reshape(-1, 3))
+    images = (positions[:, None] + shifts).reshape(-1, 3)
+    expected = np.sort(cdist(positions, images), axis=1)[:, 1:7]
+    np.testing.assert_allclose(distances, expected, atol=1e-9)
+    assert numbers.shape == (20, 6)
+
+
+def test_a_koopman_model_of_probabilities():
+    """Of two states that are left at rates of 0.05 and 0.1 per ps."""
+    matrix = [[0.95, 0.05], [0.1, 0.9]]
+    labels = markov_chain(matrix, 4000, np.random.default_rng(1), 8)
+    model = gdyn.koopman(np.eye(2)[labels], lag_ps=2.0, frame_interval_ps=1.0, chunks=5)
+    (process,) = model.timescales_ps
+    assert process.low < -1 / np.log(0.85) < process.high
+    assert (model.koopman.low < np.linalg.matrix_power(matrix, 2)).all()
+    assert (np.linalg.matrix_power(matrix, 2) < model.koopman.high).all()
+    assert "population of state 1: 0.6" in str(model)
+    with pytest.raises(InputError, match="frame_interval_ps"):
+        gdyn.koopman(np.eye(2)[labels], lag_ps=2.0)
+
+
+def test_results_of_the_workflow(kept):
+    assert set(kept.analyses) >= {"koopman", "chapman_kolmogorov", "sites", "structure", "order", "transport", "select"}
+    assert kept.koopman.n_states == len(kept.populations) == 2
+    assert kept.populations["population"].sum() == pytest.approx(1.0)
+    assert kept.timescales.loc[1, "timescale_ps"] == kept.koopman.timescales_ps[0].value
+    assert kept.transport.transitions["time_ps"].min() == 1.0
+    assert "timescale of process 1" in str(kept)
+    assert kept.summary["warnings"][0] in str(kept)
+    assert {"koopman", "plot_order"} <= set(dir(kept))
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_is_drawn_from_results(kept, name):
+    if name not in kept.figures:
+        pytest.skip("the kept results are older than this figure")
+    figure = getattr(kept, f"plot_{name}")()
+    assert isinstance(figure, Figure)
+    assert figure.axes
+
+
+def test_what_results_lack_is_said(kept, tmp_path):
+    with pytest.raises(AttributeError, match="there is no 'plot_nothing'; it has the analyses koopman, "):
+        kept.plot_nothing()
+    with pytest.raises(InputError, match=r"there is no summary.json in it; give the folder of a system"):
+        gdyn.results(tmp_path)
+
+
+def test_files_of_an_earlier_run_are_not_taken_for_results(root, tmp_path):
+    """The summary says which analyses there were."""
+    shutil.copytree(root / "tests/data/formats/0.1/results", tmp_path / "mine")
+    path = tmp_path / "mine/summary.json"
+    write_json(path, read_json(path) | {"analyses": ["koopman", "select"]})
+    now = gdyn.results(tmp_path / "mine")
+    assert now.analyses == ["koopman", "select"]
+    assert "transport" not in now.figures
+    with pytest.raises(AttributeError, match="there is no 'transport'"):
+        _ = now.transport
+    with pytest.raises(InputError, match="there is no figure 'transport'; there are timescales"):
+        now.plot("transport")
+
+
+def test_results_are_copied_and_pickled(kept):
+    assert pickle.loads(pickle.dumps(kept)).koopman.n_states == copy.deepcopy(kept).koopman.n_states == 2
+
+
+def test_a_notebook_shows_a_figure(kept):
+    assert kept.plot_koopman()._repr_png_().startswith(b"\x89PNG")
+
+
+def test_shapes_that_do_not_fit_are_refused():
+    chi = np.full((4, 2, 2), 0.5)
+    with pytest.raises(InputError, match="in ascending order"):
+        gdyn.States.of(chi, 1.0, 1.0, np.array([1, 1, 0, 0]))
+    with pytest.raises(InputError, match="target_ids"):
+        gdyn.States.of(chi, 1.0, 1.0, target_ids=np.array([[1]]))
+    positions = np.zeros((4, 3, 3))
+    for wrong, sentence in (
+        ({"atoms": ["Li"]}, "positions: should be"),
+        ({"cell": np.ones((1, 3))}, "cell: should be lattice vectors"),
+        ({"periodic": (True,)}, "periodic"),
+    ):
+        given = {"positions": positions, "cell": np.eye(3), "atoms": ["Li"] * 3, "frame_interval_ps": 1.0} | wrong
+        with pytest.raises((InputError, TypeError), match=sentence):
+            gdyn.TrajectoryStore.of(**given)

@@ -1,0 +1,5 @@
+from gdyn.analyses.run import draw
+from gdyn.logs import job
+
+with job(snakemake):
+    draw(snakemake.wildcards.figure, snakemake.input.results, snakemake.output.figure)
