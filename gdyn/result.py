@@ -57,7 +57,8 @@ class Result(BaseModel):
     """What an analysis has estimated.
 
     Fields are numbers, arrays, :class:`Interval`, tables, and further results. Where a field ``flags`` holds sentences
-    by the names of other fields, these fields have them as their ``caveats``.
+    by the names of other fields, those of them that are an :class:`Interval` have them as their ``caveats``. What is
+    infinite is NaN when it is read back, as JSON has no such number.
     """
 
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True, use_attribute_docstrings=True)
