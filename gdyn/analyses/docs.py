@@ -19,8 +19,8 @@ INTRODUCTION = """\
 Generated from `gdyn/analyses/` by `make docs`; do not edit.
 
 What each analysis leaves in `results/<system>/`. Its numbers also stand in `summary.json`, where a number `x` that has
-a 95 % interval has a twin `x_interval` with `low` and `high`; `units` has the units below, `flags` has the caveats
-of numbers by their keys, `warnings` are all of these sentences, and `provenance` says where the numbers come from. A key
+a 95 % interval has a twin `x_interval` with `low` and `high`; `units` has the units below, `flags` has the caveats of
+numbers by their keys, `warnings` are all of these sentences, and `provenance` says where the numbers come from. A key
 that is not listed has the unit of the one that it is in, or is no number. In Python, the result of an analysis is
 `gdyn.results("results/<system>").NAME`, and a figure `gdyn.results("results/<system>").plot_NAME()`.
 """
