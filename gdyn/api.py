@@ -12,7 +12,7 @@ import pandas as pd
 from jaxtyping import Float, Int
 from matplotlib.figure import Figure
 
-from gdyn.analyses import ANALYSES, BY_NAME, FIGURES
+from gdyn.analyses import BY_NAME, FIGURES
 from gdyn.analyses.run import drawn, read_results
 from gdyn.config import Kinetics
 from gdyn.config.models import Trajectory
@@ -24,7 +24,6 @@ from gdyn.result import Result
 from gdyn.statistics.interval import Interval
 from gdyn.store import States, TrajectoryStore
 from gdyn.trajectory.ingest import ingest
-from gdyn.units import multiple
 
 
 def read_dump(files: str | PathLike[str] | Sequence[str], **trajectory: Any) -> TrajectoryStore:
@@ -101,7 +100,6 @@ def koopman(
         if frame_interval_ps is None:
             raise InputError("frame_interval_ps: give the time from frame to frame of these probabilities")
         states = States.of(np.asarray(states), lag_ps, frame_interval_ps)
-    multiple(lag_ps, states.frame_interval_ps, "lag_ps", "the frame interval")
     return koopman_model(states.at_lag(lag_ps), Kinetics(**kinetics))
 
 
@@ -172,14 +170,16 @@ class Results:
     @property
     def analyses(self) -> list[str]:
         """The names of those that the summary is made of; files of others are of an earlier run."""
-        there = self.summary.get("analyses", BY_NAME)  # version 0.1 did not record them
-        complete = {one.name for one in ANALYSES if all(path.is_file() for path in self._files(one.name))}
-        return [name for name in BY_NAME if name in there and name in complete]
+        summary = self.summary
+        there = summary.get("analyses", BY_NAME)  # version 0.1 did not record them
+        names = [name for name in BY_NAME if name in there]
+        return [name for name in names if all(path.is_file() for path in self._files(name, summary))]
 
     @property
     def figures(self) -> list[str]:
         """The names of those that can be drawn."""
-        return [name for name, (_, analysis) in FIGURES.items() if analysis.name in self.analyses]
+        analyses = self.analyses
+        return [name for name, (_, analysis) in FIGURES.items() if analysis.name in analyses]
 
     @property
     def states(self) -> States:
@@ -211,19 +211,19 @@ class Results:
         """Draw a figure by its name."""
         if figure not in self.figures:
             raise InputError(f"{self.folder}: there is no figure {figure!r}; there are {', '.join(self.figures)}")
-        _, analysis = FIGURES[figure]
-        beside = [name for name in FIGURES[figure][0].beside if name in self.analyses]
-        return drawn(figure, {name: self._read(name) for name in (analysis.name, *beside)})
+        what, analysis = FIGURES[figure]
+        names = {analysis.name, *what.beside} & set(self.analyses)
+        return drawn(figure, {name: self._read(name) for name in names})
 
     def _read(self, name: str) -> Result:
         if name not in self._results:
-            self._results |= read_results(self._files(name))
+            self._results |= read_results(self._files(name, self.summary))
         return self._results[name]
 
-    def _files(self, name: str) -> list[Path]:
+    def _files(self, name: str, summary: dict[str, Any]) -> list[Path]:
         """The files of an analysis; where it belongs to an applied model, those of that model's system."""
         analysis = BY_NAME[name]
-        source = self.summary["applied"] if analysis.of_model else None
+        source = summary["applied"] if analysis.of_model else None
         folder = self.folder.parent / source if source else self.folder
         return [folder / file for file in analysis.files.values()]
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from gdyn.analyses import ANALYSES, BY_NAME, FIGURES
 from gdyn.analyses.base import resolve
 from gdyn.config import sections
-from gdyn.figures.style import save, styled
+from gdyn.figures.style import save
 from gdyn.files import FilePath
 from gdyn.logs import LOG
 from gdyn.result import Result
@@ -75,4 +75,4 @@ def drawn(figure: str, results: Mapping[str, Result]) -> Figure:
     """A figure, from results by the names of their analyses; optional results that are missing are left out."""
     what, analysis = FIGURES[figure]
     beside = {name: results[name] for name in what.beside if name in results}
-    return styled(resolve(what.draw))(results[analysis.name], **beside)
+    return resolve(what.draw)(results[analysis.name], **beside)

@@ -13,8 +13,8 @@ from gdyn.errors import InputError
 from gdyn.kinetics.koopman import blocks_of
 from gdyn.kinetics.populations import mean_population
 from gdyn.kinetics.sites import SiteNetwork
-from gdyn.kinetics.timescales import implied_timescales
-from gdyn.kinetics.whole_cell import WholeCell, slow, whole_cell
+from gdyn.kinetics.timescales import implied_timescales, slow
+from gdyn.kinetics.whole_cell import WholeCell, whole_cell
 from gdyn.logs import LOG
 from gdyn.result import Array, Result, Share, Table, Time
 from gdyn.statistics import present_rows

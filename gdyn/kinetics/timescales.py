@@ -12,6 +12,7 @@ from gdyn.kinetics.koopman import blocks_of, koopman_matrix, koopman_of, timesca
 from gdyn.logs import LOG
 from gdyn.statistics import Covariances
 from gdyn.statistics.interval import Interval
+from gdyn.statistics.shapes import PerProcess
 from gdyn.statistics.uncertainty import Blocks, Estimate, with_interval
 from gdyn.store import States
 from gdyn.units import multiple
@@ -31,12 +32,17 @@ class Process(Interval):
         return super().as_time() + ("" if self.resolved else ", not resolved")
 
 
+def slow(states: States, lag_frames: int, blocks: Blocks) -> Estimate[PerProcess]:
+    """Estimate of the timescales at a lag: (states - 1,), ps; NaN where some state never occurs."""
+    lag_ps = lag_frames * states.frame_interval_ps
+    covariances = Estimate.of(lambda p, s: Covariances.of(p, s, lag_frames), states, blocks)
+    return covariances.map_or_nan(lambda c: timescales(koopman_of(c), lag_ps), states.probabilities.shape[-1] - 1)
+
+
 def process_timescales(states: States, lag_frames: int, blocks: Blocks) -> list[Process]:
     """Timescales with intervals at a lag time, see :func:`as_processes`; NaN where there are none."""
-    lag_ps = lag_frames * states.frame_interval_ps
-    n = states.probabilities.shape[-1]
-    matrices = Estimate.of(lambda p, s: Covariances.of(p, s, lag_frames), states, blocks).map_or_nan(koopman_of, (n, n))
-    return as_processes(matrices.map(lambda m: timescales(m, lag_ps)).interval(logarithmic=True), states, lag_ps=lag_ps)
+    times = slow(states, lag_frames, blocks).interval(logarithmic=True)
+    return as_processes(times, states, lag_ps=lag_frames * states.frame_interval_ps)
 
 
 def as_processes(

@@ -15,7 +15,7 @@ from gdyn.kinetics.koopman import blocks_of, koopman_matrix, koopman_of, timesca
 from gdyn.kinetics.model import Score, score
 from gdyn.kinetics.populations import assign
 from gdyn.kinetics.sites import SiteNetwork
-from gdyn.kinetics.timescales import COLUMNS, Process, as_processes, lag_times, rows_of
+from gdyn.kinetics.timescales import COLUMNS, Process, as_processes, lag_times, process_timescales, rows_of, slow
 from gdyn.result import Array, Number, Result, Sentences, Share, Time, measured
 from gdyn.statistics import Covariances
 from gdyn.statistics.interval import PROBABILITY, Interval
@@ -232,15 +232,8 @@ def assess_model(states: States, kinetics: Kinetics) -> ModelOfCell:
 
 def _kinetics_of(states: States, kinetics: Kinetics) -> dict[str, Any]:
     blocks = blocks_of(states, kinetics)
-    times = slow(states, states.lag_frames, blocks).interval(logarithmic=True)
-    return {"timescales_ps": as_processes(times, states), "test": ck_test(states, kinetics, blocks)}
-
-
-def slow(states: States, lag_frames: int, blocks: Blocks) -> Estimate[PerProcess]:
-    """Estimate of the timescales at a lag: (states - 1,), ps; NaN where some state never occurs."""
-    lag_ps = lag_frames * states.frame_interval_ps
-    covariances = Estimate.of(lambda p, s: Covariances.of(p, s, lag_frames), states, blocks)
-    return covariances.map_or_nan(lambda c: timescales(koopman_of(c), lag_ps), states.probabilities.shape[-1] - 1)
+    processes = process_timescales(states, states.lag_frames, blocks)
+    return {"timescales_ps": processes, "test": ck_test(states, kinetics, blocks)}
 
 
 def rebuild(

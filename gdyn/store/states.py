@@ -153,7 +153,13 @@ class States:
         )
 
     def at_lag(self, lag_ps: float) -> Self:
-        """The same states, for a model of another lag time."""
+        """The same states, for a model of another lag time.
+
+        Raises
+        ------
+        ConfigError : it is not a whole number of frames.
+        """
+        multiple(lag_ps, self.frame_interval_ps, "lag_ps", "the frame interval")
         return replace(self, lag_ps=lag_ps)
 
     def reordered(self, order: Sequence[int] | np.ndarray) -> Self:

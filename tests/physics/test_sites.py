@@ -12,7 +12,8 @@ from gdyn.config.models import Kinetics, Sites
 from gdyn.errors import InputError
 from gdyn.kinetics.koopman import koopman_matrix, timescales
 from gdyn.kinetics.sites import SiteNetwork
-from gdyn.kinetics.whole_cell import slow, whole_cell
+from gdyn.kinetics.timescales import slow
+from gdyn.kinetics.whole_cell import whole_cell
 from gdyn.statistics.uncertainty import Blocks
 
 CELL = 6.5 * np.eye(3)
