@@ -47,6 +47,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Self
 
 import h5py
@@ -123,7 +124,7 @@ class TrajectoryStore:
         ------
         InputError : not a whole trajectory store of this version, or the parts do not follow each other.
         """
-        with _in_memory([path, *more]) if more else hdf5.read(path, FORMAT, VERSION) as file:
+        with _temporary([path, *more]) if more else hdf5.read(path, FORMAT, VERSION) as file:
             if not more:
                 _check_parts(file, path)
             yield cls._of_file(file)
@@ -286,11 +287,18 @@ def join(parts: Sequence[FilePath], path: FilePath) -> None:
 
 
 @contextmanager
-def _in_memory(parts: Sequence[FilePath]) -> Iterator[h5py.File]:
-    """Yield a file that puts parts together, in memory."""
-    with h5py.File("parts", "w", driver="core", backing_store=False) as file:
-        _put_together(file, parts, [os.path.abspath(part) for part in parts])
-        yield file
+def _temporary(parts: Sequence[FilePath]) -> Iterator[h5py.File]:
+    """Yield a file that puts parts together for as long as it is read.
+
+    It is opened for reading only: HDF5 opens the parts as it has opened the file that refers to them, and a part
+    opened for writing is locked against every other job.
+    """
+    with TemporaryDirectory(prefix="gdyn-") as folder:
+        path = os.path.join(folder, "parts.h5")
+        with h5py.File(path, "w") as file:
+            _put_together(file, parts, [os.path.abspath(part) for part in parts])
+        with h5py.File(path, "r") as file:
+            yield file
 
 
 def _put_together(file: h5py.File, parts: Sequence[FilePath], names: Sequence[str]) -> None:
@@ -327,14 +335,19 @@ def _put_together(file: h5py.File, parts: Sequence[FilePath], names: Sequence[st
 
 
 def is_store(path: FilePath) -> bool:
-    """Whether a file is a trajectory store, of any version; all are named ``.h5``, so no other file is opened."""
+    """Whether a file is a trajectory store, of any version; all are named ``.h5``, so no other file is opened.
+
+    Raises
+    ------
+    InputError : it is named ``.h5`` and cannot be opened.
+    """
     if Path(path).suffix != ".h5":
         return False
     try:
         with h5py.File(path, "r") as file:
             return file.attrs.get("format") == FORMAT
-    except OSError:
-        return False
+    except OSError as error:
+        raise InputError(f"{path}: cannot be opened as HDF5 ({error})") from None
 
 
 def combined(checksums: Sequence[str]) -> str:

@@ -1,3 +1,5 @@
+import fcntl
+
 import h5py
 import numpy as np
 import pytest
@@ -144,3 +146,21 @@ def test_parts_are_one_trajectory_in_a_folder_of_any_name(tmp_path, name):
     with pytest.raises(InputError, match=r"2\.h5: is not the part of the trajectory that follows 3 frames"):
         trajectory_store.join([moved / "parts/0.h5", moved / "parts/2.h5"], tmp_path / "x.h5")
     assert not (tmp_path / "x.h5").exists()
+
+
+def test_parts_are_read_while_another_job_reads_them(tmp_path):
+    for number, (values, first) in enumerate([([1, 2, 3], 0), ([4], 3)]):
+        part(tmp_path / f"{number}.h5", values, first)
+    with open(tmp_path / "0.h5") as another, open(tmp_path / "1.h5") as job:
+        for file in another, job:
+            fcntl.flock(file, fcntl.LOCK_SH)  # as HDF5 does for whoever reads
+        with TrajectoryStore.open(tmp_path / "0.h5", tmp_path / "1.h5") as store:
+            assert store.positions()[:, 0, 0].tolist() == [1, 2, 3, 4]
+
+
+def test_a_store_that_cannot_be_opened_is_not_taken_for_a_dump(tmp_path):
+    part(tmp_path / "0.h5", [1], 0)
+    with open(tmp_path / "0.h5", "r+b") as file:
+        file.truncate(100)
+    with pytest.raises(InputError, match=r"0\.h5: cannot be opened as HDF5"):
+        trajectory_store.is_store(tmp_path / "0.h5")
