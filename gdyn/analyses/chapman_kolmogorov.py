@@ -22,10 +22,10 @@ class ChapmanKolmogorov(Analysis):
             "Chapman-Kolmogorov test",
             "gdyn.figures.chapman_kolmogorov:draw_chapman_kolmogorov",
             caption=(
-                "Chapman-Kolmogorov test on the test frames. Lines: probability to be in the second state a time nτ "
+                "Chapman-Kolmogorov test on the test frames. Lines: probability of being in the second state a time nτ "
                 "after the first, predicted by the n-th power of the Koopman matrix at the lag time τ. Points: the "
                 "same, estimated at the lag time nτ. Bands and bars are 95 % intervals. Where there is no test, the "
-                "reason stands above."
+                "reason is given above."
             ),
         ),
     )

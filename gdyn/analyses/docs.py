@@ -19,9 +19,9 @@ INTRODUCTION = """\
 Generated from `gdyn/analyses/` by `make docs`; do not edit.
 
 What each analysis leaves in `results/<system>/`. Its numbers also stand in `summary.json`, where a number `x` that has
-a 95 % interval has a twin `x_interval` with `low` and `high`; `units` has the units below, `flags` has the caveats of
-numbers by their keys, `warnings` are all of these sentences, and `provenance` says where the numbers come from. A key
-that is not listed has the unit of the one that it is in, or is no number. In Python, the result of an analysis is
+a 95 % interval has a twin `x_interval` with `low` and `high`; `units` has the units below, `flags` the caveats about
+numbers by their keys, `warnings` all of these caveats, and `provenance` says where the numbers come from. A key that
+is not listed has the unit of the key that contains it, or is not numeric. In Python, the result of an analysis is
 `gdyn.results("results/<system>").NAME`, and a figure `gdyn.results("results/<system>").plot_NAME()`.
 """
 
@@ -48,7 +48,7 @@ def _table(titles: tuple[str, str], rows: Iterable[tuple[str, str]]) -> list[str
 
 def _when(analysis: Analysis) -> str:
     everywhere = type(analysis).applies is Analysis.applies
-    of_model = " Where a model is applied, it is that of the system it was trained on." if analysis.of_model else ""
+    of_model = " Where a model is applied, it is that of its training system." if analysis.of_model else ""
     return _text(always if everywhere else analysis.applies) + of_model
 
 

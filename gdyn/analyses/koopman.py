@@ -53,9 +53,9 @@ class Koopman(Analysis):
             "Koopman model",
             "gdyn.figures.koopman:draw_koopman",
             caption=(
-                "The Koopman model on the test frames, with 95 % intervals. (a) Koopman matrix: probability to go "
-                "from one state to another within the lag time. (b) Populations of the states. (c) Left eigenvectors "
-                "by state: which states each slow process exchanges; the legend gives its timescale."
+                "The Koopman model on the test frames, with 95 % intervals. (a) Koopman matrix: probability of "
+                "going from one state to another within the lag time. (b) Populations of the states. (c) Left "
+                "eigenvectors by state: which states each slow process exchanges; the legend gives its timescale."
             ),
         ),
         Figure(
@@ -63,11 +63,11 @@ class Koopman(Analysis):
             "transition network",
             "gdyn.figures.network:draw_network",
             caption=(
-                "The states as a network. The area of a disk is the population of its state; beside it, the "
-                "population and the mean time that a target stays. Arrows are as wide as the flux along them, and "
-                "carry the mean first-passage time: how long it takes on average until a target that is in one state "
-                "first reaches the other. Fluxes are of the reversible matrix, times of its generator or of counted "
-                "visits, as the table of numbers says; the intervals are in summary.json."
+                "The states as a network. The area of a disk is the population of its state; beside it are the "
+                "population and the mean time that a target stays. The width of an arrow is the flux along it, its "
+                "label the mean first-passage time: how long it takes on average until a target in one state first "
+                "reaches the other. Fluxes are those of the reversible matrix, times those of its generator or of "
+                "counted visits, as the table of numbers says; the intervals are in summary.json."
             ),
         ),
     )

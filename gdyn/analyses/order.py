@@ -28,7 +28,7 @@ class Order(Analysis):
             "order parameter",
             "gdyn.figures.order:draw_order",
             caption=(
-                "A bond order parameter beside the learned states. (a) Its distribution by the most probable state of "
+                "A bond order parameter and the learned states. (a) Its distribution by the most probable state of "
                 "an atom; dotted: the threshold between crystal and liquid. (b) Share of the targets at each place "
                 "that are crystal by the threshold, crystal by their state, and for which the two disagree, with 95 % "
                 "intervals."

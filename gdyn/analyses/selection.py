@@ -41,9 +41,10 @@ class Selection(Analysis):
             caption=(
                 "The models that were trained. Each point is one model: its VAMP-2 score (means removed) on the whole "
                 "validation set; the grey area is what unrelated features would score. For every number of states and "
-                "lag time the best is tested on the validation frames: it holds (disk) if it passes the "
+                "lag time the best model is tested on the validation frames: it holds (disk) if it passes the "
                 "Chapman-Kolmogorov test within its intervals and its timescales are flat beyond the lag time. The "
-                "ring marks the model that was chosen: the fewest states, then the shortest lag, that hold."
+                "ring marks the chosen model: of those that hold, the one with the fewest states, then the shortest "
+                "lag time."
             ),
             applies=trained_here,
         ),

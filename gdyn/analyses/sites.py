@@ -39,7 +39,7 @@ class Sites(Analysis):
             "gdyn.figures.sites:draw_sites",
             caption=(
                 "Learned states and known sites, test frames. (a) Positions of the target in the cell, coloured by "
-                "the probability of state 1, with the atoms around it in their first frame. (b) The same positions "
+                "the probability of state 1, with the atoms around it as in the first frame. (b) The same positions "
                 "projected along the third lattice vector; open symbols are the known sites."
             ),
         ),
@@ -51,13 +51,13 @@ class Sites(Analysis):
                 "From local to global: one column for each model of the dynamics in the cell. (a) Implied timescales "
                 "with 95 % intervals. The local model sees one target and its surroundings; global VAMPnets see where "
                 "all targets are; the rebuilt network follows from the local model and the bonds between the sites, "
-                "by one hop in a lag time (matrix) or by any number (generator). Dashed: the slowest processes on all "
+                "by one hop per lag time (matrix) or by any number (generator). Dashed: the slowest processes on all "
                 "sites, assigned by cores. Grey wedge: not resolved; dotted: the lag time of the models. (b) "
                 "Positions of the targets along the third lattice vector, coloured by their state; right: the sites. "
-                "(c) Chapman-Kolmogorov test: probability to be in the same state, or at the same site, after some "
+                "(c) Chapman-Kolmogorov test: probability of being in the same state, or at the same site, after some "
                 "time; lines are predictions, dots what is observed. At most four states are shown. Above: whether "
                 "the test is passed, and the largest deviation of any probability, for the states as they are and "
-                "where every target is assigned to its most probable state."
+                "with every target assigned to its most probable state."
             ),
         ),
     )

@@ -33,8 +33,8 @@ class Structure(Analysis):
             caption=(
                 "What surrounds the targets of each state, with 95 % intervals. (a) State-weighted radial "
                 "distribution functions of each group of atoms. (b) Running coordination numbers. (c) Charge within a "
-                "distance, that of the target included, by the partial charges of atoms and by whole molecules, where "
-                "charges are known. Dotted: end of the first shell."
+                "distance, that of the target included, from the partial charges of atoms and from whole molecules, "
+                "where charges are known. Dotted: end of the first shell."
             ),
         ),
         Figure(
@@ -52,16 +52,16 @@ class Structure(Analysis):
             "states along an axis",
             "gdyn.figures.structure:draw_profile",
             caption=(
-                "States along a lattice vector: the probability of each where a target is found there, with 95 % "
-                "intervals, and where the targets are found, by state and together. Above them, where the cell is "
-                "long: a slice of it in the last frame, targets in the colours of their states, mixed by probability; "
-                "other atoms faint."
+                "States along a lattice vector: the probability of each state for a target at that place, with 95 % "
+                "intervals, and where the targets are, by state and together. Above them, if the cell is long: a "
+                "slice of it in the last frame, with the targets in the colours of their states, mixed by "
+                "probability, and the other atoms faint."
             ),
         ),
     )
 
     def applies(self, system: "System") -> bool:
-        """Where states are of single targets."""
+        """Where the states are those of single targets."""
         return system.reads_graphs
 
     def summary(self, result: "Result") -> dict[str, Any]:

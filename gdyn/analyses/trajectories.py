@@ -24,7 +24,7 @@ class Trajectories(Analysis):
             "trajectories",
             "gdyn.figures.trajectories:draw_trajectories",
             caption=(
-                "The trajectories by themselves, in the states that they share, with 95 % intervals. (a) Populations. "
+                "Each trajectory by itself, in the states that all share, with 95 % intervals. (a) Populations. "
                 "(b) Timescales; open symbols: not resolved; dotted: the lag time."
             ),
         ),

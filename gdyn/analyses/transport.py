@@ -32,9 +32,9 @@ class Transport(Analysis):
             "transport by state",
             "gdyn.figures.transport:draw_transport",
             caption=(
-                "Transport by state. (a) Mean square displacement of the targets with 95 % intervals; dashed, a slope "
-                "of 1. (b) Diffusion coefficient of every transition, by its squared displacement, against time; "
-                "dotted, the lag time. (c) Share of every transition in the conduction (or, without charges, the "
+                "Transport by state. (a) Mean square displacement of the targets with 95 % intervals; dashed: a slope "
+                "of 1. (b) Diffusion coefficient of every transition, from its squared displacement, against time; "
+                "dotted: the lag time. (c) Share of every transition in the conduction (or, without charges, the "
                 "diffusion) at the lag time, by joint probabilities, whose sum is exactly the mean square "
                 "displacement, and by the paper's product of population and Koopman matrix, whose sum is not."
             ),

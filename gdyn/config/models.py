@@ -79,9 +79,9 @@ class PEOLiTFSI(Section):
     chains: Count
     """Number of chains."""
     degree_of_polymerisation: Annotated[Integer, Field(ge=2)]
-    """Repeat units of a chain."""
+    """Repeat units per chain."""
     li_per_eo: Positive
-    """Li ions for each repeat unit, and as many TFSI."""
+    """Li ions per repeat unit; there are as many TFSI."""
     charge_scale: Positive = 1.0
     """Factor on the charges of the ions; 0.7 to 0.85 is often used in place of the polarisability that such a
     force field lacks."""
@@ -97,11 +97,11 @@ class SiAu(Section):
     repeats: tuple[Count, Count]
     """Cells of the slabs along x ([1-10]) and y ([001])."""
     slab_layers: Annotated[Integer, Field(ge=2)]
-    """{110} layers of each slab."""
+    """Number of {110} layers in each slab."""
     liquid_atoms: Count
-    """Atoms of the liquid."""
+    """Number of atoms in the liquid."""
     si_fraction: Fraction
-    """Fraction of them that is silicon."""
+    """Fraction of these atoms that is silicon."""
     lattice_A: Positive = 5.5
     """Lattice constant of the slabs, A."""
 
@@ -112,7 +112,7 @@ class Water(Section):
     kind: Literal["water"]
     """Which builder."""
     molecules: Count
-    """How many."""
+    """Number of molecules."""
     density_g_cm3: Positive = 0.7
     """Density at which the molecules are scattered; the deck compresses them."""
 
@@ -136,15 +136,15 @@ class Simulate(Section):
     deck: str
     """LAMMPS input script, relative to the folder of the system files."""
     runs: Count = 1
-    """How many independent trajectories to make."""
+    """Number of independent trajectories to make."""
     length_ps: Positive
     """Length of the production of every run, ps. A deck that can continue is run further when this is raised."""
     part_ps: Positive | None = None
-    """Length of a part, ps: each is one job of LAMMPS, which continues where the one before has ended, and each has its
-    own files of graphs, so that a longer run only adds files. Choose it so that a part fits into the time limit
+    """Length of a part, ps: each part is one LAMMPS job, which continues where the previous one ended, and has its
+    own graph files, so that a longer run only adds files. Choose it so that a part fits into the time limit
     of a job. By default 2000 frames."""
     restart_ps: Positive | None = None
-    """Time from one restart file to the next, ps, the most that is lost when LAMMPS is killed; by default a
+    """Time from one restart file to the next, ps: the most that is lost when LAMMPS is killed. By default a
     twentieth of a part, in whole thousands of steps, at which LAMMPS sorts its atoms."""
     ranks: Count = 1
     """MPI processes of a run of LAMMPS."""
@@ -229,7 +229,7 @@ class Trajectory(Section):
 
 
 class Interface(Section):
-    """Of the selected atoms, only those in a liquid and in the first layers of the crystal beside it.
+    """Keeps only those selected atoms that are in a liquid or in the first layers of the crystal beside it.
 
     The crystal may lie across the periodic boundary, and grow or melt later on.
     """
@@ -238,8 +238,8 @@ class Interface(Section):
     """MDAnalysis selection of atoms that are in the liquid alone, e.g. `element Au`: the crystal is the longest
     stretch of the axis without them."""
     layers: Count = 2
-    """How many layers of the crystal at each of its two sides, counted by minima of the density of the selected
-    atoms."""
+    """Number of layers of the crystal on each of its two sides; minima of the density of the selected atoms separate
+    them."""
     axis: Literal["x", "y", "z"] = "z"
     """Lattice vector across the interfaces (x: the first, z: the third)."""
 
@@ -308,7 +308,7 @@ class Network(Section):
     radial_max_A: Positive = 7.0
     """Centre of the last Gaussian of the radial basis, A."""
     radial_step_A: Positive = 0.2
-    """Distance between the centres of two Gaussians, and their width, A."""
+    """Distance between the centres of successive Gaussians, and their width, A."""
     normalisation: Literal["layer", "batch"] = "layer"
     """What the messages of a convolution are normalised over: the features of an atom, or, for each feature,
     the atoms (by averages over past batches)."""
@@ -328,7 +328,7 @@ class Search(Section):
     width: OneOrMore[Count] = [16]
     """Number of features of an atom inside the network."""
     convolutions: OneOrMore[Count] = [2]
-    """Number of graph convolutions: how many neighbor shells away a target can see. Of a VAMPnet, its hidden layers."""
+    """Number of graph convolutions: how many neighbor shells away a target can see. For a VAMPnet, hidden layers."""
     learning_rate: OneOrMore[Positive] = [0.005]
     """Step size of the Adam optimiser."""
 
@@ -387,30 +387,30 @@ class Training(Section):
         description=f"How pure states are reached: {'; '.join(scheme.means for scheme in SCHEMES.values())}.",
     )
     batch_samples: Annotated[Integer, Field(ge=16)] = 2048
-    """Time-lagged pairs of a target's surroundings in one step. Below about 1000 the score itself
-    becomes biased. It costs no memory: the gradient of a large batch is put together from pieces."""
+    """Number of time-lagged pairs of a target's surroundings in one step. Below about 1000 the score itself
+    becomes biased. Large batches cost no memory: their gradient is put together from pieces."""
     chain_frames: Annotated[Integer, Field(ge=2)] = 2
-    """Frames in a chain of pairs, a lag apart from each other. Longer chains embed fewer frames for as
+    """Number of frames in a chain of pairs, one lag time apart. Longer chains embed fewer frames for as
     many pairs, but their pairs are more correlated."""
     epoch_steps: Count = 25
-    """Optimisation steps between two validations. Where fewer steps go through all pairs, a validation follows
-    every pass, and `patience` and `max_epochs` cover the same numbers of steps."""
+    """Optimisation steps between two validations. Where fewer steps are enough for all pairs, a validation
+    follows every pass, and `patience` and `max_epochs` cover the same numbers of steps."""
     max_epochs: Count = 40
     """Largest number of epochs in each stage."""
     patience: Count = 4
     """After this many epochs in a row without a better validation, the learning rate drops or the stage ends."""
     learning_rate_drops: Annotated[Integer, Field(ge=0)] = 1
-    """How often the learning rate drops to 0.3 of what it was before a stage ends."""
+    """Number of times that the learning rate drops, to 0.3 of what it was, before a stage ends."""
     crispness: Annotated[Number, Field(ge=0)] = 0.1
     """Weight of the crispness of the states relative to the VAMP-2 score, in the stages that have it; it is lowered
     where it would cost more than `timescale_loss`."""
     timescale_loss: Annotated[Number, Field(gt=0, lt=1)] = 0.03
-    """Fraction of any timescale that may be lost to make the states pure, after they were rotated."""
+    """Fraction of any timescale that may be lost in making the states pure, after their rotation."""
     warm_start: str | None = None
-    """Model file whose weights, as far as they fit, training begins from."""
+    """Model file from whose weights, as far as they fit, training starts."""
     memory_mb: Annotated[Integer, Field(ge=100)] = 4000
     """Memory of a training for graphs and for what the network computes from them. Graphs that need more
-    are read from the shards again and again; batches that need more are embedded in pieces."""
+    are read from the shards repeatedly; batches that need more are embedded in pieces."""
     processes: Count = 1
     """Processes that train one network together, each on its own GPU where there are GPUs. The result
     is the same."""
@@ -449,19 +449,19 @@ class Kinetics(Section):
 
     timescale_lags_ps: OneOrMore[Positive] | None = None
     """Lag times of the implied-timescales figure, ps; by default a series from one
-    frame to ten lags."""
+    frame to ten lag times."""
     chapman_kolmogorov_steps: Count = 10
     """Number of lag times that the Chapman-Kolmogorov test looks ahead."""
     intervals: Literal["auto", "time", "trajectories", "targets"] = "auto"
     """What is taken as independent for the 95 % intervals: stretches of time, trajectories,
     or random groups of targets. `auto` takes trajectories where there are five or more; else stretches of time;
-    or, where these are shorter than five slowest timescales and there are many targets, groups of targets."""
+    or, where these are shorter than five times the slowest timescale and there are many targets, groups of targets."""
     chunks: Annotated[Integer, Field(ge=3)] = 5
     """Number of stretches of time, or groups of targets, into which the test frames are divided for the intervals."""
 
 
 class OrderParameter(Section):
-    """A bond order parameter, to which the learned states are compared.
+    """A bond order parameter, with which the learned states are compared.
 
     The correlation of the Steinhardt vectors of neighbors: about 1 in a crystal, about 0 in a liquid.
     """
@@ -473,7 +473,7 @@ class OrderParameter(Section):
     atoms: str = "all"
     """MDAnalysis selection of the atoms to analyse, targets and neighbors."""
     threshold: Annotated[Number, Field(ge=-1, le=1)] | None = None
-    """An atom above it counts as crystal; by default the value that best divides the distribution in two,
+    """Value above which an atom counts as crystal; by default the one that best divides the distribution in two,
     by Otsu's method."""
 
 
@@ -492,8 +492,8 @@ class Structure(Section):
     """Width of a shell, A."""
     coordinating: str | None = None
     """MDAnalysis selection of the atoms that coordinate a target: the first minimum of their distribution ends the
-    first shell, and a molecule counts with its whole charge from its nearest such atom on. By default the elements with
-    the nearest, sharpest peak around the targets; the report names them."""
+    first shell, and a molecule counts with its whole charge from its nearest such atom outwards. By default the
+    elements with the nearest, sharpest peak around the targets; the report names them."""
     first_shell_A: Positive | None = None
     """End of the first shell, A; by default that first minimum, with a warning where it is not clear."""
     frames: Count = 2000
@@ -537,8 +537,8 @@ class SiteType(Section):
     fractional: Annotated[list[tuple[Number, Number, Number]], Field(min_length=1)]
     """Positions of the sites of this type, in fractions of the lattice vectors."""
     core_radius_A: Positive
-    """A target within this distance has arrived at the site; until it reaches the core of another
-    site it stays assigned to it, A."""
+    """Radius of the core, A: a target within it has arrived at the site, and stays assigned to that site until
+    it reaches the core of another."""
 
 
 class Bond(Section):
@@ -547,7 +547,7 @@ class Bond(Section):
     between: tuple[str, str]
     """The two types."""
     within_A: Positive
-    """Sites of these types nearer than this are neighbors, A."""
+    """Distance below which sites of these types are neighbors, A."""
 
 
 class Sites(Section):
@@ -587,8 +587,9 @@ class System(Section):
     trajectory: Trajectory
     targets: Targets
     apply: str | None = None
-    """Name of another system whose model is applied to this one; nothing is trained here. It brings `model`, `network`,
-    `search`, `seeds` and `selection` with it, and `graphs.neighbors`; `splits` are by default 0 to 0.1, 0.2 and 1."""
+    """Name of another system whose model is applied to this one; nothing is trained here. The model brings
+    `model`, `network`, `search`, `seeds`, `selection` and `graphs.neighbors` with it; by default, `splits` then end at
+    0.1, 0.2 and 1."""
     graphs: Graphs
     splits: Splits = Splits()
     model: NetworkName = Field(
