@@ -48,8 +48,8 @@ def _table(titles: tuple[str, str], rows: Iterable[tuple[str, str]]) -> list[str
 
 def _when(analysis: Analysis) -> str:
     everywhere = type(analysis).applies is Analysis.applies
-    of_model = " Where a model is applied, it is that of its training system." if analysis.of_model else ""
-    return _text(always if everywhere else analysis.applies) + of_model
+    applied = " Where a model is applied, the results are those of the system it was trained on."
+    return _text(always if everywhere else analysis.applies) + (applied if analysis.of_model else "")
 
 
 def _what(analysis: Analysis, part: str) -> str:

@@ -588,8 +588,8 @@ class System(Section):
     targets: Targets
     apply: str | None = None
     """Name of another system whose model is applied to this one; nothing is trained here. The model brings
-    `model`, `network`, `search`, `seeds`, `selection` and `graphs.neighbors` with it; by default, `splits` then end at
-    0.1, 0.2 and 1."""
+    `model`, `network`, `search`, `seeds`, `selection` and `graphs.neighbors` with it; by default, `splits` are then
+    0 to 0.1, to 0.2 and to 1."""
     graphs: Graphs
     splits: Splits = Splits()
     model: NetworkName = Field(
