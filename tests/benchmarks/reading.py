@@ -21,6 +21,7 @@ import MDAnalysis
 import numpy as np
 import vesin
 from MDAnalysis.coordinates.LAMMPS import DumpReader as StockReader
+from record import Record
 
 from gdyn.config.models import Graphs, Targets, Trajectory
 from gdyn.graphs.build import build_shard
@@ -176,11 +177,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--frames", type=int, nargs="+", default=[100, 10000])
     parser.add_argument("--folder", type=Path)
+    parser.add_argument("--json", type=Path)
     parser.add_argument("--alone", help=argparse.SUPPRESS)
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     if options.alone:
         return alone(options.alone, options.folder)
+    record = Record()
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
         dump = folder / "a.lammpstrj"
@@ -194,26 +197,44 @@ def main():
             ours, drop_in, stock = readers(dump, unwrap)
             ratios = f"{stock / ours:.1f}, {stock / drop_in:.1f}"
             print(f"  {what:<35} {ours:8.2f} {drop_in:8.2f} {stock:11.1f}   {ratios}")
+            record.add(f"reading a frame {what}", ours, "ms")
+            record.ratio(f"reading a frame {what}, MDAnalysis to gdyn", stock / ours)
+            record.ratio(f"reading a frame {what}, MDAnalysis to the drop-in", stock / drop_in)
         with Dump(dump) as opened:
             begin = time.process_time()
             n = opened.n_frames
-            print(f"  index, ms a frame {(time.process_time() - begin) / n * 1e3:27.4f}")
+            index = (time.process_time() - begin) / n * 1e3
+        print(f"  index, ms a frame {index:27.4f}")
+        record.add("index of a frame", index, "ms")
         ours, peer, one, two, three, small = neighbor_searches()
         ratio = f"ratio {peer / ours:.1f}"
         print(f"\nneighbors, ms a frame                  gdyn {ours:.1f}, vesin and sorting {peer:.1f}: {ratio}")
         print(f"  receptive field of 1, 2, 3 hops      {one:.2f}, {two:.2f}, {three:.2f}")
         print(f"  the toy cell of 5 atoms              {1e3 * small:.0f} microseconds")
+        record.add("neighbors of a frame", ours, "ms")
+        record.ratio("neighbors of a frame, vesin and sorting to gdyn", peer / ours)
+        for hops, field in enumerate((one, two, three), start=1):
+            record.add(f"receptive field of {hops} hops", field, "ms")
+        record.add("neighbors of the toy", 1e3 * small, "microseconds")
         ingest([dump], folder / "store.h5", SETTINGS)
         build, read, size = shard(folder)
         print(
             f"\nshards, a frame                        {build:.2f} ms and {size:.0f} kB, {read:.2f} ms to read any one"
         )
+        record.add("building the shard of a frame", build, "ms")
+        record.add("reading a frame of a shard", read, "ms")
+        record.add("shard of a frame", size, "kB")
         print("\nwhole jobs                             frames   ingest: ms a frame, MB   graphs: ms a frame, MB")
         for n_frames in options.frames:
             make_dump(dump, n_frames)
-            found = [measure_alone(task, folder, n_frames) for task in ("ingest", "graphs")]
-            (read_ms, read_mb), (build_ms, build_mb) = found
+            jobs = {task: measure_alone(task, folder, n_frames) for task in ("ingest", "graphs")}
+            (read_ms, read_mb), (build_ms, build_mb) = jobs.values()
             print(f"{n_frames:45} {read_ms:18.2f} {read_mb:6.0f} {build_ms:18.2f} {build_mb:6.0f}")
+            for task, (ms, mb) in jobs.items():
+                record.add(f"{task} of {n_frames} frames, a frame", ms, "ms")
+                record.add(f"{task} of {n_frames} frames, peak memory", mb, "MB")
+    if options.json:
+        record.write(options.json)
     return 0
 
 

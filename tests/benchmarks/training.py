@@ -1,6 +1,6 @@
 """Measure a step of training beside a plain implementation, in one run.
 
-    python tests/benchmarks/training.py
+    python tests/benchmarks/training.py [--json FILE]
 
 Two cases: ``big``, 5770 atoms with 20 neighbors each, 50 targets, 3 convolutions; ``toy``, 5 atoms with 12 neighbors,
 1 target, 2 convolutions; both with 16 features and 36 Gaussians. The plain implementation concatenates the features of
@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from record import Record
 from torch import nn
 
 CASES = {
@@ -202,7 +203,9 @@ def main():
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--one", nargs=3, metavar=("CASE", "KIND", "THREADS"))
+    parser.add_argument("--json", type=Path)
     given = parser.parse_args()
+    record = Record()
     with tempfile.TemporaryDirectory() as folder:
         if given.one:
             case, kind, threads = given.one
@@ -230,6 +233,11 @@ def main():
                         f"{found['mb']:10.3f} {ratio:14.1f}",
                         flush=True,
                     )
+                    label = f"{case}, {threads} threads, {kind}"
+                    record.add(f"{label}, a {'pair' if per else 'frame'}", found["cpu"], "CPU ms")
+                    record.add(f"{label}, memory a frame", found["mb"], "MB")
+                    if kind != "plain":
+                        record.ratio(f"{label}, plain to this", ratio)
         print("\nframes  graphs, MB   peak memory, MB   frames/s   an epoch, s: all   load  forward  backward")
         for n_frames in ("200", "2000"):
             found = run("disk", n_frames, "1")
@@ -238,6 +246,10 @@ def main():
                 f"{found['seconds']:18.2f} {found['load_s']:6.2f} {found['forward_s']:8.2f} {found['backward_s']:9.2f}",
                 flush=True,
             )
+            record.add(f"from disk, {n_frames} frames, peak memory", found["mb"], "MB")
+            record.add(f"from disk, {n_frames} frames", found["frames_per_s"], "frames/s")
+        if given.json:
+            record.write(given.json)
 
 
 if __name__ == "__main__":
