@@ -1,12 +1,13 @@
-# make env, demo, test, coverage, fuzz, lint, bench, docs: see README.md and CONTRIBUTING.md.
+# make env, demo, test, coverage, fuzz, lint, bench, bench-compare, docs: see README.md and CONTRIBUTING.md.
 
 PYTHON ?= python3
 CORES ?= all
 BIN := .venv/bin
 INSTALLED := .venv/installed
+FAST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal tests/unit tests/physics
 SNAKEMAKE := $(BIN)/snakemake --profile config/profiles/default --cores $(CORES)
 
-.PHONY: env demo test coverage test-slurm fuzz lint format bench docs clean
+.PHONY: env demo test coverage test-slurm test-newest fuzz lint format bench bench-compare bench-keep docs clean FORCE
 
 env: $(INSTALLED)
 
@@ -25,15 +26,20 @@ demo: env
 	@echo "Figures: results/toy/figures/"
 	@echo "Numbers: results/toy/summary.json, and behind each figure results/toy/analysis/"
 
+# Fast tests side by side, with the lines that they reach; then those that run Snakemake, which divides the cores itself.
 test: env
-	$(BIN)/python -m pytest
+	$(FAST) --cov --cov-report=
+	$(BIN)/python -m pytest tests/workflow
 
 coverage: env
-	$(BIN)/python -m pytest --cov --cov-report=term-missing tests/unit tests/physics
+	$(FAST) --cov --cov-report=term-missing
 
 # On a real Slurm of two nodes on this machine: needs root, and installs Debian's slurm-wlm and munge if they are missing.
 test-slurm: env
 	$(BIN)/python -m pytest -rs tests/slurm
+
+test-newest: env
+	.ci/newest
 
 # Whatever states a model gives, there is a report: 2000 made-up ones (an hour on one core; FUZZ=N for another number).
 FUZZ ?= 2000
@@ -52,9 +58,22 @@ format: env
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile rules
 
-bench: env
-	$(BIN)/python tests/benchmarks/training.py
-	$(BIN)/python tests/benchmarks/reading.py
+# Minutes on an idle machine. Numbers go to .benchmarks/; kept ones, to compare with, are in tests/benchmarks/kept/.
+BENCHMARKS := training reading
+bench: env $(BENCHMARKS:%=.benchmarks/%.json)
+
+.benchmarks/%.json: FORCE
+	$(BIN)/python tests/benchmarks/$*.py --json $@
+
+bench-compare: bench
+	@status=0; for name in $(BENCHMARKS); do \
+		$(BIN)/python tests/benchmarks/record.py tests/benchmarks/kept/$$name.json .benchmarks/$$name.json || status=1; \
+	done; exit $$status
+
+bench-keep:
+	cp $(BENCHMARKS:%=.benchmarks/%.json) tests/benchmarks/kept/
+
+FORCE:
 
 docs: env
 	$(BIN)/python -m gdyn.config.docs

@@ -1,5 +1,7 @@
 """Fixtures of all tests."""
 
+import re
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,19 @@ from gdyn.store import graphs as graph_store
 
 SHARD = {"trajectory": 0, "frame_interval_ps": 1.0, "source_checksum": "sha256:0"}
 ROOT = Path(__file__).resolve().parents[1]
+OF_TORCH = re.compile(r"^(import torch|from torch|from trainings|from gdyn\.(training|networks))\b", re.MULTILINE)
+WITHOUT_TORCH = find_spec("torch") is None
+
+
+def pytest_report_header():
+    return "without torch: files of tests that need it are left out" if WITHOUT_TORCH else None
+
+
+def pytest_ignore_collect(collection_path):
+    """Where torch is not installed (``make test-newest``), all that works without it is tested."""
+    if WITHOUT_TORCH and collection_path.suffix == ".py":
+        return True if OF_TORCH.search(collection_path.read_text(encoding="utf-8")) else None
+    return None
 
 
 @pytest.fixture(scope="session")

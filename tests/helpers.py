@@ -1,15 +1,11 @@
 """Data that tests make: Markov chains with known kinetics, and small dumps."""
 
 import numpy as np
-import torch
 
 from gdyn.config import Kinetics
 from gdyn.files import read_json
-from gdyn.graphs.loader import Loader
 from gdyn.kinetics.model import koopman_model
 from gdyn.store import States
-from gdyn.training.embed import embed
-from gdyn.training.processes import World
 
 
 def markov_chain(transition, n_frames, rng, n_targets=1):
@@ -42,12 +38,6 @@ def states_of(labels, n_states, lag_ps=1.0, frame_interval_ps=1.0, split="test")
     )
 
 
-def embed_all(network, data, memory_bytes=1e9):
-    """What a network says of all frames, on the CPU."""
-    cpu = torch.device("cpu")
-    return embed(network, data, Loader(cpu), World(cpu), memory_bytes)
-
-
 def dump_text(positions, cell=(6.5, 6.5, 6.5), step=0, columns="id type element xu yu zu", boundary="pp pp pp"):
     """One frame of a LAMMPS dump: atom 1 is Li, the others S."""
     rows = []
@@ -60,24 +50,6 @@ def dump_text(positions, cell=(6.5, 6.5, 6.5), step=0, columns="id type element 
         f"ITEM: TIMESTEP\n{step}\nITEM: NUMBER OF ATOMS\n{len(positions)}\nITEM: BOX BOUNDS {boundary}\n{bounds}\n"
         f"ITEM: ATOMS {columns}\n" + "\n".join(rows) + "\n"
     )
-
-
-def train_an_epoch(shards, weights, splits, network, training, trial):
-    """One epoch in float64, in this process or as one of several; the weights that it ends with are written."""
-    from gdyn.graphs.dataset import GraphDataset
-    from gdyn.training.trainer import Trainer
-
-    cpu = torch.device("cpu")
-    data = [GraphDataset.load(shards, splits, name) for name in ("train", "validation")]
-    world = World(cpu)
-    trainer = Trainer(*data, trial, 1, network, training, cpu, world)
-    trainer.network.double()
-    # Adam divides by the size of a gradient and would make much of the rounding of one that is zero.
-    trainer.state.optimiser = torch.optim.SGD(trainer.network.parameters(), lr=0.01)
-    trainer.settle_norms()
-    trainer.epoch()
-    if world.rank == 0:
-        torch.save(trainer.network.state_dict(), weights)
 
 
 def plain(result, folder):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from helpers import embed_all
+from trainings import embed_all
 
 from gdyn.config.models import Graphs, Splits, Targets
 from gdyn.errors import InputError

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from helpers import train_an_epoch
+from trainings import train_an_epoch
 from worlds import report
 
 from gdyn.config.models import Network, Splits, Targets, Training, Trial

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from helpers import embed_all, markov_chain
+from helpers import markov_chain
+from trainings import embed_all
 
 from gdyn.config import load_system
 from gdyn.config.models import Baseline, Config, Network, Splits, Targets, Training, Trial
