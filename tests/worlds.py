@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from gdyn.analyses import analyses_of, behind, figures_of
-from gdyn.analyses.run import analyse, draw, read_results
+from gdyn.analyses.draw import draw
+from gdyn.analyses.run import analyse, read_results
 from gdyn.config import System
 from gdyn.files import read_json, write_json, write_table
 from gdyn.report.pages import compose, front_pages

@@ -1,4 +1,4 @@
-from gdyn.analyses.run import draw
+from gdyn.analyses.draw import draw
 from gdyn.logs import job
 
 with job(snakemake):

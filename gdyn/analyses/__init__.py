@@ -13,7 +13,7 @@ from gdyn.analyses.base import Analysis, Figure
 if TYPE_CHECKING:
     from gdyn.config import System
 
-NO_ANALYSES = ("base", "docs", "run")
+NO_ANALYSES = ("base", "docs", "draw", "run")
 
 
 def _discover() -> tuple[Analysis, ...]:

@@ -1,15 +1,12 @@
-"""Running an analysis of the workflow, and reading and drawing its results: from files to files."""
+"""Running an analysis of the workflow, and reading its results: from files to files."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-from matplotlib.figure import Figure
-
-from gdyn.analyses import ANALYSES, BY_NAME, FIGURES
+from gdyn.analyses import ANALYSES, BY_NAME
 from gdyn.analyses.base import resolve
 from gdyn.config import sections
-from gdyn.figures.style import save
 from gdyn.files import FilePath
 from gdyn.logs import LOG
 from gdyn.result import Result
@@ -57,22 +54,3 @@ def read_results(paths: Iterable[FilePath]) -> dict[str, Result]:
     paths = list(paths)
     there = {Path(path).name for path in paths}
     return {one.name: one.read(paths) for one in ANALYSES if Path(one.files["result"]).name in there}
-
-
-def draw(figure: str, paths: Iterable[FilePath], pdf: FilePath) -> None:
-    """Draw a figure.
-
-    Parameters
-    ----------
-    figure : its name.
-    paths : files of the results that it shows.
-    pdf : path to write.
-    """
-    save(drawn(figure, read_results(paths)), pdf)
-
-
-def drawn(figure: str, results: Mapping[str, Result]) -> Figure:
-    """A figure, from results by the names of their analyses; optional results that are missing are left out."""
-    what, analysis = FIGURES[figure]
-    beside = {name: results[name] for name in what.beside if name in results}
-    return resolve(what.draw)(results[analysis.name], **beside)

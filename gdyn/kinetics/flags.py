@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.sparse.csgraph import connected_components
+import scipy
 
 from gdyn.kinetics.events import FEW
 from gdyn.kinetics.koopman import sorted_eigenvalues
@@ -118,7 +118,7 @@ def flag_matrix(matrix: Matrix) -> list[str]:
             f"the Koopman matrix has a second eigenvalue of modulus {np.abs(eigenvalues[0]):.4g}, not below 1: "
             f"the test frames show no relaxation of that process"
         )
-    pieces, of_state = connected_components(matrix > ROUNDING, directed=True, connection="strong")
+    pieces, of_state = scipy.sparse.csgraph.connected_components(matrix > ROUNDING, directed=True, connection="strong")
     if pieces > 1:
         apart = " and ".join(
             "{" + ", ".join(str(i + 1) for i in np.flatnonzero(of_state == piece)) + "}" for piece in range(pieces)

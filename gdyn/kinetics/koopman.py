@@ -1,8 +1,8 @@
 """The Koopman matrix of the states, its populations, timescales and eigenvectors."""
 
 import numpy as np
+import scipy
 from jaxtyping import Complex
-from scipy.sparse.csgraph import connected_components
 
 from gdyn.config import Kinetics
 from gdyn.statistics import Covariances
@@ -158,7 +158,7 @@ def nearest_reversible(fluxes: Matrix) -> Matrix:
     both, out = fluxes + fluxes.T, fluxes.sum(1)
     if not both.sum() > 0:
         raise np.linalg.LinAlgError("there are no fluxes between the states")
-    ways = (connected_components(fluxes > 0, connection=kind)[0] for kind in ("weak", "strong"))
+    ways = (scipy.sparse.csgraph.connected_components(fluxes > 0, connection=kind)[0] for kind in ("weak", "strong"))
     if len(set(ways)) > 1:
         raise np.linalg.LinAlgError("some states are left for good, which no reversible process does")
     joint = both / both.sum()

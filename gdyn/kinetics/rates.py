@@ -5,8 +5,8 @@ to it within the lag counts as one that has stayed. Rates do not; they are found
 """
 
 import numpy as np
+import scipy
 from jaxtyping import Bool
-from scipy.linalg import expm
 
 from gdyn.kinetics.events import stretches
 from gdyn.statistics import present_rows
@@ -58,7 +58,7 @@ def misfit(rates: Matrix, matrix: Matrix, lag_ps: float) -> Matrix:
     there = np.flatnonzero(np.isfinite(np.diag(rates)))
     difference = np.zeros(matrix.shape)
     part = np.ix_(there, there)
-    difference[part] = expm(lag_ps * rates[part]) - matrix[part]
+    difference[part] = scipy.linalg.expm(lag_ps * rates[part]) - matrix[part]
     return difference
 
 

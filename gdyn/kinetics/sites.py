@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
+import scipy
 from jaxtyping import Float, Int
-from scipy.linalg import expm, logm
 
 from gdyn.config import Sites
 from gdyn.errors import InputError
@@ -133,13 +133,13 @@ class SiteNetwork:
         bonded = (counts > 0) | np.eye(n_types, dtype=bool)
         matrix = np.where(stay, local[pair], local[pair] * share) if bonded.all() else unknown
 
-        rate = logm(local) / lag_ps
+        rate = scipy.linalg.logm(local) / lag_ps
         if np.iscomplexobj(rate) and np.abs(rate.imag).max() > 1e-9 * np.abs(rate).max():
             return matrix, unknown
         rate = np.where(bonded, np.real(rate), 0.0)
         np.fill_diagonal(rate, 0.0)
         np.fill_diagonal(rate, -rate.sum(1))
-        return matrix, expm(lag_ps * np.where(stay, rate[pair], rate[pair] * share))
+        return matrix, scipy.linalg.expm(lag_ps * np.where(stay, rate[pair], rate[pair] * share))
 
     @property
     def cannot_be_rebuilt(self) -> str:

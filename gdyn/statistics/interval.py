@@ -5,8 +5,8 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
 from gdyn import rounding
 
@@ -34,6 +34,11 @@ class Interval:
     high: Any
     unit: str = ""
     caveats: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Arrays cannot be changed through an interval."""
+        for part in PARTS:
+            object.__setattr__(self, part, read_only(getattr(self, part)))
 
     @classmethod
     def of(
@@ -109,10 +114,11 @@ class Interval:
 
     @classmethod
     def join(cls, several: Iterable["Interval"]) -> Self:
-        """One after the other: of several numbers, an array."""
+        """One after the other: of several numbers, an array; in their unit, if they have the same one."""
         several = list(several)
         value, low, high = (np.array([getattr(one, part) for one in several], float) for part in PARTS)
-        return cls(value, low, high)
+        units = {one.unit for one in several}
+        return cls(value, low, high, unit=units.pop() if len(units) == 1 else "")
 
     def plain(self) -> dict[str, Any]:
         """For JSON: a dict of ``value``, ``low`` and ``high``, and what a subclass adds."""
@@ -176,9 +182,18 @@ class Interval:
         return rounding.brief_time(self.value, self.low, self.high)
 
 
+def read_only(value: Any) -> Any:
+    """The same; an array as a view that cannot be written to."""
+    if not isinstance(value, np.ndarray):
+        return value
+    view = value.view()
+    view.flags.writeable = False
+    return view
+
+
 def student(probability: float, freedom: float) -> Any:
     """Quantile of the t-distribution."""
-    return stdtrit(freedom, probability)  # what scipy.stats takes, which is slow to import
+    return scipy.special.stdtrit(freedom, probability)  # what scipy.stats takes, which is slow to import
 
 
 def bounded(value: Any, half: Any, within: Bounds) -> tuple[Array, Array]:

@@ -1,8 +1,8 @@
 """Which state of one model corresponds to which state of another, and how far they agree."""
 
 import numpy as np
+import scipy
 from jaxtyping import Float, Int
-from scipy.optimize import linear_sum_assignment
 
 
 def match_states(
@@ -29,5 +29,5 @@ def match_states(
     both = reference.sum(0, dtype=np.float64)[:, None] + other.sum(0, dtype=np.float64)
     greater = both - smaller
     overlap = np.divide(smaller, greater, out=np.ones_like(smaller), where=greater > 0)
-    order = linear_sum_assignment(-overlap)[1]
+    order = scipy.optimize.linear_sum_assignment(-overlap)[1]
     return order, overlap[np.arange(len(order)), order]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
+import scipy
 
 from gdyn.structure.surroundings import Edges, PerShell, Shells
 
@@ -52,8 +52,8 @@ def first_shell(edges_A: Edges, counts: PerShell, expected: PerShell, with_A: fl
     step = edges_A[1] - edges_A[0]
     width = SMOOTHING_A / step
     with np.errstate(invalid="ignore", divide="ignore"):
-        g = gaussian_filter1d(np.nan_to_num(counts / expected), width)
-        samples = gaussian_filter1d(counts, width) * 2.0 * np.sqrt(np.pi) * width
+        g = scipy.ndimage.gaussian_filter1d(np.nan_to_num(counts / expected), width)
+        samples = scipy.ndimage.gaussian_filter1d(counts, width) * 2.0 * np.sqrt(np.pi) * width
         noise = g / np.sqrt(np.maximum(samples, 1.0))
     middle = edges_A[:-1] + 0.5 * step
     highest = g[samples >= FEWEST].max(initial=0.0)

@@ -1,8 +1,8 @@
 """Which atoms are in a liquid, or in the first layers of the solid beside it."""
 
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float, Int
-from scipy.ndimage import gaussian_filter1d
 
 from gdyn.errors import InputError
 from gdyn.logs import LOG
@@ -47,7 +47,7 @@ def near_interface(
 
     def density(atoms: np.ndarray, width_A: float) -> Float[np.ndarray, " bins"]:
         counts = np.bincount((scaled[atoms] * bins).astype(int) % bins, minlength=bins)
-        return gaussian_filter1d(counts.astype(float), width_A * bins / height_A, mode="wrap")
+        return scipy.ndimage.gaussian_filter1d(counts.astype(float), width_A * bins / height_A, mode="wrap")
 
     of_marker = density(marker, LIQUID_SMOOTHING_A)
     dense = of_marker[of_marker > of_marker.mean()]

@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from gdyn.analyses import ANALYSES, FIGURES
-from gdyn.analyses.run import draw, read_results
+from gdyn.analyses.draw import draw
+from gdyn.analyses.run import read_results
 from gdyn.config import System
 from gdyn.errors import InputError
 from gdyn.files import read_json, write_json
