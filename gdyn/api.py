@@ -13,11 +13,12 @@ from jaxtyping import Float, Int
 from matplotlib.figure import Figure
 
 from gdyn.analyses import BY_NAME, FIGURES
-from gdyn.analyses.run import drawn, read_results
-from gdyn.config import Kinetics
+from gdyn.analyses.draw import drawn
+from gdyn.analyses.run import read_results
+from gdyn.config import Kinetics, validated
 from gdyn.config.models import Trajectory
 from gdyn.errors import InputError
-from gdyn.files import read_json
+from gdyn.files import FilePath, read_json
 from gdyn.graphs.neighbors import nearest_neighbors
 from gdyn.kinetics.model import KoopmanModel, koopman_model
 from gdyn.result import Result
@@ -26,7 +27,7 @@ from gdyn.store import States, TrajectoryStore
 from gdyn.trajectory.ingest import ingest
 
 
-def read_dump(files: str | PathLike[str] | Sequence[str], **trajectory: Any) -> TrajectoryStore:
+def read_dump(files: FilePath | Sequence[str], **trajectory: Any) -> TrajectoryStore:
     """Read a trajectory: a LAMMPS dump, or any file that MDAnalysis reads, in gdyn's units.
 
     It is read once, into a temporary file from which positions are then taken frame by frame; so a dump may be larger
@@ -44,10 +45,11 @@ def read_dump(files: str | PathLike[str] | Sequence[str], **trajectory: Any) -> 
 
     Raises
     ------
+    ConfigError : a keyword does not exist, or has no such value.
     InputError : a file cannot be read, or does not agree with ``trajectory``.
     """
     paths = [str(files)] if isinstance(files, str | PathLike) else [str(path) for path in files]
-    settings = Trajectory.model_validate({"files": [paths], **trajectory})
+    settings = validated(Trajectory, {"files": [paths], **trajectory}, "read_dump")
     with ExitStack() as stack:
         path = Path(stack.enter_context(TemporaryDirectory(prefix="gdyn-")), "trajectory.h5")
         ingest(paths, path, settings)
@@ -93,17 +95,24 @@ def koopman(
 
     Raises
     ------
-    ConfigError : the lag time is not a whole number of frames.
-    InputError : there are too few trajectories or targets for the intervals that are asked for.
+    ConfigError : the lag time is not a whole number of frames, or a keyword does not exist or has no such value.
+    InputError : they are no probabilities, or there are too few trajectories or targets for the intervals that are
+        asked for.
     """
+    settings = validated(Kinetics, kinetics, "koopman")
     if not isinstance(states, States):
         if frame_interval_ps is None:
             raise InputError("frame_interval_ps: give the time from frame to frame of these probabilities")
         states = States.of(np.asarray(states), lag_ps, frame_interval_ps)
-    return koopman_model(states.at_lag(lag_ps), Kinetics(**kinetics))
+    elif frame_interval_ps not in (None, states.frame_interval_ps):
+        raise InputError(
+            f"frame_interval_ps: {frame_interval_ps:g}, but the states are {states.frame_interval_ps:g} ps apart; "
+            f"leave it out"
+        )
+    return koopman_model(states.at_lag(lag_ps), settings)
 
 
-def results(folder: str | PathLike[str]) -> "Results":
+def results(folder: FilePath) -> "Results":
     """The results of a system: ``results("results/toy")``.
 
     Raises
@@ -121,7 +130,7 @@ class Results:
     ``plot_NAME()`` that gives a matplotlib figure.
     """
 
-    def __init__(self, folder: str | PathLike[str]) -> None:
+    def __init__(self, folder: FilePath) -> None:
         self.folder = Path(folder).resolve()
         self._results: dict[str, Result] = {}
         if not (self.folder / "summary.json").is_file():
@@ -177,9 +186,13 @@ class Results:
 
     @property
     def figures(self) -> list[str]:
-        """The names of those that can be drawn."""
-        analyses = self.analyses
-        return [name for name, (_, analysis) in FIGURES.items() if analysis.name in analyses]
+        """The names of those that can be drawn; how an applied model was trained is shown where it was."""
+        analyses, applied = self.analyses, bool(self.summary["applied"])
+        return [
+            name
+            for name, (_, analysis) in FIGURES.items()
+            if analysis.name in analyses and not (applied and analysis.of_model)
+        ]
 
     @property
     def states(self) -> States:
@@ -193,7 +206,8 @@ class Results:
     @property
     def trajectory_files(self) -> list[Path]:
         """Paths of the trajectory stores in the order of their numbers, as estimators take them."""
-        return sorted((self.folder / "trajectory").glob("*.h5"), key=lambda path: int(path.stem))
+        stores = [path for path in (self.folder / "trajectory").glob("*.h5") if path.stem.isdigit()]
+        return sorted(stores, key=lambda path: int(path.stem))
 
     @property
     def populations(self) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Protocol
 
-from gdyn.errors import ConfigError, SupersededError
+from gdyn.errors import ConfigError, InputError, SupersededError
 
 FilePath = str | PathLike[str]
 
@@ -112,7 +112,16 @@ def write_json(path: FilePath, value: Any) -> None:
 
 
 def read_json(path: FilePath) -> Any:
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+    """The value that a JSON file holds.
+
+    Raises
+    ------
+    InputError : it is not JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path}: is not JSON ({error}); delete it and let the workflow remake it") from None
 
 
 def write_table(path: FilePath, table: Table) -> None:

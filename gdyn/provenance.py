@@ -3,11 +3,12 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
+from gdyn.files import FilePath
 
-def file_checksum(path: str | Path) -> str:
+
+def file_checksum(path: FilePath) -> str:
     """SHA-256 of a file's bytes, as ``sha256:...``."""
     with open(path, "rb") as file:
         return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"

@@ -13,9 +13,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from gdyn.errors import InputError
 from gdyn.files import FilePath, read_json, write_json, write_table
-from gdyn.statistics.interval import Interval
+from gdyn.statistics.interval import Interval, read_only
 
 ITSELF = "result"  # the name of the file of a result itself, beside those of its parts
+
+MANY = 200  # letters, beyond which a description says only how much there is
 
 Files = Mapping[str, FilePath]
 
@@ -25,7 +27,7 @@ def _number(value: Any) -> Any:
 
 
 def _array(value: Any) -> Any:
-    return np.array(value, float) if isinstance(value, list) else value
+    return read_only(np.array(value, float) if isinstance(value, list) else value)
 
 
 def measured(unit: str = "", kind: type[Interval] = Interval) -> BeforeValidator:
@@ -57,8 +59,8 @@ class Result(BaseModel):
     """What an analysis has estimated.
 
     Fields are numbers, arrays, :class:`Interval`, tables, and further results. Where a field ``flags`` holds sentences
-    by the names of other fields, those of them that are an :class:`Interval` have them as their ``caveats``. What is
-    infinite is NaN when it is read back, as JSON has no such number.
+    by the names of other fields, every :class:`Interval` in those has them as its ``caveats``. What is infinite is NaN
+    when it is read back, as JSON has no such number.
     """
 
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True, use_attribute_docstrings=True)
@@ -67,10 +69,18 @@ class Result(BaseModel):
     def _caveats_stand_by_the_numbers(self) -> Self:
         flags = getattr(self, "flags", {})
         for name, sentences in flags.items() if isinstance(flags, dict) else ():
-            if isinstance(value := getattr(self, name, None), Interval):
+            if name in type(self).model_fields:
                 # The model is frozen from here on.
-                self.__dict__[name] = value.with_caveats(sentences)
+                self.__dict__[name] = _with_caveats(getattr(self, name), sentences)
         return self
+
+    def __str__(self) -> str:
+        """Its numbers in a few lines, and the size of what is larger."""
+        return "\n".join([type(self).__name__, *(f"  {name}: {_brief(value)}" for name, value in self)])
+
+    def __repr__(self) -> str:
+        """As in words: a notebook shows it for the last line of a cell."""
+        return str(self)
 
     def with_flags(self, flags: Any) -> Self:
         """The same result, with caveats."""
@@ -117,6 +127,34 @@ class Result(BaseModel):
                 f"{files[ITSELF]}: cannot be read as a result of this version of gdyn "
                 f"({'.'.join(map(str, first['loc']))}: {first['msg']}); let the workflow remake it (--forcerun)"
             ) from None
+
+
+def _with_caveats(value: Any, sentences: list[str]) -> Any:
+    """The same, with caveats of every interval in it."""
+    if isinstance(value, Interval):
+        return value.with_caveats(sentences)
+    if isinstance(value, list):
+        return [_with_caveats(one, sentences) for one in value]
+    if isinstance(value, Result):
+        return value.model_copy(update={name: _with_caveats(one, sentences) for name, one in value})
+    return value
+
+
+def _brief(value: Any) -> str:
+    """In words, if they are few; else how much there is."""
+    if isinstance(value, pd.DataFrame):
+        return f"a table of {len(value)} rows: {', '.join(map(str, value.columns))}"
+    if isinstance(value, Result):
+        return type(value).__name__
+    if isinstance(value, str | float):
+        return f"{value:.6g}" if isinstance(value, float) else value
+    several = isinstance(value, list) and any(isinstance(one, Interval | Result) for one in value)
+    text = f"[{', '.join(map(_brief, value))}]" if several else str(value)
+    if len(text) <= MANY:
+        return text
+    if isinstance(value, Interval):
+        return f"numbers of shape {np.shape(value.value)} with their intervals"
+    return f"numbers of shape {value.shape}" if isinstance(value, np.ndarray) else f"{len(value)} entries"
 
 
 def _part(kind: Any, path: FilePath) -> Any:

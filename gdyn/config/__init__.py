@@ -1,6 +1,6 @@
 """The configuration: typed models, and reading them from YAML with one sentence per problem."""
 
-from gdyn.config.load import load_config, load_system, read_yaml, sections
+from gdyn.config.load import load_config, load_system, read_yaml, sections, validated
 from gdyn.config.models import (
     Config,
     Kinetics,
@@ -29,4 +29,5 @@ __all__ = [
     "load_system",
     "read_yaml",
     "sections",
+    "validated",
 ]

@@ -43,7 +43,7 @@ def load_config(values: Mapping[str, Any], where: str = "config/config.yaml") ->
     ConfigError : one sentence for each problem.
     """
     _refuse_unfilled(values, Path(where))
-    return _validate(Config, values, where)
+    return validated(Config, values, where)
 
 
 def load_system(name: str, config: Config) -> System:
@@ -82,7 +82,7 @@ def load_system(name: str, config: Config) -> System:
     values = _merge(config.defaults, values)
     if isinstance(values.get("apply"), str):
         values = _applying(name, values, config, path)
-    return _validate(System, values, str(path))
+    return validated(System, values, str(path))
 
 
 def _so_far(name: str, system: System) -> System:
@@ -119,7 +119,7 @@ def _so_far(name: str, system: System) -> System:
     }
     values = system.model_dump() | {"simulate": None}
     values["trajectory"] |= trajectory
-    return _validate(System, values, f"{name}: until")
+    return validated(System, values, f"{name}: until")
 
 
 def written_so_far(name: str, system: System) -> dict[int, str]:
@@ -252,7 +252,13 @@ def _merge(defaults: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, 
     return merged
 
 
-def _validate(model: type[Model], values: Mapping[str, Any], where: str) -> Model:
+def validated(model: type[Model], values: Mapping[str, Any], where: str) -> Model:
+    """A section of the configuration from plain values.
+
+    Raises
+    ------
+    ConfigError : one sentence for each problem, each beginning with ``where``.
+    """
     try:
         return model.model_validate(values)
     except ValidationError as error:

@@ -1,12 +1,12 @@
 """From a trajectory store to graph shards."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
 from gdyn.config.models import Graphs, Targets
 from gdyn.errors import InputError
+from gdyn.files import FilePath
 from gdyn.graphs.neighbors import receptive_field
 from gdyn.logs import LOG, progress
 from gdyn.store import TrajectoryStore
@@ -17,8 +17,8 @@ BLOCK_BYTES = 32 * 2**20
 
 
 def build_shard(
-    stores: Sequence[str | Path],
-    shard: str | Path,
+    stores: Sequence[FilePath],
+    shard: FilePath,
     trajectory: int,
     number: int,
     hops: int,

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from os import PathLike
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from gdyn.config.models import Splits, Targets
 from gdyn.errors import InputError
+from gdyn.files import FilePath
 from gdyn.graphs.pairs import LaggedFrames
 from gdyn.statistics.lag import split_frames
 from gdyn.store import TrajectoryStore
@@ -59,7 +59,7 @@ class ConfigurationDataset(LaggedFrames):
     @classmethod
     def load(
         cls,
-        stores: Sequence[str | PathLike[str]],
+        stores: Sequence[FilePath],
         splits: Splits,
         name: str,
         targets: Targets,
@@ -129,7 +129,7 @@ class ConfigurationDataset(LaggedFrames):
         return ConfigurationBatch(self.features[index], np.arange(len(frames) + 1)[None])
 
 
-def _read(path: str | PathLike[str], number: int, targets: Targets, fractions: tuple[float, float]) -> dict[str, Any]:
+def _read(path: FilePath, number: int, targets: Targets, fractions: tuple[float, float]) -> dict[str, Any]:
     """The frames of one trajectory between two fractions of its length."""
     with TrajectoryStore.open(path) as store:
         if not all(store.periodic):

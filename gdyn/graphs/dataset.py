@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from os import PathLike
 from typing import Any
 
 import numba
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from gdyn.config.models import Splits
 from gdyn.errors import InputError
+from gdyn.files import FilePath
 from gdyn.graphs.gather import GraphBatch, GraphsOnDevice, GraphsOnHost, as_signed, gather, gather_on_device, starts_of
 from gdyn.graphs.pairs import LaggedFrames
 from gdyn.statistics.lag import split_frames
@@ -65,7 +65,7 @@ class GraphDataset(LaggedFrames):
     @classmethod
     def load(
         cls,
-        shards: Iterable[str | PathLike[str]],
+        shards: Iterable[FilePath],
         splits: Splits,
         name: str,
         elements: Sequence[str] | None = None,

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from os import PathLike
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -11,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gdyn.config import models
+from gdyn.files import FilePath
 from gdyn.graphs.pairs import Dataset
 from gdyn.networks.convolution import RunningNorm
 
@@ -70,7 +70,7 @@ class StateNetwork(nn.Module):
     @classmethod
     def open_split(
         cls,
-        files: Sequence[str | PathLike[str]],
+        files: Sequence[FilePath],
         splits: models.Splits,
         name: str,
         targets: models.Targets,

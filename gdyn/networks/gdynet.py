@@ -1,7 +1,6 @@
 """The graph dynamical network: from the graph around a target to its state probabilities."""
 
 from collections.abc import Sequence
-from os import PathLike
 
 import numpy as np
 from jaxtyping import Float, Float32
@@ -9,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gdyn.config.models import Network, Splits, Targets, Trial
+from gdyn.files import FilePath
 from gdyn.graphs.dataset import GraphDataset
 from gdyn.graphs.gather import GraphBatch
 from gdyn.networks.base import StateNetwork
@@ -61,7 +61,7 @@ class GDyNet(StateNetwork):
     @classmethod
     def open_split(
         cls,
-        files: Sequence[str | PathLike[str]],
+        files: Sequence[FilePath],
         splits: Splits,
         name: str,
         targets: Targets,

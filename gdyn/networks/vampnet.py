@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from os import PathLike
 
 import numpy as np
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from gdyn.config.models import Network, Splits, Targets, Trial
+from gdyn.files import FilePath
 from gdyn.graphs.configurations import ConfigurationBatch, ConfigurationDataset
 from gdyn.networks.base import StateNetwork
 
@@ -40,7 +40,7 @@ class VAMPnet(StateNetwork):
     @classmethod
     def open_split(
         cls,
-        files: Sequence[str | PathLike[str]],
+        files: Sequence[FilePath],
         splits: Splits,
         name: str,
         targets: Targets,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gdyn.errors import ConfigError
+from gdyn.files import FilePath
 from gdyn.provenance import settings_checksum
 
 # The variables of a deck that can continue; docs/tutorial.md shows how it uses them.
@@ -23,7 +24,7 @@ class Deck:
     digest: str
 
 
-def read_deck(path: str | Path) -> Deck:
+def read_deck(path: FilePath) -> Deck:
     """Read a LAMMPS input script.
 
     Raises

@@ -20,7 +20,7 @@ from types import ModuleType
 
 from gdyn.config.models import Simulate
 from gdyn.errors import InputError
-from gdyn.files import full_disk
+from gdyn.files import FilePath, full_disk
 from gdyn.guard import guarded, how_it_ended
 from gdyn.logs import LOG, Progress
 
@@ -159,8 +159,8 @@ def _find_program(program: str, first: bool = True) -> str | None:
 
 def run_lammps(
     lammps: Lammps,
-    deck: str | Path,
-    log: str | Path,
+    deck: FilePath,
+    log: FilePath,
     variables: Mapping[str, object],
     steps: tuple[int, int],
     look: Callable[[], None] = lambda: None,
@@ -238,7 +238,7 @@ def _mapped(paths: Sequence[Path]) -> set[Path]:
     return mapped
 
 
-def elements_of_types(data: str | Path) -> list[str]:
+def elements_of_types(data: FilePath) -> list[str]:
     """The element of each atom type of a data file, from the comments of its masses.
 
     Raises

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from gdyn.files import FilePath
+
 ANY = "[0-9a-f]+"  # identity
 MAGIC = b"LammpS RestartT\0"  # with which LAMMPS begins a restart file, and ends it
 
@@ -62,7 +64,7 @@ class Restarts:
                 yield int(match[1]), path
 
 
-def whole(path: str | Path) -> bool:
+def whole(path: FilePath) -> bool:
     """Whether a restart file is there from its beginning to its end."""
     try:
         with open(path, "rb") as file:

@@ -9,7 +9,7 @@ from typing import Any
 
 from gdyn.config.models import Simulate
 from gdyn.errors import InputError
-from gdyn.files import full_disk, read_json, whole_file, write_json
+from gdyn.files import FilePath, full_disk, read_json, whole_file, write_json
 from gdyn.logs import LOG
 from gdyn.provenance import file_checksum, settings_checksum
 from gdyn.simulation.deck import read_deck
@@ -21,14 +21,14 @@ LARGEST_SEED = 900_000_000  # of the random numbers of LAMMPS
 
 
 def prepare(
-    deck: str | Path,
-    restart: str | Path,
-    log: str | Path,
+    deck: FilePath,
+    restart: FilePath,
+    log: FilePath,
     command: str,
     settings: Simulate,
     cores: int,
     stretch: dict[str, Any],
-    data: str | Path | None = None,
+    data: FilePath | None = None,
 ) -> None:
     """Run a deck up to the beginning of its production; its state is written as a restart file.
 
@@ -68,16 +68,16 @@ def prepare(
 
 
 def simulate(
-    deck: str | Path,
-    record: str | Path,
-    before: Sequence[str | Path] | None,
-    dump: str | Path,
-    log: str | Path,
+    deck: FilePath,
+    record: FilePath,
+    before: Sequence[FilePath] | None,
+    dump: FilePath,
+    log: FilePath,
     command: str,
     settings: Simulate,
     cores: int,
     stretch: dict[str, Any],
-    data: str | Path | None = None,
+    data: FilePath | None = None,
 ) -> None:
     """Simulate one part of a run, from where an earlier attempt ended, and write down where its frames are.
 
@@ -129,11 +129,11 @@ def simulate(
 
 def _whole(
     lammps: Lammps,
-    deck: str | Path,
+    deck: FilePath,
     dump: Path,
-    log: str | Path,
+    log: FilePath,
     stretch: dict[str, Any],
-    data: str | Path | None,
+    data: FilePath | None,
 ) -> None:
     """Run a deck from its beginning to its end; the dump appears under its name only once it is complete."""
     steps = stretch["steps"][1]
@@ -151,13 +151,13 @@ def _whole(
 
 def _part(
     lammps: Lammps,
-    deck: str | Path,
-    before: Sequence[str | Path],
+    deck: FilePath,
+    before: Sequence[FilePath],
     dump: Path,
-    log: str | Path,
+    log: FilePath,
     stretch: dict[str, Any],
     restart_every: int,
-    data: str | Path | None,
+    data: FilePath | None,
 ) -> tuple[Stretch, int]:
     """Bring a part of a run to its end: its frames, and the step from which LAMMPS continued."""
     (begin, end), every = stretch["steps"], stretch["dump_every"]
@@ -235,7 +235,7 @@ def _explain_missing_frames(dump: Path) -> str:
     )
 
 
-def _variables(stretch: dict[str, Any], step: int, deck: str | Path, data: str | Path | None) -> dict[str, Any]:
+def _variables(stretch: dict[str, Any], step: int, deck: FilePath, data: FilePath | None) -> dict[str, Any]:
     """The variables of a deck: those of its run, and those that all of its runs have in common."""
     variables = stretch["variables"] | {
         "seed": _seed(stretch["seed"], step),
@@ -253,7 +253,7 @@ def _seed(seed: int, step: int) -> int:
     return 1 + int.from_bytes(digest[:8]) % (LARGEST_SEED - 1)
 
 
-def _log_beside(log: str | Path, step: int) -> Path:
+def _log_beside(log: FilePath, step: int) -> Path:
     """The log of LAMMPS beside that of a job; those of attempts that went farther are removed."""
     log = Path(log)
     for attempt in log.parent.glob(f"{log.stem}.from-*.lammps.log"):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gdyn.errors import InputError
+from gdyn.files import FilePath
 from gdyn.trajectory.columns import numbers_of
 from gdyn.trajectory.dump import Dump
 
@@ -38,7 +39,7 @@ class Stretch:
         return step < self.next_step
 
 
-def frames_from(path: str | Path, begin: int, first_step: int, every: int) -> Stretch:
+def frames_from(path: FilePath, begin: int, first_step: int, every: int) -> Stretch:
     """Read on from a byte as long as frames are whole, every number of them, and come every so many steps.
 
     Parameters
@@ -68,7 +69,7 @@ def frames_from(path: str | Path, begin: int, first_step: int, every: int) -> St
     return Stretch(steps, ends, begin, expected)
 
 
-def cut(path: str | Path, byte: int) -> None:
+def cut(path: FilePath, byte: int) -> None:
     """Cut a file behind a byte; one that is not there is made, empty.
 
     Raises

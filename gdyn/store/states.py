@@ -36,6 +36,7 @@ from gdyn.units import multiple
 
 FORMAT = "gdyn-states"
 VERSION = 1
+ROUNDING = 1e-3  # which rows of probabilities may differ from a sum of 1 by
 
 
 @dataclass
@@ -76,11 +77,15 @@ class States:
         Raises
         ------
         ConfigError : the lag time is not a whole number of frames.
-        InputError : shapes do not fit, or trajectories are not in order.
+        InputError : shapes do not fit, rows do not sum to 1, or trajectories are not in order.
         """
         multiple(lag_ps, frame_interval_ps, "lag_ps", "the frame interval")
         if probabilities.ndim != 3:
-            raise InputError(f"probabilities: should be (frames, targets, states), not of shape {probabilities.shape}")
+            one = "; of one target, probabilities[:, None]" if probabilities.ndim == 2 else ""
+            raise InputError(
+                f"probabilities: should be (frames, targets, states), not of shape {probabilities.shape}{one}"
+            )
+        _check_rows(probabilities)
         n_frames, n_targets = probabilities.shape[:2]
         number = np.zeros(n_frames, int) if trajectory is None else np.asarray(trajectory)
         if number.shape != (n_frames,) or (np.diff(number) < 0).any():
@@ -165,3 +170,21 @@ class States:
     def reordered(self, order: Sequence[int] | np.ndarray) -> Self:
         """The same states in another order: state ``order[i]`` becomes state ``i``."""
         return replace(self, probabilities=self.probabilities[:, :, order], order=tuple(map(int, order)))
+
+
+def _check_rows(probabilities: Float[np.ndarray, "frames targets states"]) -> None:
+    """Refuse what cannot be probabilities.
+
+    Raises
+    ------
+    InputError : with the first frame and target that are wrong.
+    """
+    absent = np.isnan(probabilities).all(-1)
+    rows = np.where(absent[..., None], 1.0 / max(1, probabilities.shape[-1]), probabilities)
+    wrong = ~((rows >= -ROUNDING).all(-1) & (np.abs(rows.sum(-1) - 1.0) <= ROUNDING))
+    if wrong.any():
+        frame, target = np.argwhere(wrong)[0].tolist()
+        raise InputError(
+            f"probabilities: in frame {frame}, those of target {target} are {probabilities[frame, target].tolist()}; "
+            f"all should be from 0 to 1 and sum to 1, or all be NaN where the target is not present"
+        )

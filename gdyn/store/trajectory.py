@@ -130,7 +130,7 @@ class TrajectoryStore:
             yield cls._of_file(file)
 
     @classmethod
-    def keep_open(cls, path: str | Path, at_end: Callable[[], None]) -> Self:
+    def keep_open(cls, path: FilePath, at_end: Callable[[], None]) -> Self:
         """The store at a path, open as long as it is referenced; then ``at_end`` is called.
 
         Raises

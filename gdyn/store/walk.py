@@ -19,7 +19,6 @@ from gdyn.store.trajectory import TrajectoryStore
 
 Trajectories = Sequence[FilePath | TrajectoryStore]
 """The trajectories of a system in the order of their numbers: paths of stores, or open stores."""
-Array = Float[np.ndarray, "..."]
 Integers = Int[np.ndarray, "..."]
 
 
@@ -62,12 +61,12 @@ class Moment:
     sets: Integers
 
     @property
-    def positions(self) -> Array:
+    def positions(self) -> Float[np.ndarray, "atoms 3"]:
         """Positions of the atoms: (atoms, 3), A, unwrapped."""
         return self.store.positions(self.at)
 
     @property
-    def cell(self) -> Array:
+    def cell(self) -> Float[np.ndarray, "3 3"]:
         """Lattice vectors in rows: (3, 3), A."""
         return self.store.cells(self.at)
 
@@ -138,6 +137,6 @@ def targets_of(store: TrajectoryStore, states: States, frame: int) -> tuple[Inte
     return np.searchsorted(store.atoms.id, states.target_ids[sets, place]), sets
 
 
-def heights_of(cell: Array) -> Array:
+def heights_of(cell: Float[np.ndarray, "*frames 3 3"]) -> Float[np.ndarray, "*frames 3"]:
     """Heights of a cell (3, 3) or of cells (frames, 3, 3) along each lattice vector: (..., 3), A."""
     return 1.0 / np.linalg.norm(np.linalg.inv(cell), axis=-2)

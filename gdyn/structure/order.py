@@ -119,7 +119,7 @@ def order_by_state(states: States, trajectories: Trajectories, structure: Struct
     """
     settings = structure.order_parameter
     if settings is None:
-        raise ValueError("no order parameter is configured")
+        raise InputError("structure.order_parameter: is not set; give its degree and its number of neighbors")
     blocks = blocks_of(states, kinetics)
     frames = frames_of(states, structure)
     along = Profile(states, trajectories, structure, 0)

@@ -14,6 +14,7 @@ import yaml
 from gdyn.config.elements import ELEMENTS
 from gdyn.config.load import FILL_IN
 from gdyn.errors import InputError
+from gdyn.files import FilePath
 from gdyn.tools.inspect import DumpFacts, dump_facts
 from gdyn.trajectory.elements import element_of_mass
 from gdyn.trajectory.identity import is_data_file, read_topology
@@ -61,7 +62,7 @@ class Draft:
 
 def draft(
     name: str,
-    dumps: Sequence[str | Path],
+    dumps: Sequence[FilePath],
     topology: str | None = None,
     units: str | None = None,
     timestep: float | None = None,

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import h5py
@@ -13,6 +12,7 @@ import numpy as np
 from gdyn.config.elements import ELEMENTS
 from gdyn.config.models import Trajectory
 from gdyn.errors import InputError
+from gdyn.files import FilePath
 from gdyn.logs import Progress
 from gdyn.trajectory.columns import IMAGES, STATIC, Coordinates, choose_coordinates
 from gdyn.trajectory.dump import Dump, positions
@@ -80,7 +80,7 @@ class DumpFacts:
         return bool(self.named) and not (set(self.elements) == {"C"} and len(self.types) > 1)
 
 
-def inspect(path: str | Path) -> list[str]:
+def inspect(path: FilePath) -> list[str]:
     """Describe a file in lines of text.
 
     Raises
@@ -96,7 +96,7 @@ def inspect(path: str | Path) -> list[str]:
     return _data_file(path) if is_data_file(path) else _other(path)
 
 
-def dump_facts(path: str | Path) -> DumpFacts:
+def dump_facts(path: FilePath) -> DumpFacts:
     """Find out what a dump holds: :class:`DumpFacts`.
 
     All frames of a compressed file are read; of a plain one all steps, and some frames evenly chosen.
@@ -316,7 +316,7 @@ def _tilted(facts: DumpFacts) -> bool:
     return bool((facts.box.cell - np.diag(np.diag(facts.box.cell))).any())
 
 
-def _data_file(path: str | Path) -> list[str]:
+def _data_file(path: FilePath) -> list[str]:
     atoms = read_topology(path)
     lines = [f"{path}: LAMMPS data file", f"  atoms      {len(atoms.id)}, ids {atoms.id[0]} to {atoms.id[-1]}"]
     for type_ in np.unique(atoms.type):
@@ -335,7 +335,7 @@ def _data_file(path: str | Path) -> list[str]:
     return lines
 
 
-def _store(path: str | Path) -> list[str] | None:
+def _store(path: FilePath) -> list[str] | None:
     """A file in one of gdyn's formats, or None."""
     with h5py.File(path, "r") as file:
         if not str(file.attrs.get("format", "")).startswith("gdyn-"):
@@ -362,7 +362,7 @@ def _store(path: str | Path) -> list[str] | None:
     return lines
 
 
-def _other(path: str | Path) -> list[str]:
+def _other(path: FilePath) -> list[str]:
     # What is asked for here does not depend on units or intervals.
     settings = Trajectory(units="metal", timestep=1.0, frame_interval_ps=1.0)
     with closing(MDAnalysisSource(path, settings, None, must_name_atoms=False)) as source:

@@ -8,8 +8,8 @@ from typing import Any
 
 from gdyn.config import load_config, load_system, read_yaml
 from gdyn.config.models import Config, System
-from gdyn.errors import ConfigError
-from gdyn.files import read_json
+from gdyn.errors import ConfigError, InputError
+from gdyn.files import FilePath, read_json
 from gdyn.simulation.deck import read_deck
 from gdyn.simulation.restarts import ANY, Restarts
 
@@ -17,9 +17,9 @@ SILENT_S = 600.0  # without a report from a training, after which it may no long
 
 
 def status(
-    config: str | Path = "config/config.yaml",
+    config: FilePath = "config/config.yaml",
     systems: Sequence[str] = (),
-    results: str | Path = "results",
+    results: FilePath = "results",
     now: float | None = None,
 ) -> list[str]:
     """Report how far each system is.
@@ -46,7 +46,7 @@ def status(
     return [line for name in settings.systems for line in _describe_system(name, settings, results, now)]
 
 
-def _describe_system(name: str, settings: Config, results: str | Path, now: float) -> list[str]:
+def _describe_system(name: str, settings: Config, results: FilePath, now: float) -> list[str]:
     system = load_system(name, settings)
     folder = Path(results, name)
     if (folder / "report.pdf").exists() and (folder / "summary.json").exists():
@@ -77,7 +77,7 @@ def _called(training: Path) -> str:
     return f"{training.parent.name}, {training.name.replace('~', ' ')}"
 
 
-def _steps(system: System, system_dir: str | Path, folder: Path) -> Iterator[str]:
+def _steps(system: System, system_dir: FilePath, folder: Path) -> Iterator[str]:
     n, n_parts = system.n_trajectories, 1
     if system.simulate:
         goes_on = read_deck(Path(system_dir, system.simulate.deck)).goes_on
@@ -117,7 +117,7 @@ def _speed(records: Sequence[Sequence[dict[str, Any]]], timestep_ps: float) -> s
 def _progress(training: Path, now: float) -> str:
     try:
         report = read_json(training / "progress.json")
-    except (OSError, ValueError):  # replaced or removed this moment
+    except (OSError, InputError):  # replaced or removed this moment
         return "just ended"
     silent = max(0.0, now - report["time"])
     return (

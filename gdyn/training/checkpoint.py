@@ -13,7 +13,6 @@ where it is of another version, training starts again.
 
 import pickle
 from collections.abc import Sequence
-from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ import torch
 import gdyn
 from gdyn.config import Trial
 from gdyn.errors import InputError
-from gdyn.files import whole_file
+from gdyn.files import FilePath, whole_file
 from gdyn.logs import LOG
 from gdyn.networks import NETWORKS, StateNetwork
 
@@ -32,7 +31,7 @@ RESUME = "gdyn-resume"
 RESUME_VERSION = 3
 
 
-def save_model(path: str | PathLike[str], network: StateNetwork, **about: Any) -> None:
+def save_model(path: FilePath, network: StateNetwork, **about: Any) -> None:
     """Write a model file; ``about`` are the further keys of the format, plain values all."""
     save(
         path,
@@ -48,7 +47,7 @@ def save_model(path: str | PathLike[str], network: StateNetwork, **about: Any) -
     )
 
 
-def load_model(path: str | PathLike[str], device: torch.device | str = "cpu") -> tuple[StateNetwork, dict[str, Any]]:
+def load_model(path: FilePath, device: torch.device | str = "cpu") -> tuple[StateNetwork, dict[str, Any]]:
     """Return the network of a model file, ready to apply, and the dictionary that the file holds.
 
     Raises
@@ -66,7 +65,7 @@ def load_model(path: str | PathLike[str], device: torch.device | str = "cpu") ->
     return network.to(device).eval(), content
 
 
-def begin_from(network: StateNetwork, path: str | PathLike[str], elements: Sequence[str]) -> None:
+def begin_from(network: StateNetwork, path: FilePath, elements: Sequence[str]) -> None:
     """Give a network the weights of a model file, wherever both have a tensor of the same name and shape.
 
     Raises
@@ -121,13 +120,13 @@ def load_resume(path: Path, fingerprint: str) -> dict[str, Any] | None:
     return content["state"]
 
 
-def save(path: str | PathLike[str], content: dict[str, Any]) -> None:
+def save(path: FilePath, content: dict[str, Any]) -> None:
     """Write tensors and plain values; the file appears under its name once it is whole."""
     with whole_file(path) as temporary:
         torch.save(content, temporary)
 
 
-def load(path: str | PathLike[str]) -> Any:
+def load(path: FilePath) -> Any:
     """Read tensors and plain values, never code.
 
     Raises

@@ -7,7 +7,6 @@ learning rate, and in the end close the stage (:mod:`gdyn.training.schedule`). E
 """
 
 from collections.abc import Sequence
-from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import torch
 
 from gdyn.config.models import Network, Splits, Targets, Training, Trial
 from gdyn.errors import InputError
-from gdyn.files import remove, write_json, write_table
+from gdyn.files import FilePath, remove, write_json, write_table
 from gdyn.graphs.dataset import GraphDataset
 from gdyn.logs import LOG
 from gdyn.networks import NETWORKS
@@ -33,8 +32,6 @@ from gdyn.training.seen import ranges
 from gdyn.training.trainer import SHARES, Trainer
 
 MOST_RECOVERIES = 3  # from NaN
-
-StrPath = str | PathLike[str]
 
 
 def train(*, threads: int, training: Training, **arguments: Any) -> None:
@@ -59,12 +56,12 @@ def train(*, threads: int, training: Training, **arguments: Any) -> None:
 
 def train_here(
     *,
-    files: Sequence[StrPath],
-    model: StrPath,
-    history: StrPath,
-    states: StrPath,
-    numbers: StrPath,
-    resume: StrPath,
+    files: Sequence[FilePath],
+    model: FilePath,
+    history: FilePath,
+    states: FilePath,
+    numbers: FilePath,
+    resume: FilePath,
     trial: Trial,
     seed: int,
     threads: int,

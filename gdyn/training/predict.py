@@ -1,14 +1,13 @@
 """Applying a trained model."""
 
 from collections.abc import Mapping, Sequence
-from os import PathLike
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from gdyn.config.models import Splits, Targets
-from gdyn.files import read_json
+from gdyn.files import FilePath, read_json
 from gdyn.graphs.dataset import GraphDataset
 from gdyn.graphs.loader import Loader
 from gdyn.logs import LOG
@@ -22,16 +21,16 @@ from gdyn.training.seen import outside
 
 
 def predict(
-    files: Sequence[str | PathLike[str]],
-    models: Sequence[str | PathLike[str]],
-    outputs: Mapping[str, str | PathLike[str]],
+    files: Sequence[FilePath],
+    models: Sequence[FilePath],
+    outputs: Mapping[str, FilePath],
     threads: int,
     device: str,
     splits: Splits,
     targets: Targets,
     memory_mb: float,
-    numbers: Sequence[str | PathLike[str]] = (),
-    like: str | PathLike[str] | None = None,
+    numbers: Sequence[FilePath] = (),
+    like: FilePath | None = None,
 ) -> None:
     """Apply a model: write the state probabilities of splits, the most populated state (of the test frames) first.
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from gdyn.errors import InputError
+from gdyn.files import FilePath
 
 IMAGES = ("ix", "iy", "iz")
 STATIC = ("type", "mol", "q", "mass")  # what does not change from frame to frame
@@ -28,7 +28,7 @@ COORDINATES = (
 )
 
 
-def choose_coordinates(columns: Iterable[str], path: str | Path = "the dump") -> tuple[Coordinates, bool]:
+def choose_coordinates(columns: Iterable[str], path: FilePath = "the dump") -> tuple[Coordinates, bool]:
     """The best set of coordinates among the columns of a dump, and whether image flags unwrap it.
 
     Raises
@@ -43,7 +43,7 @@ def choose_coordinates(columns: Iterable[str], path: str | Path = "the dump") ->
     )
 
 
-def numbers_of(columns: Iterable[str], path: str | Path = "the dump") -> list[str]:
+def numbers_of(columns: Iterable[str], path: FilePath = "the dump") -> list[str]:
     """The columns of a dump that are read as numbers: its coordinates, image flags if they unwrap it, and STATIC ones.
 
     Raises

@@ -2,13 +2,13 @@
 
 import os
 from functools import cached_property
-from pathlib import Path
 from typing import Self
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from gdyn.errors import InputError
+from gdyn.files import FilePath
 from gdyn.trajectory.columns import Coordinates
 from gdyn.trajectory.frames import Frame, FrameReader, Wanted
 from gdyn.trajectory.offsets import frame_offsets
@@ -49,7 +49,7 @@ class Dump:
 
     def __init__(
         self,
-        path: str | Path,
+        path: FilePath,
         wanted: Wanted = (),
         checksum: bool = False,
         between: tuple[int, int] | None = None,

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int, Shaped
 from gdyn.config.elements import ELEMENTS, respelled
 from gdyn.config.models import Trajectory
 from gdyn.errors import InputError
+from gdyn.files import FilePath
 from gdyn.logs import LOG
 from gdyn.store.trajectory import Atoms
 from gdyn.trajectory.elements import element_of_mass
@@ -44,7 +45,7 @@ class Topology:
     charge: Float[np.ndarray, " atoms"] | None
 
 
-def read_topology(path: str | Path) -> Topology:
+def read_topology(path: FilePath) -> Topology:
     """Read a LAMMPS data file through MDAnalysis; the atom style is taken from the comment behind ``Atoms``.
 
     Raises
@@ -84,7 +85,7 @@ def read_topology(path: str | Path) -> Topology:
     )
 
 
-def atom_style(path: str | Path) -> str | None:
+def atom_style(path: FilePath) -> str | None:
     """The atom style that a data file names behind ``Atoms``, or None."""
     from MDAnalysis.lib.util import anyopen
 
@@ -239,7 +240,7 @@ def _unknown(source: str, type_: int, mass: float | None = None) -> NoReturn:
     )
 
 
-def is_data_file(path: str | Path) -> bool:
+def is_data_file(path: FilePath) -> bool:
     """Whether a file looks like a LAMMPS data file, from its name."""
     name = Path(path).name.lower()
     return name.startswith("data.") or name.endswith((".data", ".data.gz", ".lmpdat"))

@@ -10,7 +10,7 @@ import numpy as np
 
 from gdyn.config.models import Trajectory
 from gdyn.errors import InputError
-from gdyn.files import read_json
+from gdyn.files import FilePath, read_json
 from gdyn.logs import LOG, Progress
 from gdyn.store import TrajectoryStore
 from gdyn.store import trajectory as trajectory_store
@@ -23,7 +23,7 @@ from gdyn.trajectory.unwrap import LARGEST_STEP, Unwrapper, same_positions
 BLOCK_BYTES = 16 * 2**20
 
 
-def ingest(files: Sequence[str | Path], store: str | Path, trajectory: Trajectory) -> None:
+def ingest(files: Sequence[FilePath], store: FilePath, trajectory: Trajectory) -> None:
     """Read one trajectory and write it, in gdyn's units, as a trajectory store, in constant memory.
 
     Parameters
@@ -44,7 +44,7 @@ def ingest(files: Sequence[str | Path], store: str | Path, trajectory: Trajector
         _read(files, name, store, trajectory)
 
 
-def ingest_part(record: str | Path, before: str | Path | None, store: str | Path, trajectory: Trajectory) -> None:
+def ingest_part(record: FilePath, before: FilePath | None, store: FilePath, trajectory: Trajectory) -> None:
     """Read one part of a simulated trajectory, which follows the part before.
 
     Parameters
@@ -65,12 +65,12 @@ def ingest_part(record: str | Path, before: str | Path | None, store: str | Path
 
 
 def _read(
-    files: Sequence[str | Path],
+    files: Sequence[FilePath],
     name: str,
-    store: str | Path,
+    store: FilePath,
     trajectory: Trajectory,
     part: dict[str, Any] | None = None,
-    before: str | Path | None = None,
+    before: FilePath | None = None,
 ) -> None:
     """Read files into a store, or a recorded part of a run into a store that continues another."""
     between = (part["first_byte"], part["end_byte"]) if part and part["end_byte"] else None
@@ -104,7 +104,7 @@ def _read(
 
 
 def _sources(
-    files: Sequence[str | Path], trajectory: Trajectory, topology: Topology | None, between: tuple[int, int] | None
+    files: Sequence[FilePath], trajectory: Trajectory, topology: Topology | None, between: tuple[int, int] | None
 ) -> Generator[Source]:
     """Open the files one after another, each until the next one is requested."""
     for path in files:
@@ -112,7 +112,7 @@ def _sources(
             yield source
 
 
-def _read_frames(sources: Iterable[Source], files: Sequence[str | Path], reading: "_Reading") -> list[str]:
+def _read_frames(sources: Iterable[Source], files: Sequence[FilePath], reading: "_Reading") -> list[str]:
     """Add the frames of all files; return the checksums of the files."""
     checksums, done_MB = [], 0.0
     sizes_MB = [Path(path).stat().st_size / 1e6 if Path(path).exists() else 0.0 for path in files]

@@ -8,7 +8,6 @@ box, general triclinic boxes, ``ITEM: UNITS`` and ``ITEM: TIME``, zstd, a last f
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,6 +19,7 @@ from MDAnalysis.lib.mdamath import triclinic_box, triclinic_vectors
 from MDAnalysis.lib.util import store_init_arguments
 from MDAnalysis.topology.base import TopologyReaderBase, squash_by
 
+from gdyn.files import FilePath
 from gdyn.trajectory.columns import COORDINATES, IMAGES, STATIC
 from gdyn.trajectory.dump import Dump, positions
 from gdyn.trajectory.frames import Frame
@@ -61,7 +61,7 @@ class LAMMPSDumpReader(ReaderBase):
     @store_init_arguments
     def __init__(
         self,
-        filename: str | Path,
+        filename: FilePath,
         lammps_coordinate_convention: str = "auto",
         unwrap_images: bool = False,
         additional_columns: Sequence[str] | bool | None = None,

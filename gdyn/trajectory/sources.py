@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from gdyn.config.models import Trajectory
 from gdyn.errors import InputError
+from gdyn.files import FilePath
 from gdyn.logs import LOG
 from gdyn.provenance import file_checksum
 from gdyn.trajectory.columns import STATIC, choose_coordinates, numbers_of
@@ -52,7 +53,7 @@ class DumpSource:
     unwrapped : whether the positions are.
     """
 
-    def __init__(self, path: str | Path, trajectory: Trajectory, between: tuple[int, int] | None = None) -> None:
+    def __init__(self, path: FilePath, trajectory: Trajectory, between: tuple[int, int] | None = None) -> None:
         self.path = str(path)
         self._style = UNIT_STYLES[trajectory.units]
         self._dump = Dump(path, numbers_of, checksum=True, between=between)
@@ -126,7 +127,7 @@ class MDAnalysisSource:
     n_cut_off = 0
 
     def __init__(
-        self, path: str | Path, trajectory: Trajectory, topology: Topology | None, must_name_atoms: bool = True
+        self, path: FilePath, trajectory: Trajectory, topology: Topology | None, must_name_atoms: bool = True
     ) -> None:
         import MDAnalysis
 
@@ -260,7 +261,7 @@ Source = DumpSource | MDAnalysisSource
 
 
 def open_source(
-    path: str | Path, trajectory: Trajectory, topology: Topology | None, between: tuple[int, int] | None = None
+    path: FilePath, trajectory: Trajectory, topology: Topology | None, between: tuple[int, int] | None = None
 ) -> Source:
     """Open a file of frames.
 
@@ -283,6 +284,6 @@ def open_source(
     return MDAnalysisSource(path, trajectory, topology)
 
 
-def _suffix(path: str | Path) -> str:
+def _suffix(path: FilePath) -> str:
     name = re.sub(r"\.(gz|bz2|zst)$", "", Path(path).name.lower())
     return name.rpartition(".")[2] if "." in name else ""

@@ -16,6 +16,7 @@ import zstandard
 from isal import isal_zlib
 
 from gdyn.errors import InputError
+from gdyn.files import FilePath
 
 RAW_BLOCK = 2**16
 _MAGIC: dict[bytes, Callable[[], Any]] = {
@@ -48,7 +49,7 @@ class Stream:
     InputError : the file cannot be opened.
     """
 
-    def __init__(self, path: str | Path, checksum: bool = False, between: tuple[int, int] | None = None) -> None:
+    def __init__(self, path: FilePath, checksum: bool = False, between: tuple[int, int] | None = None) -> None:
         self.path = path
         self._file = open_file(path)
         size = os.fstat(self.fileno()).st_size
@@ -188,7 +189,7 @@ class Window:
         return self.data[self.begin : min(self.begin + count, self.end)].tobytes()
 
 
-def open_file(path: str | Path) -> FileIO:
+def open_file(path: FilePath) -> FileIO:
     """Open a file for reading bytes.
 
     Raises

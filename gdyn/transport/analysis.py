@@ -16,7 +16,7 @@ from gdyn.statistics.interval import POSITIVE, PROBABILITY, Interval
 from gdyn.statistics.shapes import Matrix, Probabilities, Segment
 from gdyn.statistics.uncertainty import Blocks, Estimate
 from gdyn.store import States
-from gdyn.store.walk import Array, Integers, Trajectories
+from gdyn.store.walk import Integers, Trajectories
 from gdyn.transport.displacement import FRAMES, Paths, Walkers, by_transition, mean_square, read_paths
 from gdyn.units import CONDUCTIVITY_S_PER_M, DIFFUSION_M2_PER_S, multiple
 
@@ -169,7 +169,7 @@ def by_transitions(
     }
 
 
-def diffusion_of(moved: Estimate[Array], time_ps: float) -> Interval:
+def diffusion_of(moved: Estimate[np.ndarray], time_ps: float) -> Interval:
     """Diffusion coefficient of each transition within a time: (states, states), m2/s."""
     factor = DIFFUSION_M2_PER_S / (6.0 * time_ps)
     return moved.map(lambda m: factor * _ratio(m[1], m[0])).interval(within=POSITIVE)
@@ -187,11 +187,11 @@ def _ratio(numerator: Any, denominator: Any) -> Any:
         return np.where(np.asarray(denominator) != 0, np.divide(numerator, denominator), np.nan)
 
 
-def _percent(contributions: Array) -> Array:
+def _percent(contributions: Float[np.ndarray, "*states"]) -> Float[np.ndarray, "*states"]:
     return 100.0 * _ratio(contributions, contributions.sum())
 
 
-def transitions_at(states: States, blocks: Blocks, paths: Paths, lag_frames: int) -> Estimate[Array]:
+def transitions_at(states: States, blocks: Blocks, paths: Paths, lag_frames: int) -> Estimate[np.ndarray]:
     """Estimate of the joint probabilities and squared displacements of all transitions: (2, states, states)."""
     n = states.probabilities.shape[-1]
     blank = np.full((2, n, n), np.nan)
@@ -270,7 +270,7 @@ def collective(
 
     everything = Estimate.of(lambda p, s, m: slope(m[:, None], s), states, blocks, by_frame=paths.dipole)
 
-    def transference(centre: Array) -> Interval:
+    def transference(centre: np.ndarray) -> Interval:
         """The targets' part, with a centre at rest; the dipole of a neutral system does not depend on it."""
         of_targets = paths.target_dipole - paths.target_charge[:, None] * centre
         part = Estimate.of(

@@ -185,3 +185,80 @@ def test_shapes_that_do_not_fit_are_refused():
         given = {"positions": positions, "cell": np.eye(3), "atoms": ["Li"] * 3, "frame_interval_ps": 1.0} | wrong
         with pytest.raises((InputError, TypeError), match=sentence):
             gdyn.TrajectoryStore.of(**given)
+
+
+CHI = np.full((6, 2, 2), 0.5)
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "sentence"),
+    [
+        (CHI[:, 0], r"not of shape \(6, 2\); of one target, probabilities\[:, None\]"),
+        (3.0 * CHI, r"in frame 0, those of target 0 are \[1\.5, 1\.5\]; all should be from 0 to 1"),
+        (np.concatenate([CHI[:5], [[[0.5, 0.5], [0.5, np.nan]]]]), "in frame 5, those of target 1 are"),
+        (np.concatenate([CHI[:4], [[[0.5, 0.5], [1.5, -0.5]]] * 2]), "in frame 4, those of target 1 are"),
+    ],
+)
+def test_what_are_no_probabilities_is_refused(probabilities, sentence):
+    with pytest.raises(InputError, match=sentence):
+        gdyn.States.of(probabilities, 1.0, 1.0)
+
+
+def test_targets_may_be_absent():
+    absent = CHI.copy()
+    absent[2:4, 1] = np.nan
+    assert gdyn.States.of(absent, 1.0, 1.0).present.sum() == 10
+
+
+def test_keywords_that_do_not_exist_are_corrected(tmp_path):
+    with pytest.raises(ConfigError, match=r"read_dump: .*did you mean 'timestep'"):
+        gdyn.read_dump(tmp_path / "a.lammpstrj", units="metal", timestp=0.001)
+    with pytest.raises(ConfigError, match=r"koopman: .*did you mean 'chunks'"):
+        gdyn.koopman(CHI, 1.0, 1.0, chunk=4)
+
+
+def test_two_frame_intervals_contradict_each_other():
+    with pytest.raises(InputError, match=r"0\.5, but the states are 1 ps apart"):
+        gdyn.koopman(gdyn.States.of(CHI, 1.0, 1.0), 1.0, 0.5)
+
+
+def test_results_are_described_in_few_lines(kept):
+    for name in kept.analyses:
+        lines = repr(getattr(kept, name)).splitlines()
+        assert len(lines) < 40
+        assert max(map(len, lines)) < 400
+
+
+def test_numbers_of_results_cannot_be_changed(kept):
+    with pytest.raises(ValueError, match="read-only"):
+        kept.koopman.populations.value[0] = 1.0
+
+
+def test_caveats_stand_by_numbers_that_belong_together(kept):
+    flags = {"timescales_ps": ["all too short"], "vamp2": ["no signal"]}
+    model = kept.koopman.with_flags(flags)
+    assert {process.caveats for process in model.timescales_ps} == {("all too short",)}
+    assert model.vamp2.test.caveats == ("no signal",)
+
+
+def test_other_files_beside_the_stores_are_left_out(root, tmp_path):
+    shutil.copytree(root / "tests/data/formats/0.1/results", tmp_path / "kept")
+    (tmp_path / "kept/trajectory").mkdir(exist_ok=True)
+    for name in ("10.h5", "2.h5", "copy of 2.h5"):
+        (tmp_path / "kept/trajectory" / name).touch()
+    assert [path.name for path in gdyn.results(tmp_path / "kept").trajectory_files][-2:] == ["2.h5", "10.h5"]
+
+
+def test_a_broken_result_is_named(root, tmp_path):
+    shutil.copytree(root / "tests/data/formats/0.1/results", tmp_path / "kept")
+    path = tmp_path / "kept/analysis/koopman.json"
+    path.write_text(path.read_text()[:100])
+    with pytest.raises(InputError, match=r"koopman\.json: is not JSON .*; delete it and let the workflow remake it"):
+        _ = gdyn.results(tmp_path / "kept").koopman
+
+
+def test_a_joined_interval_keeps_the_unit_of_all():
+    one, other = gdyn.Interval(1.0, 0.5, 2.0, "ps"), gdyn.Interval(3.0, 2.0, 4.0, "ps")
+    assert gdyn.Interval.join([one, other]).unit == "ps"
+    assert gdyn.Interval.join([one, other.map(lambda x: x)]).value.tolist() == [1.0, 3.0]
+    assert gdyn.Interval.join([one, gdyn.Interval(1.0, 0.0, 2.0, "A")]).unit == ""

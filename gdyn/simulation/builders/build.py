@@ -1,20 +1,19 @@
 """From the ``simulate.structure`` of a system to the data file that its deck reads."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from gdyn.config.models import Built, PEOLiTFSI, SiAu, Water
-from gdyn.files import whole_file
+from gdyn.files import FilePath, whole_file
 from gdyn.logs import LOG
 from gdyn.simulation.builders import peo_litfsi, si_au, water
 from gdyn.simulation.builders.molecules import total_mass, write_data
 from gdyn.simulation.builders.packing import edge_of, pack
 
 
-def build(data: str | Path, structure: Built | dict[str, Any], run: int, seed: int) -> None:
+def build(data: FilePath, structure: Built | dict[str, Any], run: int, seed: int) -> None:
     """Write the starting structure of one run.
 
     Parameters
@@ -32,7 +31,7 @@ def build(data: str | Path, structure: Built | dict[str, Any], run: int, seed: i
     BUILDERS[settings.kind](data, settings, seed + run)
 
 
-def _peo_litfsi(data: str | Path, structure: PEOLiTFSI, seed: int) -> None:
+def _peo_litfsi(data: FilePath, structure: PEOLiTFSI, seed: int) -> None:
     field = peo_litfsi.force_field(structure.charge_scale)
     molecules = peo_litfsi.molecules(structure.chains, structure.degree_of_polymerisation, structure.li_per_eo, seed)
     edge_A = edge_of(total_mass(molecules, field), structure.density_g_cm3)
@@ -48,7 +47,7 @@ def _peo_litfsi(data: str | Path, structure: PEOLiTFSI, seed: int) -> None:
     )
 
 
-def _si_au(data: str | Path, structure: SiAu, seed: int) -> None:
+def _si_au(data: FilePath, structure: SiAu, seed: int) -> None:
     settings = structure.model_dump(exclude={"kind"})
     types, positions, cell = si_au.structure(**settings, seed=seed)
     with whole_file(data) as temporary, open(temporary, "w", encoding="utf-8") as file:
@@ -56,7 +55,7 @@ def _si_au(data: str | Path, structure: SiAu, seed: int) -> None:
     LOG.info("%d atoms in a box of %.1f x %.1f x %.1f A", len(types), *cell)
 
 
-def _water(data: str | Path, structure: Water, seed: int) -> None:
+def _water(data: FilePath, structure: Water, seed: int) -> None:
     molecules = [water.molecule() for _ in range(structure.molecules)]
     edge_A = edge_of(total_mass(molecules, water.FORCE_FIELD), structure.density_g_cm3)
     placed = pack(molecules, edge_A, seed)
@@ -65,7 +64,7 @@ def _water(data: str | Path, structure: Water, seed: int) -> None:
     LOG.info("%d molecules at %g g/cm3, in a cube of %.1f A", len(placed), structure.density_g_cm3, edge_A)
 
 
-BUILDERS: dict[str, Callable[[str | Path, Any, int], None]] = {
+BUILDERS: dict[str, Callable[[FilePath, Any, int], None]] = {
     "peo_litfsi": _peo_litfsi,
     "si_au": _si_au,
     "water": _water,
