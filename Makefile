@@ -12,8 +12,8 @@ SNAKEMAKE := $(BIN)/snakemake --profile config/profiles/default --cores $(CORES)
 env: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "gdyn needs Python 3.11 or newer, and $(PYTHON) is older: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+		{ echo "gdyn needs Python 3.11 to 3.13, and $(PYTHON) is another: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
 	@echo "Building the environment in .venv (some minutes, 2 GB)"
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
@@ -82,4 +82,4 @@ docs: env
 	@echo "Documentation: site/index.html"
 
 clean:
-	rm -rf .venv .snakemake
+	rm -rf .venv .venv-newest .snakemake

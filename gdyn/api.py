@@ -5,26 +5,27 @@ from contextlib import ExitStack
 from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
-from matplotlib.figure import Figure
 
 from gdyn.analyses import BY_NAME, FIGURES
-from gdyn.analyses.draw import drawn
 from gdyn.analyses.run import read_results
 from gdyn.config import Kinetics, validated
 from gdyn.config.models import Trajectory
 from gdyn.errors import InputError
-from gdyn.files import FilePath, read_json
+from gdyn.files import FilePath, expand, read_json
 from gdyn.graphs.neighbors import nearest_neighbors
 from gdyn.kinetics.model import KoopmanModel, koopman_model
 from gdyn.result import Result
 from gdyn.statistics.interval import Interval
 from gdyn.store import States, TrajectoryStore
 from gdyn.trajectory.ingest import ingest
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def read_dump(files: FilePath | Sequence[str], **trajectory: Any) -> TrajectoryStore:
@@ -35,7 +36,7 @@ def read_dump(files: FilePath | Sequence[str], **trajectory: Any) -> TrajectoryS
 
     Parameters
     ----------
-    files : path of the dump, or those of its parts in their order.
+    files : path of the dump, or those of its parts in their order; patterns with ``*`` are allowed.
     trajectory : what a dump does not say about itself, as in a system's section of that name: ``units``,
         ``timestep`` and ``frame_interval_ps``, and if necessary ``topology``, ``elements`` or ``species``.
 
@@ -48,7 +49,10 @@ def read_dump(files: FilePath | Sequence[str], **trajectory: Any) -> TrajectoryS
     ConfigError : a keyword does not exist, or has no such value.
     InputError : a file cannot be read, or does not agree with ``trajectory``.
     """
-    paths = [str(files)] if isinstance(files, str | PathLike) else [str(path) for path in files]
+    paths = expand([str(files)] if isinstance(files, str | PathLike) else [str(path) for path in files])
+    if not paths:
+        raise InputError("read_dump: no file is given")
+    trajectory = {key: str(value) if isinstance(value, PathLike) else value for key, value in trajectory.items()}
     settings = validated(Trajectory, {"files": [paths], **trajectory}, "read_dump")
     with ExitStack() as stack:
         path = Path(stack.enter_context(TemporaryDirectory(prefix="gdyn-")), "trajectory.h5")
@@ -186,13 +190,9 @@ class Results:
 
     @property
     def figures(self) -> list[str]:
-        """The names of those that can be drawn; how an applied model was trained is shown where it was."""
-        analyses, applied = self.analyses, bool(self.summary["applied"])
-        return [
-            name
-            for name, (_, analysis) in FIGURES.items()
-            if analysis.name in analyses and not (applied and analysis.of_model)
-        ]
+        """The names of those that the system has."""
+        analyses, there = self.analyses, self.summary.get("figures", FIGURES)  # version 0.1 did not record them
+        return [name for name, (_, analysis) in FIGURES.items() if name in there and analysis.name in analyses]
 
     @property
     def states(self) -> States:
@@ -221,10 +221,12 @@ class Results:
         table = _table("process", "timescale_ps", processes)
         return table.assign(resolved=[process.resolved for process in processes])
 
-    def plot(self, figure: str) -> Figure:
+    def plot(self, figure: str) -> "Figure":
         """Draw a figure by its name."""
         if figure not in self.figures:
             raise InputError(f"{self.folder}: there is no figure {figure!r}; there are {', '.join(self.figures)}")
+        from gdyn.analyses.draw import drawn  # loads matplotlib
+
         what, analysis = FIGURES[figure]
         names = {analysis.name, *what.beside} & set(self.analyses)
         return drawn(figure, {name: self._read(name) for name in names})

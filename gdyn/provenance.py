@@ -28,5 +28,5 @@ SINCE = {
     "graphs": "0.1.0",
     "train": "0.1.0",
     "analyse": "0.1.0",
-    "report": "0.1.0",
+    "report": "0.2.0",
 }

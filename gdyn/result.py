@@ -59,7 +59,8 @@ class Result(BaseModel):
     """What an analysis has estimated.
 
     Fields are numbers, arrays, :class:`Interval`, tables, and further results. Where a field ``flags`` holds sentences
-    by the names of other fields, every :class:`Interval` in those has them as its ``caveats``. What is infinite is NaN
+    by the names of other fields, every :class:`Interval` in those has them as its ``caveats``;
+    where it is a list of sentences, every one of the result. What is infinite is NaN
     when it is read back, as JSON has no such number.
     """
 
@@ -68,7 +69,9 @@ class Result(BaseModel):
     @model_validator(mode="after")
     def _caveats_stand_by_the_numbers(self) -> Self:
         flags = getattr(self, "flags", {})
-        for name, sentences in flags.items() if isinstance(flags, dict) else ():
+        # What no number is named for is about all of them.
+        by_name = flags if isinstance(flags, dict) else dict.fromkeys(type(self).model_fields if flags else (), flags)
+        for name, sentences in by_name.items():
             if name in type(self).model_fields:
                 # The model is frozen from here on.
                 self.__dict__[name] = _with_caveats(getattr(self, name), sentences)
@@ -133,7 +136,7 @@ def _with_caveats(value: Any, sentences: list[str]) -> Any:
     """The same, with caveats of every interval in it."""
     if isinstance(value, Interval):
         return value.with_caveats(sentences)
-    if isinstance(value, list):
+    if type(value) is list:  # not what has a file of its own
         return [_with_caveats(one, sentences) for one in value]
     if isinstance(value, Result):
         return value.model_copy(update={name: _with_caveats(one, sentences) for name, one in value})

@@ -1,6 +1,7 @@
 """LAMMPS unit styles, converted once, when files are read, to A, ps, e and u."""
 
 from dataclasses import dataclass
+from math import isfinite
 
 from gdyn.errors import ConfigError
 
@@ -48,6 +49,8 @@ def multiple(time_ps: float, unit_ps: float, key: str, unit_name: str) -> int:
     ------
     ConfigError : ``time_ps`` is not a positive whole multiple of ``unit_ps``.
     """
+    if not (isfinite(time_ps) and isfinite(unit_ps) and unit_ps > 0):
+        raise ConfigError(f"{key}: {time_ps} ps is no time that can be divided by {unit_name} ({unit_ps} ps)")
     n = round(time_ps / unit_ps)
     if n < 1 or abs(time_ps - n * unit_ps) > 1e-6 * unit_ps:
         raise ConfigError(

@@ -18,7 +18,12 @@ NO_ANALYSES = ("base", "docs", "draw", "run")
 
 def _discover() -> tuple[Analysis, ...]:
     modules = [import_module(f"{__name__}.{one.name}") for one in iter_modules(__path__) if one.name not in NO_ANALYSES]
-    kinds = [kind for kind in Analysis.__subclasses__() if kind.__module__ in {module.__name__ for module in modules}]
+    kinds = {
+        kind
+        for module in modules
+        for kind in vars(module).values()
+        if isinstance(kind, type) and issubclass(kind, Analysis) and kind.__module__ == module.__name__
+    }
     return tuple(sorted((kind() for kind in kinds), key=lambda analysis: analysis.place))
 
 

@@ -462,7 +462,7 @@ class Kinetics(Section):
     """What is taken as independent for the 95 % intervals: stretches of time, trajectories,
     or random groups of targets. `auto` takes trajectories where there are five or more; else stretches of time;
     or, where these are shorter than five times the slowest timescale and there are many targets, groups of targets."""
-    chunks: Annotated[Integer, Field(ge=3)] = 5
+    chunks: Annotated[Integer, Field(ge=3, le=1000)] = 5
     """Number of stretches of time, or groups of targets, into which the test frames are divided for the intervals."""
 
 
@@ -745,6 +745,11 @@ class System(Section):
             raise ValueError(str(error)) from None
         if self.baseline and self.apply:
             raise ValueError("baseline: nothing is trained in a system with apply; leave it out")
+        if self.transport and not self.reads_graphs:
+            raise ValueError(
+                f"transport: the states of a {self.model} are those of all targets together, and what each of them "
+                f"carries is asked for; remove the section, or model"
+            )
         if self.baseline and not (self.sites and self.reads_graphs):
             raise ValueError(
                 "baseline: VAMPnets are compared with a graph network on known sites; "

@@ -21,7 +21,7 @@ from gdyn.statistics import present_rows
 from gdyn.statistics.interval import PROBABILITY
 from gdyn.statistics.uncertainty import with_interval
 from gdyn.store import States, TrajectoryStore
-from gdyn.store.walk import Trajectories, each_trajectory, opened
+from gdyn.store.walk import Trajectories, atoms_of_ids, each_trajectory, numbered, opened
 
 POINTS_DRAWN = 20000
 SURROUNDINGS_DRAWN = 100
@@ -83,7 +83,7 @@ def compare_with_sites(
     """
     site = np.zeros(states.probabilities.shape[:2], int)
     folded = np.full((*site.shape, 3), np.nan)
-    with opened(trajectories[int(states.trajectory.min())]) as first:
+    with opened(numbered(trajectories, int(states.trajectory.min()))) as first:
         vectors, surroundings = first.cells(0), _surroundings(first, states.target_ids)
     network = SiteNetwork.of(sites, vectors)
     for part in each_trajectory(states, trajectories):
@@ -142,8 +142,7 @@ def _target_positions(
         raise InputError(
             "sites: the targets are molecules, and only single atoms can be assigned to sites; remove the section"
         )
-    atoms = np.searchsorted(store.atoms.id, target_ids[:, 0])
-    return store.positions(atoms=atoms)
+    return store.positions(atoms=atoms_of_ids(store, target_ids[:, 0]))
 
 
 def _surroundings(store: TrajectoryStore, target_ids: Int[np.ndarray, "targets k"]) -> Surroundings:

@@ -140,6 +140,14 @@ class Interval:
         """Always true: an interval exists, whatever its value."""
         return True
 
+    def __float__(self) -> float:
+        """The value of a single number."""
+        return float(self.value)
+
+    def __format__(self, form: str) -> str:
+        """In words, or the value alone in a form such as ``.2f``."""
+        return format(float(self), form) if form else str(self)
+
     def __len__(self) -> int:
         return len(self.value)
 

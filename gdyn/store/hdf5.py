@@ -37,6 +37,8 @@ def read(path: FilePath, kind: str, version: int) -> Iterator[h5py.File]:
     """
     try:
         file = h5py.File(path, "r")
+    except FileNotFoundError:
+        raise InputError(f"{path}: cannot be opened, as it is not there; let the workflow make it") from None
     except OSError as error:
         raise InputError(
             f"{path}: cannot be opened as HDF5 ({error}); delete it and let the workflow remake it"

@@ -63,6 +63,7 @@ class States:
         trajectory: Int[np.ndarray, " frames"] | None = None,
         target_ids: Int[np.ndarray, "targets k"] | None = None,
         split: str = "test",
+        time_ps: Float[np.ndarray, " frames"] | None = None,
     ) -> Self:
         """States from arrays; by default of one trajectory without gaps.
 
@@ -73,6 +74,8 @@ class States:
         trajectory : (frames,) number of the trajectory that each frame is of, in ascending order.
         target_ids : (targets, k) ids of the atoms of each target, filled up with -1; by default 1, 2 ...
         split : what to call the frames.
+        time_ps : (frames,) times of the frames in their trajectories, ``frame_interval_ps`` apart, where these do not
+            begin at 0; a gap begins a new segment.
 
         Raises
         ------
@@ -80,22 +83,48 @@ class States:
         InputError : shapes do not fit, rows do not sum to 1, or trajectories are not in order.
         """
         multiple(lag_ps, frame_interval_ps, "lag_ps", "the frame interval")
+        probabilities = np.asarray(probabilities)
         if probabilities.ndim != 3:
-            one = "; of one target, probabilities[:, None]" if probabilities.ndim == 2 else ""
+            labels = np.issubdtype(probabilities.dtype, np.integer)
+            one = "; of labels from 0 on, np.eye(n_states)[labels]" if labels else "; of one target, p[:, None]"
             raise InputError(
                 f"probabilities: should be (frames, targets, states), not of shape {probabilities.shape}{one}"
+            )
+        if 0 in probabilities.shape or probabilities.shape[2] < 2:
+            raise InputError(
+                f"probabilities: of shape {probabilities.shape}, but there have to be frames, targets and at least two "
+                f"states"
             )
         _check_rows(probabilities)
         n_frames, n_targets = probabilities.shape[:2]
         number = np.zeros(n_frames, int) if trajectory is None else np.asarray(trajectory)
-        if number.shape != (n_frames,) or (np.diff(number) < 0).any():
-            raise InputError("trajectory: should be one number for each frame, in ascending order")
-        if target_ids is not None and (target_ids.ndim != 2 or len(target_ids) != n_targets):
+        whole = np.issubdtype(number.dtype, np.integer)
+        if number.shape != (n_frames,) or not whole or (np.diff(number) < 0).any() or number[0] < 0:
+            raise InputError("trajectory: should be one number from 0 on for each frame, in ascending order")
+        ids = np.arange(1, n_targets + 1)[:, None] if target_ids is None else np.asarray(target_ids)
+        if ids.ndim != 2 or len(ids) != n_targets:
             raise InputError(f"target_ids: should be (targets, atoms of each) for {n_targets} targets")
-        first = np.searchsorted(number, number)  # the frame that its trajectory begins with
-        ids = np.arange(1, n_targets + 1)[:, None] if target_ids is None else target_ids
-        time_ps = (np.arange(n_frames) - first) * frame_interval_ps
-        return cls(probabilities, time_ps, number, number, ids, split, lag_ps, frame_interval_ps)
+        if time_ps is None:
+            first = np.searchsorted(number, number)  # the frame that its trajectory begins with
+            return cls(
+                probabilities,
+                (np.arange(n_frames) - first) * frame_interval_ps,
+                number,
+                number,
+                ids,
+                split,
+                lag_ps,
+                frame_interval_ps,
+            )
+        times = np.asarray(time_ps, float)
+        if times.shape != (n_frames,) or not np.isfinite(times).all():
+            raise InputError(f"time_ps: should be the time of each of the {n_frames} frames")
+        steps, same = np.diff(times), np.diff(number) == 0
+        if (steps[same] <= 0).any():
+            raise InputError("time_ps: should be in ascending order within each trajectory")
+        follows = same & (np.abs(steps - frame_interval_ps) <= 1e-3 * frame_interval_ps)
+        segment = np.concatenate([[0], np.cumsum(~follows)])
+        return cls(probabilities, times, number, segment, ids, split, lag_ps, frame_interval_ps)
 
     @classmethod
     def read(cls, path: FilePath) -> Self:

@@ -170,17 +170,24 @@ class TrajectoryStore:
         ------
         InputError : shapes do not fit.
         """
+        positions, cell = np.asarray(positions, float), np.asarray(cell, float)
         n = len(positions)
         if not isinstance(atoms, Atoms):
             atoms = Atoms(np.arange(1, len(atoms) + 1), np.ones(len(atoms), int), np.array(atoms))
-        if positions.shape[1:] != (len(atoms), 3):
+        if positions.shape[1:] != (len(atoms), 3) or not n:
             raise InputError(f"positions: should be (frames, {len(atoms)} atoms, 3), not of shape {positions.shape}")
+        if not np.isfinite(positions).all():
+            raise InputError(f"positions: frame {np.argwhere(~np.isfinite(positions))[0, 0]} holds NaN or infinity")
         if np.shape(cell) not in ((3, 3), (n, 3, 3)):
             raise InputError(
                 f"cell: should be lattice vectors in rows, (3, 3) or ({n}, 3, 3); of a box, np.diag(edges)"
             )
-        if len(periodic) != 3 or unwrapped not in ("yes", "rebuilt", "no") or not frame_interval_ps > 0:
-            raise InputError("periodic, unwrapped or frame_interval_ps: not as the docstring says")
+        if np.shape(periodic) != (3,):
+            raise InputError(f"periodic: should be three of True or False, one for each lattice vector, not {periodic}")
+        if unwrapped not in ("yes", "rebuilt", "no"):
+            raise InputError(f"unwrapped: should be 'yes', 'rebuilt' or 'no', not {unwrapped!r}")
+        if not 0 < frame_interval_ps < np.inf:
+            raise InputError(f"frame_interval_ps: should be a time in ps, not {frame_interval_ps}")
         file = h5py.File(f"memory-{secrets.token_hex(8)}", "w", driver="core", backing_store=False)
         writer = _begin(file, atoms, frame_interval_ps, source)
         frames = np.arange(n)
@@ -283,7 +290,7 @@ def join(parts: Sequence[FilePath], path: FilePath) -> None:
     """
     with hdf5.create(path, FORMAT, VERSION) as file:
         _put_together(file, parts, [os.path.relpath(part, Path(path).parent) for part in parts])
-        del file.attrs["first_frame"]  # it is the whole trajectory
+        file.attrs.pop("first_frame", None)  # it is the whole trajectory
 
 
 @contextmanager

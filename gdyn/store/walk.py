@@ -7,6 +7,7 @@ the first one alone.
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from os import PathLike
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -25,6 +26,22 @@ Integers = Int[np.ndarray, "..."]
 def opened(trajectory: FilePath | TrajectoryStore) -> AbstractContextManager[TrajectoryStore]:
     """A trajectory for reading: one that is open stays so."""
     return nullcontext(trajectory) if isinstance(trajectory, TrajectoryStore) else TrajectoryStore.open(trajectory)
+
+
+def numbered(trajectories: Trajectories, number: int) -> FilePath | TrajectoryStore:
+    """The trajectory of a number, from 0 on.
+
+    Raises
+    ------
+    InputError : there is none, or one trajectory is given in place of all of them.
+    """
+    if isinstance(trajectories, str | PathLike | TrajectoryStore):
+        raise InputError("trajectories: give all of them in a list, a single one as [trajectory]")
+    if not 0 <= number < len(trajectories):
+        raise InputError(
+            f"trajectories: the states are of number {number}, counted from 0, and {len(trajectories)} are given"
+        )
+    return trajectories[number]
 
 
 @dataclass
@@ -89,7 +106,7 @@ def each_trajectory(
     chosen = np.arange(len(states.time_ps)) if frames is None else np.asarray(frames)
     for number in np.unique(states.trajectory[chosen]).tolist():
         here = chosen[states.trajectory[chosen] == number]
-        with opened(trajectories[number]) as store:
+        with opened(numbered(trajectories, number)) as store:
             yield Stretch(number, store, here, stored_frames(store, states, here))
 
 
@@ -113,7 +130,7 @@ def each_frame(
 def moment(states: States, trajectories: Trajectories, frame: int) -> Iterator[Moment]:
     """The :class:`Moment` of a single frame, its store open inside the block."""
     number = int(states.trajectory[frame])
-    with opened(trajectories[number]) as store:
+    with opened(numbered(trajectories, number)) as store:
         (at,) = stored_frames(store, states, np.array([frame])).tolist()
         yield Moment(number, store, int(frame), at, *targets_of(store, states, frame))
 
@@ -124,9 +141,11 @@ def stored_frames(store: TrajectoryStore, states: States, frames: Integers) -> I
     indices = np.searchsorted(store.time_ps, times - 1e-6)
     near = np.minimum(indices, len(store) - 1)
     if not len(store) or (np.abs(store.time_ps[near] - times) > 1e-3 * states.frame_interval_ps).any():
+        there = f"from {store.time_ps[0]:g} to {store.time_ps[-1]:g} ps" if len(store) else "none"
         raise InputError(
-            f"{store.source}: the states are not of this trajectory, which has no frame at some of their times; let "
-            f"the workflow remake the states (--forcerun predict)"
+            f"{store.source}: the states are not of this trajectory, as they are from {times.min():g} to "
+            f"{times.max():g} ps and its frames ({there}) at other times; give States.of the times of the frames "
+            f"(time_ps), or let the workflow remake the states (--forcerun predict)"
         )
     return indices
 
@@ -134,7 +153,25 @@ def stored_frames(store: TrajectoryStore, states: States, frames: Integers) -> I
 def targets_of(store: TrajectoryStore, states: States, frame: int) -> tuple[Integers, Integers]:
     """The atoms of the targets that are present in a frame, and the target sets that they belong to."""
     sets, place = np.nonzero((states.target_ids >= 0) & states.present[frame][:, None])
-    return np.searchsorted(store.atoms.id, states.target_ids[sets, place]), sets
+    return atoms_of_ids(store, states.target_ids[sets, place]), sets
+
+
+def atoms_of_ids(store: TrajectoryStore, ids: Integers) -> Integers:
+    """Indices in a store of atoms with these ids, of any shape; of -1, which stands for no atom, that of some atom.
+
+    Raises
+    ------
+    InputError : there is no atom of such an id.
+    """
+    there = store.atoms.id
+    index = np.searchsorted(there, ids).clip(max=len(there) - 1)
+    missing = ids[(there[index] != ids) & (ids >= 0)]
+    if len(missing):
+        raise InputError(
+            f"target_ids: {store.source} has no atom with the id {missing.flat[0]}; give the ids of the targets as "
+            f"they are in the dump"
+        )
+    return index
 
 
 def heights_of(cell: Float[np.ndarray, "*frames 3 3"]) -> Float[np.ndarray, "*frames 3"]:

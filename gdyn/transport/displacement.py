@@ -11,7 +11,7 @@ from gdyn.statistics.lag import lagged_frames
 from gdyn.statistics.shapes import Probabilities, Segment
 from gdyn.store import States
 from gdyn.store.trajectory import Atoms
-from gdyn.store.walk import Integers, Stretch, Trajectories, each_trajectory
+from gdyn.store.walk import Integers, Stretch, Trajectories, atoms_of_ids, each_trajectory
 from gdyn.trajectory.elements import masses_of
 from gdyn.trajectory.targets import select_first
 
@@ -115,7 +115,7 @@ def _follow(paths: Paths, part: Stretch, states: States, reference: str, flags: 
     still_mass = mass[still] / mass[still].sum()
     here = np.flatnonzero(states.present[frames].any(0))
     members = states.target_ids[here]
-    index = np.searchsorted(atoms.id, np.maximum(members, atoms.id[0]))
+    index = atoms_of_ids(store, members)
     share = np.where(members >= 0, mass[index], 0.0)
     share /= share.sum(1, keepdims=True)
     charge = atoms.charge_e

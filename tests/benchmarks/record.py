@@ -4,7 +4,7 @@
 
 Times depend on the machine; a ratio to another program that
 was measured in the same run hardly does. So only ratios are judged: the status is 1 if one has become worse by more
-than a fifth.
+than a fifth, or is no longer measured.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import gdyn
 
-WORSE = 1.2
+WORSE = 0.8  # times what a ratio was
 
 
 class Record:
@@ -66,9 +66,10 @@ def compare(kept, new):
         label = f"{name}, {(now or before)['unit']}"
         if before is None or now is None:
             lines.append(f"{label:58} {_text(before)} {_text(now)}  only in one")
+            worse += [name] if now is None and before["unit"] == "ratio" else []
             continue
         change = now["value"] / before["value"] if before["value"] else float("nan")
-        is_worse = now["unit"] == "ratio" and change < 1 / WORSE
+        is_worse = now["unit"] == "ratio" and not change >= WORSE
         lines.append(f"{label:58} {_text(before)} {_text(now)}  {change:8.2f}{'  worse' if is_worse else ''}")
         if is_worse:
             worse.append(name)

@@ -19,6 +19,8 @@ import gdyn
 from gdyn.analyses import FIGURES
 from gdyn.errors import ConfigError, InputError
 from gdyn.files import read_json, write_json
+from gdyn.store import trajectory as trajectory_store
+from gdyn.store.trajectory import Atoms
 
 DUMP = """ITEM: TIMESTEP
 {step}
@@ -193,7 +195,7 @@ CHI = np.full((6, 2, 2), 0.5)
 @pytest.mark.parametrize(
     ("probabilities", "sentence"),
     [
-        (CHI[:, 0], r"not of shape \(6, 2\); of one target, probabilities\[:, None\]"),
+        (CHI[:, 0], r"not of shape \(6, 2\); of one target, p\[:, None\]"),
         (3.0 * CHI, r"in frame 0, those of target 0 are \[1\.5, 1\.5\]; all should be from 0 to 1"),
         (np.concatenate([CHI[:5], [[[0.5, 0.5], [0.5, np.nan]]]]), "in frame 5, those of target 1 are"),
         (np.concatenate([CHI[:4], [[[0.5, 0.5], [1.5, -0.5]]] * 2]), "in frame 4, those of target 1 are"),
@@ -257,8 +259,109 @@ def test_a_broken_result_is_named(root, tmp_path):
         _ = gdyn.results(tmp_path / "kept").koopman
 
 
+def test_a_number_with_an_interval_is_formatted_as_a_number():
+    number = gdyn.Interval(1.234, 1.0, 1.5, "ps")
+    assert (float(number), f"{number:.1f}", f"{number}") == (1.234, "1.2", str(number))
+
+
 def test_a_joined_interval_keeps_the_unit_of_all():
     one, other = gdyn.Interval(1.0, 0.5, 2.0, "ps"), gdyn.Interval(3.0, 2.0, 4.0, "ps")
     assert gdyn.Interval.join([one, other]).unit == "ps"
     assert gdyn.Interval.join([one, other.map(lambda x: x)]).value.tolist() == [1.0, 3.0]
     assert gdyn.Interval.join([one, gdyn.Interval(1.0, 0.0, 2.0, "A")]).unit == ""
+
+
+def test_states_of_any_times():
+    times = np.array([100.0, 101.0, 105.0, 106.0, 100.0, 101.0])
+    states = gdyn.States.of(CHI, 1.0, 1.0, np.array([0, 0, 0, 0, 1, 1]), time_ps=times)
+    assert states.segment.tolist() == [0, 0, 1, 1, 2, 2]
+    with pytest.raises(InputError, match="time_ps: should be in ascending order"):
+        gdyn.States.of(CHI, 1.0, 1.0, time_ps=times)
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "sentence"),
+    [
+        (np.zeros((5, 2), int), r"of labels from 0 on, np\.eye\(n_states\)\[labels\]"),
+        (np.ones((5, 2, 1)), "at least two states"),
+        (np.ones((0, 2, 2)), "there have to be frames"),
+        (np.ones((5, 0, 2)), "there have to be frames"),
+    ],
+)
+def test_states_that_are_none_are_refused(probabilities, sentence):
+    with pytest.raises(InputError, match=sentence):
+        gdyn.States.of(probabilities, 1.0, 1.0)
+
+
+@pytest.mark.parametrize("interval", [0.0, -1.0, np.nan, np.inf])
+def test_times_that_are_none_are_refused(interval):
+    with pytest.raises(ConfigError, match=r"lag_ps: 1\.0 ps is no time"):
+        gdyn.States.of(CHI, 1.0, interval)
+
+
+def test_targets_are_looked_up_by_their_ids():
+    """Of an id that does not exist, the next atom would be taken."""
+    atoms = Atoms(np.array([1, 3, 5]), np.ones(3, int), np.array(["Li", "S", "S"]))
+    positions = np.random.default_rng(0).random((40, 3, 3)) * 9.0
+    trajectory = gdyn.TrajectoryStore.of(positions, 9.0 * np.eye(3), atoms, 1.0)
+    chi = np.eye(2)[np.arange(40) // 4 % 2][:, None]
+    for wrong in (2, 99):
+        states = gdyn.States.of(chi, 1.0, 1.0, target_ids=[[wrong]])
+        with pytest.raises(InputError, match=f"target_ids: arrays has no atom with the id {wrong}"):
+            gdyn.structure_by_state(states, [trajectory], gdyn.Structure(max_A=3.0), gdyn.Kinetics())
+    states = gdyn.States.of(chi, 1.0, 1.0, target_ids=[[3]])
+    late = gdyn.States.of(chi, 1.0, 1.0, target_ids=[[3]], time_ps=100.0 + np.arange(40))
+    with pytest.raises(InputError, match=r"not of this trajectory, .* from 100 to 139 ps and .*from 0 to 39 ps"):
+        gdyn.structure_by_state(late, [trajectory], gdyn.Structure(max_A=3.0), gdyn.Kinetics())
+    with pytest.raises(InputError, match="of number 0, counted from 0, and 0 are given"):
+        gdyn.structure_by_state(states, [], gdyn.Structure(max_A=3.0), gdyn.Kinetics())
+
+
+def test_arguments_of_a_wrong_kind_are_refused_in_one_sentence(root):
+    """Without the checks that tests add to annotations."""
+    code = """
+import gdyn, numpy as np
+from gdyn.errors import InputError
+right = {"positions": np.random.default_rng(0).random((9, 3)), "cell": 8.0 * np.eye(3), "count": 3}
+for wrong in (
+    {"cell": [8.0, 8.0, 8.0]}, {"cell": np.diag([8.0, 8.0, np.inf])}, {"periodic": (True, True)},
+    {"periodic": True}, {"positions": np.zeros((3, 2))}, {"count": 3.0}, {"count": 0},
+):
+    try:
+        print(gdyn.neighbors(**right | wrong))
+    except InputError as error:
+        print(error)
+trajectory = gdyn.TrajectoryStore.of(np.zeros((9, 1, 3)), np.eye(3), ["Li"], 1.0)
+states = gdyn.States.of(np.full((9, 1, 2), 0.5), 1.0, 1.0)
+try:
+    gdyn.structure_by_state(states, trajectory, gdyn.Structure(), gdyn.Kinetics())
+except InputError as error:
+    print(error)
+"""
+    lines = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    box, infinite, two, one, flat, real, none, single = lines.stdout.splitlines()
+    assert "of a box, np.diag(edges)" in box
+    assert "has no volume" in infinite
+    assert "periodic: should be three" in two
+    assert "periodic: should be three" in one
+    assert "positions: should be (atoms, 3)" in flat
+    assert "a whole number, at least 1, not 3.0" in real
+    assert "a whole number, at least 1, not 0" in none
+    assert "a single one as [trajectory]" in single
+
+
+def test_what_speaks_against_all_numbers_is_with_each(kept):
+    assert kept.transport.flags
+    assert kept.transport.msd_exponent < 1.0
+    for name in ("contribution_percent", "conductivity_S_per_m", "tracer_diffusion_m2_per_s"):
+        assert getattr(kept.transport, name).caveats == tuple(kept.transport.flags)
+
+
+def test_a_store_is_read_like_a_dump(tmp_path):
+    lithium = Atoms(np.array([1]), np.array([1]), np.array(["Li"]))
+    frames = np.arange(3)
+    with trajectory_store.write(tmp_path / "a.h5", lithium, 1.0, "a dump") as writer:
+        writer.append(np.zeros((3, 1, 3)), np.broadcast_to(np.eye(3), (3, 3, 3)), frames, 1.0 * frames, 0 * frames)
+        writer.finish(notes="", unwrapped="yes", largest_step=0.0, periodic=(True,) * 3, checksum="sha256:same")
+    read = gdyn.read_dump(tmp_path / "*.h5", units="metal", timestep=0.001, frame_interval_ps=1.0)
+    assert len(read) == 3

@@ -22,13 +22,16 @@ def test_a_record_says_where_it_was_made(kept):
     assert kept["commit"]
 
 
-@pytest.mark.parametrize(("ratio", "worse"), [(2.6, []), (2.4, ["a step, peer to gdyn"]), (9.0, [])])
+@pytest.mark.parametrize(
+    ("ratio", "worse"),
+    [(2.6, []), (2.3, ["a step, peer to gdyn"]), (float("nan"), ["a step, peer to gdyn"]), (9.0, [])],
+)
 def test_only_a_ratio_is_judged(kept, ratio, worse):
     new = record.Record()
     new.add("a step", 200.0, "ms")
     new.ratio("a step, peer to gdyn", ratio)
     lines, judged = record.compare(kept, {**kept, "numbers": new.numbers})
-    assert judged == worse
+    assert judged == (["a step, peer to gdyn"] if worse else [])
     assert any(line.startswith("a step, ms") and line.endswith("100.00") for line in lines)
     assert any(line.startswith("gone") and line.endswith("only in one") for line in lines)
 

@@ -356,3 +356,12 @@ def test_committed_text_names_no_registry_and_no_path_of_one_machine(root, patte
         if path.suffix not in (".png", ".pdf", ".h5", ".pt"):
             found = re.search(pattern, path.read_text(encoding="utf-8"))
             assert not found, f"{path.relative_to(root)}: {found and found[0]}"
+
+
+@pytest.mark.parametrize("analysis", ANALYSES, ids=lambda one: one.name)
+def test_the_rule_of_an_analysis_writes_its_files(root, analysis):
+    rules = "\n".join(path.read_text() for path in (root / "rules").glob("*.smk"))
+    (rule,) = re.findall(rf"^rule {analysis.name}:\n(.*?)(?=^\S|\Z)", rules, re.M | re.S)
+    outputs = re.search(r"    output:\n(.*?)    \w+:\n", rule, re.S)[1]
+    written = dict(re.findall(r'(\w+)="results/\{system\}/([^"]+)"', outputs))
+    assert analysis.files.items() <= written.items()
