@@ -1,11 +1,12 @@
 """The Chapman-Kolmogorov test: whether the model predicts what is observed after many lag times."""
 
 from dataclasses import replace
-from typing import Final, Literal
+from typing import Final, Literal, Self
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
+from pydantic import model_validator
 
 from gdyn.config import Kinetics
 from gdyn.errors import InputError
@@ -44,6 +45,12 @@ class ChapmanKolmogorov(Result):
     """Whether it holds."""
     unseen: Number
     """The largest deviation that any entry could have without the test failing."""
+
+    @model_validator(mode="after")
+    def _its_caveats_are_about_the_deviation(self) -> Self:
+        sentences = [sentence for of_key in self.flags.values() for sentence in of_key]
+        self.__dict__["max_deviation"] = self.max_deviation.with_caveats(sentences)
+        return self
 
     @property
     def verdict(self) -> str:

@@ -365,3 +365,10 @@ def test_a_store_is_read_like_a_dump(tmp_path):
         writer.finish(notes="", unwrapped="yes", largest_step=0.0, periodic=(True,) * 3, checksum="sha256:same")
     read = gdyn.read_dump(tmp_path / "*.h5", units="metal", timestep=0.001, frame_interval_ps=1.0)
     assert len(read) == 3
+
+
+def test_a_test_that_says_little_says_so_beside_its_number():
+    labels = markov_chain([[0.95, 0.05], [0.1, 0.9]], 60, np.random.default_rng(1), 2)
+    test = gdyn.ck_test(gdyn.States.of(np.eye(2)[labels], 2.0, 1.0), gdyn.Kinetics(chunks=3))
+    (sentence,) = next(iter(test.flags.values()))
+    assert test.max_deviation.caveats == (sentence,)
