@@ -26,9 +26,9 @@ demo: env
 	@echo "Figures: results/toy/figures/"
 	@echo "Numbers: results/toy/summary.json, and behind each figure results/toy/analysis/"
 
-# Fast tests side by side, with the lines that they reach; then those that run Snakemake, which divides the cores itself.
+# Fast tests side by side; then those that run Snakemake, which divides the cores itself.
 test: env
-	$(FAST) --cov --cov-report=
+	$(FAST) $(COVERAGE)
 	$(BIN)/python -m pytest tests/workflow
 
 coverage: env

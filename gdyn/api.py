@@ -190,9 +190,13 @@ class Results:
 
     @property
     def figures(self) -> list[str]:
-        """The names of those that the system has."""
-        analyses, there = self.analyses, self.summary.get("figures", FIGURES)  # version 0.1 did not record them
-        return [name for name, (_, analysis) in FIGURES.items() if name in there and analysis.name in analyses]
+        """The names of those that can be drawn; how an applied model was trained is shown where it was."""
+        analyses, applied = self.analyses, bool(self.summary["applied"])
+        return [
+            name
+            for name, (_, analysis) in FIGURES.items()
+            if analysis.name in analyses and not (applied and analysis.of_model)
+        ]
 
     @property
     def states(self) -> States:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 import gdyn
-from gdyn.analyses import ANALYSES, figures_of
+from gdyn.analyses import ANALYSES
 from gdyn.analyses.run import read_results
 from gdyn.config import System
 from gdyn.files import FilePath, write_json
@@ -70,7 +70,6 @@ def summarise(results: dict[str, Result], trajectories: Trajectories, name: str,
         "description": system.description,
         "applied": system.apply,
         "analyses": list(results),
-        "figures": [figure.name for figure in figures_of(system)],
     }
     flags: dict[str, list[str]] = {}
     units = dict(UNITS)
