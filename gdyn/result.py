@@ -59,9 +59,8 @@ class Result(BaseModel):
     """What an analysis has estimated.
 
     Fields are numbers, arrays, :class:`Interval`, tables, and further results. Where a field ``flags`` holds sentences
-    by the names of other fields, every :class:`Interval` in those has them as its ``caveats``;
-    where it is a list of sentences, every one of the result. What is infinite is NaN
-    when it is read back, as JSON has no such number.
+    by the names of other fields, every :class:`Interval` in those has them as its ``caveats``; where it is a list of
+    sentences, every one of the result. What is infinite is NaN when it is read back, as JSON has no such number.
     """
 
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True, use_attribute_docstrings=True)

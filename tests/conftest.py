@@ -23,9 +23,8 @@ def pytest_report_header():
 
 def pytest_ignore_collect(collection_path):
     """Where torch is not installed (``make test-newest``), all that works without it is tested."""
-    if WITHOUT_TORCH and collection_path.suffix == ".py":
-        return True if OF_TORCH.search(collection_path.read_text(encoding="utf-8")) else None
-    return None
+    of_tests = WITHOUT_TORCH and collection_path.suffix == ".py"
+    return True if of_tests and OF_TORCH.search(collection_path.read_text(encoding="utf-8")) else None
 
 
 @pytest.fixture(scope="session")

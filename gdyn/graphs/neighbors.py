@@ -97,13 +97,13 @@ def _grid(positions: np.ndarray, cell: np.ndarray, m: int, periodic: Sequence[bo
     """Check the input, and sort the atoms into bins."""
     positions = np.ascontiguousarray(positions, dtype=np.float64)
     cell = np.ascontiguousarray(cell, dtype=np.float64)
-    if np.shape(periodic) != (3,):
+    periodic = np.asarray(periodic, dtype=np.bool_)
+    if periodic.shape != (3,):
         raise InputError(f"periodic: should be three of True or False, one for each lattice vector, not {periodic}")
     if positions.ndim != 2 or positions.shape[1] != 3:
         raise InputError(f"positions: should be (atoms, 3), not of shape {positions.shape}")
     if cell.shape != (3, 3):
         raise InputError(f"cell: should be lattice vectors in rows, (3, 3); of a box, np.diag(edges); not {cell.shape}")
-    periodic = np.asarray(periodic, dtype=np.bool_)
     if not isinstance(m, int | np.integer) or m < 1:
         raise InputError(f"the number of neighbors must be a whole number, at least 1, not {m}")
     volume = abs(np.linalg.det(cell)) if np.isfinite(cell).all() else np.nan

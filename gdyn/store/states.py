@@ -106,16 +106,7 @@ class States:
             raise InputError(f"target_ids: should be (targets, atoms of each) for {n_targets} targets")
         if time_ps is None:
             first = np.searchsorted(number, number)  # the frame that its trajectory begins with
-            return cls(
-                probabilities,
-                (np.arange(n_frames) - first) * frame_interval_ps,
-                number,
-                number,
-                ids,
-                split,
-                lag_ps,
-                frame_interval_ps,
-            )
+            time_ps = (np.arange(n_frames) - first) * frame_interval_ps
         times = np.asarray(time_ps, float)
         if times.shape != (n_frames,) or not np.isfinite(times).all():
             raise InputError(f"time_ps: should be the time of each of the {n_frames} frames")

@@ -170,7 +170,7 @@ class TrajectoryStore:
         ------
         InputError : shapes do not fit.
         """
-        positions, cell = np.asarray(positions, float), np.asarray(cell, float)
+        positions = np.asarray(positions)
         n = len(positions)
         if not isinstance(atoms, Atoms):
             atoms = Atoms(np.arange(1, len(atoms) + 1), np.ones(len(atoms), int), np.array(atoms))
