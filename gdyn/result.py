@@ -137,6 +137,8 @@ def _with_caveats(value: Any, sentences: list[str]) -> Any:
         return value.with_caveats(sentences)
     if type(value) is list:  # not what has a file of its own
         return [_with_caveats(one, sentences) for one in value]
+    if isinstance(value, dict):
+        return {name: _with_caveats(one, sentences) for name, one in value.items()}
     if isinstance(value, Result):
         return value.model_copy(update={name: _with_caveats(one, sentences) for name, one in value})
     return value

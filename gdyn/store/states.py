@@ -99,11 +99,12 @@ class States:
         n_frames, n_targets = probabilities.shape[:2]
         number = np.zeros(n_frames, int) if trajectory is None else np.asarray(trajectory)
         whole = np.issubdtype(number.dtype, np.integer)
+        number = number.astype(np.int64) if whole else number  # differences of unsigned numbers are never negative
         if number.shape != (n_frames,) or not whole or (np.diff(number) < 0).any() or number[0] < 0:
             raise InputError("trajectory: should be one number from 0 on for each frame, in ascending order")
         ids = np.arange(1, n_targets + 1)[:, None] if target_ids is None else np.asarray(target_ids)
-        if ids.ndim != 2 or len(ids) != n_targets:
-            raise InputError(f"target_ids: should be (targets, atoms of each) for {n_targets} targets")
+        if ids.ndim != 2 or len(ids) != n_targets or not np.issubdtype(ids.dtype, np.integer):
+            raise InputError(f"target_ids: should be (targets, atoms of each), whole numbers, for {n_targets} targets")
         if time_ps is None:
             first = np.searchsorted(number, number)  # the frame that its trajectory begins with
             time_ps = (np.arange(n_frames) - first) * frame_interval_ps

@@ -138,9 +138,9 @@ def moment(states: States, trajectories: Trajectories, frame: int) -> Iterator[M
 def stored_frames(store: TrajectoryStore, states: States, frames: Integers) -> Integers:
     """Indices in a store of some frames of states, found by their times."""
     times = states.time_ps[frames]
-    indices = np.searchsorted(store.time_ps, times - 1e-6)
-    near = np.minimum(indices, len(store) - 1)
-    if not len(store) or (np.abs(store.time_ps[near] - times) > 1e-3 * states.frame_interval_ps).any():
+    tolerance_ps = 1e-3 * states.frame_interval_ps
+    indices = np.minimum(np.searchsorted(store.time_ps, times - tolerance_ps), len(store) - 1)
+    if not len(store) or (np.abs(store.time_ps[indices] - times) > tolerance_ps).any():
         there = f"from {store.time_ps[0]:g} to {store.time_ps[-1]:g} ps" if len(store) else "none"
         raise InputError(
             f"{store.source}: the states are not of this trajectory, as they are from {times.min():g} to "

@@ -21,6 +21,7 @@ from gdyn.errors import ConfigError, InputError
 from gdyn.files import read_json, write_json
 from gdyn.store import trajectory as trajectory_store
 from gdyn.store.trajectory import Atoms
+from gdyn.store.walk import stored_frames
 
 DUMP = """ITEM: TIMESTEP
 {step}
@@ -372,3 +373,20 @@ def test_a_test_that_says_little_says_so_beside_its_number():
     test = gdyn.ck_test(gdyn.States.of(np.eye(2)[labels], 2.0, 1.0), gdyn.Kinetics(chunks=3))
     (sentence,) = next(iter(test.flags.values()))
     assert test.max_deviation.caveats == (sentence,)
+
+
+def test_trajectories_are_numbered_in_order_whatever_the_type_of_the_numbers():
+    with pytest.raises(InputError, match="in ascending order"):
+        gdyn.States.of(CHI, 1.0, 1.0, np.array([1, 1, 0, 0, 1, 1], np.uint8))
+
+
+def test_a_time_that_is_late_by_its_rounding_is_found():
+    trajectory = gdyn.TrajectoryStore.of(np.arange(18.0).reshape(6, 1, 3), 99.0 * np.eye(3), ["Li"], 1.0)
+    times = np.arange(6) + np.array([0, 5e-4, 0, 0, -5e-4, 5e-4])
+    states = gdyn.States.of(CHI[:, :1], 1.0, 1.0, time_ps=times)
+    assert stored_frames(trajectory, states, np.arange(6)).tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_caveats_are_with_numbers_that_have_names(kept):
+    numbers = [one for one in kept.structure.coordination.values() if one is not None]
+    assert {one.caveats for one in numbers} == {tuple(kept.structure.flags)}
