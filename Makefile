@@ -59,7 +59,7 @@ format: env
 	$(BIN)/snakefmt Snakefile rules
 
 # Minutes on an idle machine. Numbers go to .benchmarks/; kept ones, to compare with, are in tests/benchmarks/kept/.
-BENCHMARKS := training reading
+BENCHMARKS := training reading worlds
 bench: env $(BENCHMARKS:%=.benchmarks/%.json)
 
 .benchmarks/%.json: FORCE

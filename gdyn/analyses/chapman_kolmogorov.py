@@ -44,5 +44,13 @@ def verdict_of(test: "Test") -> dict[str, Any]:
     return {
         **twins(ck_max_deviation=test.max_deviation),
         "ck_passed": test.passed,
-        "ck": {"outcome": test.outcome, "reason": test.reason},
+        "ck": {
+            "outcome": test.outcome,
+            "reason": test.reason,
+            "effect": test.effect,
+            "power": test.power,
+            "chance": test.chance,
+            "timescale_ratio": test.timescale_ratio,
+            "seen_deviation": test.unseen,
+        },
     }

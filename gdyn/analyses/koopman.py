@@ -6,6 +6,7 @@ from gdyn.analyses.base import MODEL, TRUST, Analysis, Figure, Row, by_state, tw
 
 if TYPE_CHECKING:
     from gdyn.kinetics.model import KoopmanModel
+    from gdyn.statistics.interval import Interval
 
 
 class Koopman(Analysis):
@@ -32,6 +33,11 @@ class Koopman(Analysis):
         "stationary_distribution": "1",
         "pcca": "1",
         "vamp2": "1",
+        "counted_timescales_ps": "ps",
+        "stationary": "in words, and probabilities",
+        "convergence": "ps",
+        "convergence.change": "1",
+        "needed_ps": "ps, length of the whole trajectory",
         "intervals.blocks": "1, counted",
         "intervals.block_ps": "ps, counted",
     }
@@ -88,6 +94,7 @@ class Koopman(Analysis):
                 timescales_reversible_ps=result.reversible_timescales_ps,
                 lifetimes_ps=result.lifetimes_ps,
                 counted_lifetimes_ps=result.counted_lifetimes_ps,
+                counted_timescales_ps=result.counted_timescales_ps,
                 first_passage_ps=result.first_passage_ps,
                 purity=result.purity,
             ),
@@ -97,6 +104,16 @@ class Koopman(Analysis):
             | {"noise_floor": scores["test"].noise_floor, "convention": result.vamp2.convention},
             "vamp2_interval": twins_by_name("vamp2", scores)["vamp2_interval"],
             "intervals": result.intervals,
+            "stationary": result.stationarity,
+            "convergence": result.convergence
+            and {
+                "outcome": result.convergence.outcome,
+                "lower_bound_ps": [rise.lower_bound_ps for rise in result.convergence.processes],
+                "change": [rise.change for rise in result.convergence.processes],
+                "longest_lag_ps": [rise.longest_lag_ps for rise in result.convergence.processes],
+                "next_lag_ps": result.convergence.next_lag_ps,
+            },
+            "needed_ps": result.needed_ps,
         }
 
     def rows(self, result: "KoopmanModel") -> dict[str, list[Row]]:
@@ -107,6 +124,10 @@ class Koopman(Analysis):
             Row("lag time", f"{result.lag_ps:g} ps"),
             *by_state("population of state {}", result.populations),
             *(Row(f"timescale of process {i}", str(one)) for i, one in enumerate(result.timescales_ps, start=1)),
+            *(
+                Row(f"timescale of process {i}, counted", one.as_time())
+                for i, one in enumerate(_counted(result), start=1)
+            ),
             *(_observed(i, seen) for i, seen in enumerate(result.transitions, start=1)),
             *by_state(f"mean time in state {{}}, {how}", result.lifetimes_ps),
         ]
@@ -122,6 +143,13 @@ class Koopman(Analysis):
         if result.pcca:
             trust += by_state("population of state {}, PCCA+", result.pcca.populations)
         return {MODEL: [*model, Row("purity of the states", str(result.purity))], TRUST: trust}
+
+
+def _counted(result: "KoopmanModel") -> list["Interval"]:
+    """Timescales counted from core to core; none where they cannot be counted, or an older version did not."""
+    counted = result.counted_timescales_ps
+    there = result.not_counted is None and getattr(counted.value, "ndim", 0) == 1
+    return list(counted) if there else []
 
 
 def _observed(process: int, seen: dict[str, Any]) -> Row:

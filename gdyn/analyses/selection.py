@@ -41,10 +41,9 @@ class Selection(Analysis):
             caption=(
                 "The models that were trained. Each point is one model: its VAMP-2 score (means removed) on the whole "
                 "validation set; the grey area is what unrelated features would score. For every number of states and "
-                "lag time the best model is tested on the validation frames: it holds (disk) if it passes the "
-                "Chapman-Kolmogorov test within its intervals and its timescales are flat beyond the lag time. The "
-                "ring marks the chosen model: of those that hold, the one with the fewest states, then the shortest "
-                "lag time."
+                "lag time the best model is tested on the validation frames: it holds (disk) if the "
+                "Chapman-Kolmogorov test holds and its timescales do not rise beyond the lag time. The "
+                "ring marks the chosen model; choice.json says why."
             ),
             applies=trained_here,
         ),

@@ -438,12 +438,13 @@ class Training(Section):
 
 
 class Selection(Section):
-    """Which model is chosen, if not the one that the tests choose.
+    """Which model is chosen."""
 
-    By default gdyn takes the fewest states and then the shortest lag whose model passes the Chapman-Kolmogorov test
-    and whose timescales are flat beyond the lag, on the validation frames.
-    """
-
+    rule: Literal["processes", "paper"] = "processes"
+    """`processes`: states are added while they add a process that is resolved at the lag time, raises the score on
+    the validation frames beyond its error, and is found by at least half of the seeds; then the shortest lag time at
+    which such a model passes the Chapman-Kolmogorov test and its timescales do not rise. `paper`: the fewest states and
+    then the shortest lag whose model passes the test and whose timescales are flat."""
     n_states: Annotated[Integer, Field(ge=2)] | None = None
     """Only models of this number of states."""
     lag_ps: Positive | None = None
@@ -462,8 +463,9 @@ class Kinetics(Section):
     """What is taken as independent for the 95 % intervals: stretches of time, trajectories,
     or random groups of targets. `auto` takes trajectories where there are five or more; else stretches of time;
     or, where these are shorter than five times the slowest timescale and there are many targets, groups of targets."""
-    chunks: Annotated[Integer, Field(ge=3, le=1000)] = 5
-    """Number of stretches of time, or groups of targets, into which the test frames are divided for the intervals."""
+    chunks: Literal["auto"] | Annotated[Integer, Field(ge=3, le=1000)] = "auto"
+    """Number of stretches of time, or groups of targets, into which the test frames are divided for the intervals.
+    `auto`: as many as are independent, from 5 to 20."""
 
 
 class OrderParameter(Section):
@@ -710,7 +712,7 @@ class System(Section):
             )
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds: {self.seeds} names a seed twice; each seed is one training run")
-        for key in Selection.model_fields:
+        for key in ("n_states", "lag_ps"):
             value, searched = getattr(self.selection, key), getattr(self.search, key)
             if value is not None and value not in searched:
                 raise ValueError(

@@ -9,7 +9,7 @@ from gdyn.config import Kinetics
 from gdyn.errors import InputError
 from gdyn.kinetics.events import transitions
 from gdyn.kinetics.koopman import blocks_of, koopman_of, timescales
-from gdyn.kinetics.populations import mean_population
+from gdyn.kinetics.populations import populations_of
 from gdyn.kinetics.timescales import Process, as_processes
 from gdyn.logs import LOG
 from gdyn.result import Result, Sentences, Share, measured
@@ -69,9 +69,9 @@ def _estimate_one(states: States, kinetics: Kinetics, label: str) -> tuple[OneTr
     matrix = Interval.unknown((n, n))
     try:
         blocks = blocks_of(states, kinetics)
-        of_blocks = Estimate.of(lambda p, s: mean_population(p), states, blocks)
-        n_blocks, symmetric = len(blocks), of_blocks.interval()
-        populations = of_blocks.interval(within=PROBABILITY)
+        of_blocks = populations_of(states, blocks)
+        n_blocks, symmetric = len(blocks), of_blocks.interval(correlated=True)
+        populations = of_blocks.interval(within=PROBABILITY, correlated=True)
         covariances = Estimate.of(lambda p, s: Covariances.of(p, s, states.lag_frames), states, blocks)
         matrices = covariances.map(koopman_of)
         matrix = matrices.interval(within=PROBABILITY)

@@ -1,6 +1,5 @@
 """The Chapman-Kolmogorov test: whether the model predicts what is observed after many lag times."""
 
-from dataclasses import replace
 from typing import Final, Literal, Self
 
 import numpy as np
@@ -11,20 +10,39 @@ from pydantic import model_validator
 from gdyn.config import Kinetics
 from gdyn.errors import InputError
 from gdyn.kinetics.flags import explain_degeneracy
-from gdyn.kinetics.koopman import blocks_of, koopman_matrix
+from gdyn.kinetics.koopman import koopman_of, timescales, trials_of
 from gdyn.logs import LOG
 from gdyn.result import Array, Number, Result, Share
-from gdyn.statistics.interval import PROBABILITY, Interval, bounded, student
+from gdyn.statistics import Covariances
+from gdyn.statistics.interval import HALF, PARTS, PROBABILITY, Interval
+from gdyn.statistics.joint import LEVEL, POWER, judge
 from gdyn.statistics.lag import lagged_frames
-from gdyn.statistics.shapes import Probabilities, Segment
-from gdyn.statistics.uncertainty import Blocks, with_interval
+from gdyn.statistics.shapes import Matrix, PerState
+from gdyn.statistics.uncertainty import MANY_BLOCKS, Blocks, Estimate
 from gdyn.store import States
 
-TOLERANCE = 1e-9  # of rounding, where both intervals have no width
-WEAK = 0.2  # of probabilities, that a test would not see
+WEAK = 2.0  # factor by which the slowest timescale may rise without a test that holds having seen it
+SMALL = 0.1  # deviation of a probability which, if seen, is enough, too
+ONE_PART = 1e-6  # imaginary part of an eigenvalue, relative
+STRETCHES, FEWEST_STRETCHES = 10, 8  # of time
+FEW_STEPS, ENOUGH = 5, 16  # lag times ahead, up to which groups of targets are taken where there are so many targets
+KNOWN = 1.5  # factor to which a ratio of timescales says something
+SEEN = 2  # how often at least a transition is seen, and not seen, where it is compared
+IN_BLOCKS = 4  # stretches of time over which the beginnings of a transition have to be spread
 CANNOT_SAY: Final = "cannot say"
 
 Curves = Float[np.ndarray, "times states states"]
+
+
+class Place(Result):
+    """Which entry deviates most beyond its error."""
+
+    start: int
+    """The state that the transition begins in, from 1."""
+    to: int
+    time_ps: float
+    more: bool
+    """Whether more is observed than predicted."""
 
 
 class ChapmanKolmogorov(Result):
@@ -37,14 +55,23 @@ class ChapmanKolmogorov(Result):
     observed: Share
     """(steps + 1, states, states), Koopman matrices at the longer lag times."""
     max_deviation: Share
-    """That of the entry that deviates most."""
+    """Difference between prediction and observation of the entry that deviates most beyond its error."""
+    at: Place | None = None
+    """Which one that is."""
+    chance: Number = float("nan")
+    """That a Markovian process deviates as much."""
+    timescale_ratio: Share = Interval.unknown()
+    """The slowest timescale at the longest of the lag times that says something, divided by that at the lag time."""
     outcome: Literal["holds", "fails", "cannot say"]
     reason: str | None = None
     """Why the test cannot say, if so."""
     passed: bool
     """Whether it holds."""
     unseen: Number
-    """The largest deviation that any entry could have without the test failing."""
+    """Deviation of a probability that the test sees in 90 % of cases; smaller ones it may miss. It is that of a slowest
+    timescale that rises with the lag time."""
+    unseen_factor: Number = float("nan")
+    """The factor by which that timescale is longer at the longest lag time."""
 
     @model_validator(mode="after")
     def _its_caveats_are_about_the_deviation(self) -> Self:
@@ -57,7 +84,32 @@ class ChapmanKolmogorov(Result):
         """In words."""
         if self.outcome == CANNOT_SAY:
             return f"cannot say: {self.reason}"
-        return f"{'passed' if self.passed else 'NOT passed'}, largest deviation {self.max_deviation.value:.3f}"
+        return f"{self.outcome}; {self.effect}; {self.power}"
+
+    @property
+    def effect(self) -> str:
+        """By how much the model is wrong, in words."""
+        if self.at is None or not np.isfinite(self.max_deviation.value):
+            return "nothing was compared"
+        more = "more" if self.at.more else "less"
+        ratio = self.timescale_ratio
+        text = (
+            f"from state {self.at.start} to {self.at.to} within {self.at.time_ps:g} ps, {self.max_deviation} {more} is "
+            f"observed than predicted"
+        )
+        if np.isfinite(ratio.low):
+            text += f", and the slowest timescale is {ratio} times that at the lag time"
+        return text
+
+    @property
+    def power(self) -> str:
+        """What the test would have seen, in words."""
+        if not np.isfinite(self.unseen):
+            return "it would not even have seen a slowest timescale that is ten times as long at the longest lag time"
+        return (
+            f"a deviation of {self.unseen:.2g}, of a slowest timescale that rises by a factor of "
+            f"{self.unseen_factor:.2g}, would have been seen in {100 * POWER:g} % of cases"
+        )
 
     @property
     def flags(self) -> dict[str, list[str]]:
@@ -65,19 +117,14 @@ class ChapmanKolmogorov(Result):
         if self.outcome == CANNOT_SAY:
             reason = (self.reason or "").replace("the Chapman-Kolmogorov test needs", "it needs")
             return {"ck": [f"the Chapman-Kolmogorov test cannot say whether the states are Markovian: {reason}"]}
-        if not self.passed:
-            sentence = (
-                f"the Chapman-Kolmogorov test is not passed (largest deviation {self.max_deviation.value:.3f}): "
-                f"at this lag time and number of states the dynamics is not Markovian"
-            )
-        elif self.unseen > WEAK:
-            sentence = (
-                f"the Chapman-Kolmogorov test says little: its intervals are so wide that it would have passed with "
-                f"deviations up to {self.unseen:.2g}"
-            )
-        else:
+        if self.passed:
             return {}
-        return {"ck_max_deviation": [sentence]}
+        return {
+            "ck_max_deviation": [
+                f"the Chapman-Kolmogorov test fails: at this lag time and number of states the dynamics is not "
+                f"Markovian ({self.effect})"
+            ]
+        }
 
     @property
     def table(self) -> pd.DataFrame:
@@ -93,18 +140,19 @@ class ChapmanKolmogorov(Result):
         )
 
 
-def chapman_kolmogorov(states: States, steps: int, blocks: Blocks) -> ChapmanKolmogorov:
+def chapman_kolmogorov(states: States, steps: int, blocks: Blocks | None = None) -> ChapmanKolmogorov:
     """Compare ``K(lag)^n`` with ``K(n lag)`` for ``n = 0 ... steps`` (equation 12 of docs/theory.md).
 
-    The test holds where every entry of the two agrees within their intervals, added in squares. So many entries
-    would by chance not all lie within 95 %; the intervals are widened so that their joint level is 95 %, with as many
-    comparisons as there are pairs of states (Bonferroni).
+    The differences of the two are estimated as such, from the same frames, and their errors from many short stretches
+    of time: what is not predicted in one stretch says nothing about the next, however slow the processes are. The
+    largest difference in units of its error is compared with the largest of the same data after the signs of whole
+    stretches were turned at random, which is as likely where the states are Markovian (section "Tests" there).
 
     Parameters
     ----------
     states : States
-    steps : int, lag times to look ahead; fewer where they do not fit twice into a block.
-    blocks : Blocks, behind the intervals.
+    steps : int, lag times to look ahead; fewer where they do not fit twice into a stretch.
+    blocks : to use instead, where there are at least eight.
 
     Raises
     ------
@@ -112,56 +160,129 @@ def chapman_kolmogorov(states: States, steps: int, blocks: Blocks) -> ChapmanKol
     numpy.linalg.LinAlgError : the frames do not determine a Koopman matrix.
     """
     lag = states.lag_frames
-    fitting = min(steps, blocks.frames // (2 * lag))
-    if fitting < 2:
-        raise InputError(
-            f"the Chapman-Kolmogorov test needs {4 * lag} frames in each of {len(blocks)} blocks of the {states.split} "
-            f"frames, but they have {blocks.frames}; lower kinetics.chunks or search.lag_ps, or use a longer trajectory"
-        )
+    if blocks is None or len(blocks) < FEWEST_STRETCHES:
+        blocks = stretches_of(states, steps)
+    fitting = steps if blocks.method == "targets" else min(steps, blocks.frames // (2 * lag))
+    fitting = min(fitting, longest_segment(states) // (2 * lag))
     if fitting < steps:
         LOG.warning(
             "the Chapman-Kolmogorov test looks %d instead of %d lag times ahead: more do not fit into a block",
             fitting,
             steps,
         )
-
-    def predict(probabilities: Probabilities, segment: Segment) -> Curves:
-        matrix = koopman_matrix(probabilities, segment, lag)
-        return np.stack([np.linalg.matrix_power(matrix, n) for n in range(fitting + 1)])
-
-    def observe(probabilities: Probabilities, segment: Segment) -> Curves:
-        return np.stack([koopman_matrix(probabilities, segment, n * lag) for n in range(fitting + 1)])
-
-    predicted, observed = (with_interval(f, states, blocks) for f in (predict, observe))
-    deviation = np.abs(predicted.value - observed.value)
-    width = np.hypot(predicted.half, observed.half)
-    n_states = deviation.shape[-1]
-    joint = student(1.0 - 0.05 / (n_states * (n_states - 1)), len(blocks) - 1)
-    wider = joint / student(0.975, len(blocks) - 1)
-    allowed = wider * width + TOLERANCE
-    worst = np.unravel_index(deviation.argmax(), deviation.shape)
-    known, reason = np.isfinite(allowed), None
-    outcome: Literal["holds", "fails"] = "fails" if (deviation[known] > allowed[known]).any() else "holds"
+    pairs = Estimate.of(lambda p, s: [Covariances.of(p, s, n * lag) for n in range(fitting + 1)], states, blocks)
+    observed = pairs.map(lambda c: np.stack([koopman_of(one) for one in c]))
+    predicted = observed.map(lambda k: np.stack([np.linalg.matrix_power(k[1], n) for n in range(fitting + 1)]))
+    apart = Estimate.join(lambda a, b: (b - a)[2:], predicted, observed)
+    trials = np.stack([trials_of(c, n * lag) for n, c in enumerate(pairs.whole) if n > 1])
+    p = np.clip(0.5 * (predicted.whole[2:] + observed.whole[2:]), 0.0, 1.0)
+    known = (np.minimum(p, 1.0 - p) * trials >= SEEN) & (spread_over(pairs) >= IN_BLOCKS)[:, None]
+    found = judge(apart, known)
+    n, i, j = found.worst
+    factor, unseen = smallest_seen(observed.whole[1], np.where(known, found.detectable, np.inf))
+    reason = None
+    outcome: Literal["holds", "fails"] = "fails" if found.chance < LEVEL else "holds"
     if not moves(states):
         reason = f"no target was seen to change its state within {states.lag_ps:g} ps"
-    elif outcome == "holds" and not known.all():
-        reason = "some of the blocks of frames behind the intervals lack a state"
-    furthest = deviation[worst]
+    elif not known.any():
+        reason = "too few transitions were seen, or in too few stretches of time"
+    elif outcome == "holds" and not (factor <= WEAK or unseen <= SMALL):
+        reason = (
+            f"a slowest timescale twice as long at {fitting * states.lag_ps:g} ps would be missed in more than one of "
+            f"ten cases; a longer trajectory, or more targets, would tell"
+        )
+    deviation = Interval(*(getattr(found.apart, part)[n, i, j] for part in PARTS))
+    largest = deviation if deviation.value >= 0 else Interval(-deviation.value, -deviation.high, -deviation.low)
     return ChapmanKolmogorov(
         lag_ps=np.arange(fitting + 1) * states.lag_ps,
-        predicted=_within_bounds(predicted),
-        observed=_within_bounds(observed),
-        max_deviation=Interval(furthest, np.maximum(0.0, furthest - width[worst]), furthest + width[worst]),
+        predicted=predicted.interval(within=PROBABILITY),
+        observed=observed.interval(within=PROBABILITY),
+        max_deviation=largest,
         outcome=CANNOT_SAY if reason else outcome,
         reason=reason,
         passed=outcome == "holds" and not reason,
-        unseen=allowed[known].max(initial=0.0),
+        chance=found.chance,
+        at=Place(start=i + 1, to=j + 1, time_ps=(n + 2) * states.lag_ps, more=bool(deviation.value > 0)),
+        timescale_ratio=_ratio_of_timescales(observed, states.lag_ps),
+        unseen=unseen,
+        unseen_factor=factor,
     )
 
 
-def _within_bounds(curves: Interval) -> Interval:
-    low, high = bounded(curves.value, curves.high - curves.value, PROBABILITY)
-    return replace(curves, low=low, high=high)
+def smallest_seen(matrix: Matrix, detectable: Curves) -> tuple[float, float]:
+    """The smallest rise of the slowest timescale that the test would have seen, as a factor and as a deviation.
+
+    The timescale is taken to rise evenly from that of the matrix at one lag time to a multiple at the longest; NaN
+    where no multiple up to ten would have been seen, or the matrix has no such process.
+
+    Parameters
+    ----------
+    matrix : the Koopman matrix at the lag time.
+    detectable : deviations of its powers from two lag times on that would be significant in 90 % of cases.
+    """
+    eigenvalues, right = np.linalg.eig(matrix)
+    slowest = np.argsort(-np.abs(eigenvalues), kind="stable")[1]
+    value = eigenvalues[slowest]
+    if abs(value.imag) > ONE_PART * abs(value) or not 0 < value.real < 1:
+        return np.nan, np.nan
+    left = np.linalg.inv(right)
+    process = np.real(np.outer(right[:, slowest], left[slowest]))
+    n = np.arange(2, len(detectable) + 2)
+    for factor in np.geomspace(1.05, 10.0, 50):
+        rise = 1.0 + (factor - 1.0) * (n - 1.0) / (n[-1] - 1.0)
+        deviation = np.abs((value.real ** (n / rise) - value.real**n)[:, None, None] * process)
+        if (deviation >= detectable).any():
+            return float(factor), float(deviation.max())
+    return np.nan, np.nan
+
+
+def stretches_of(states: States, steps: int) -> Blocks:
+    """Stretches of time into each of which ``steps`` lag times fit four times, as many as possible up to 20.
+
+    At least ten. Where not even five lag times fit twice into each, groups of targets, if there are enough; else as few
+    stretches as eight.
+
+    Raises
+    ------
+    InputError : not even two lag times fit into one of eight.
+    """
+    lag, frames = states.lag_frames, len(states.segment)
+    number = int(np.clip(frames // (4 * steps * lag), STRETCHES, MANY_BLOCKS))
+    fitting = frames // number // (2 * lag)
+    if fitting < min(steps, FEW_STEPS) and len(states.target_ids) >= ENOUGH and longest_segment(states) >= 4 * lag:
+        return Blocks.of(states, Kinetics(intervals="targets", chunks=min(MANY_BLOCKS, len(states.target_ids))))
+    if fitting >= 2:
+        return Blocks.by_time(states, number)
+    if frames // FEWEST_STRETCHES >= 4 * lag:
+        return Blocks.by_time(states, FEWEST_STRETCHES)
+    raise InputError(
+        f"the Chapman-Kolmogorov test needs {4 * lag} frames in each of {FEWEST_STRETCHES} blocks of the "
+        f"{states.split} frames, but they have {frames // FEWEST_STRETCHES}; lower search.lag_ps, or use a longer "
+        f"trajectory"
+    )
+
+
+def longest_segment(states: States) -> int:
+    """The number of frames of the longest segment."""
+    return int(np.unique(states.segment, return_counts=True)[1].max(initial=0))
+
+
+def _ratio_of_timescales(observed: Estimate[Curves], lag_ps: float) -> Interval:
+    """The slowest timescale at the longest lag time at which it is known to a factor of 1.5, divided by the first."""
+    slow = observed.map(
+        lambda curves: np.log([timescales(matrix, n * lag_ps)[0] for n, matrix in enumerate(curves) if n])
+    )
+    ratios = slow.map(lambda times: np.where(np.isfinite(times), times, np.nan)).map(lambda t: t - t[0]).interval()
+    known = np.flatnonzero(np.exp(ratios.half[1:]) < KNOWN)
+    return ratios[int(known[-1]) + 1].map(np.exp) if len(known) else Interval.unknown()
+
+
+def spread_over(pairs: Estimate[list[Covariances]]) -> PerState:
+    """Over how many blocks the pairs that begin in each state are spread: (states,), ``(sum n)^2 / sum n^2``."""
+    halved = np.array([c[1].samples * c[1].mean0 for c in pairs.samples if c is not None])
+    of_blocks = np.maximum(halved.sum(0) / (len(halved) - HALF) - halved, 0.0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.nan_to_num(of_blocks.sum(0) ** 2 / np.square(of_blocks).sum(0))
 
 
 def moves(states: States) -> bool:
@@ -184,7 +305,7 @@ def ck_test(states: States, kinetics: Kinetics, blocks: Blocks | None = None) ->
     blocks : behind the intervals, where they are known.
     """
     try:
-        return chapman_kolmogorov(states, kinetics.chapman_kolmogorov_steps, blocks or blocks_of(states, kinetics))
+        return chapman_kolmogorov(states, kinetics.chapman_kolmogorov_steps, blocks)
     except InputError as error:
         reason = str(error)
     except np.linalg.LinAlgError:

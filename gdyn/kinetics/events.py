@@ -8,6 +8,7 @@ from gdyn.statistics.shapes import Matrix, Probabilities, Segment
 from gdyn.store import States
 
 CORE = 0.5  # of the largest component of an eigenvector, beyond which a state belongs to one end of its process
+ONE_WAY = 1e-9  # component below which a process has a second end; that of one which is never left is zero
 FEW = 10  # transitions each way
 
 
@@ -27,11 +28,13 @@ def transitions(states: States, matrix: Matrix) -> list[dict[str, Any]]:
     Returns
     -------
     list of dicts, slowest process first: ``from`` and ``to``, the states (from 1) of the two ends; ``forward``,
-    ``backward``: number of transitions from the first to the second, and back; ``targets``: how many targets made any.
+    ``backward``: number of transitions from the first to the second, and back; ``targets``: how many targets made any;
+    ``time_ps``: how long all targets together were assigned to each end.
     None for a matrix that is NaN, and for a process that has only one end.
     """
     if not np.isfinite(matrix).all():
-        return [{"from": [], "to": [], "forward": 0, "backward": 0, "targets": 0} for _ in range(len(matrix) - 1)]
+        nothing = {"from": [], "to": [], "forward": 0, "backward": 0, "targets": 0, "time_ps": [0.0, 0.0]}
+        return [dict(nothing) for _ in range(len(matrix) - 1)]
     averaged = running_mean(states)
     eigenvalues, vectors = np.linalg.eig(matrix)
     order = np.argsort(-np.abs(eigenvalues), kind="stable")[1:]
@@ -39,8 +42,10 @@ def transitions(states: States, matrix: Matrix) -> list[dict[str, Any]]:
     for vector in np.real(vectors[:, order]).T:
         vector = vector * (np.sign(vector[np.abs(vector).argmax()]) or 1.0)
         first = vector > CORE * max(vector.max(), 0.0)
-        second = vector < CORE * min(vector.min(), 0.0)
+        lowest = vector.min()
+        second = vector < (CORE * lowest if lowest < -ONE_WAY else (1.0 - CORE) ** 2 * vector.max())
         forward, backward, moved = 0, 0, np.zeros(averaged.shape[1], bool)
+        time = {1: 0, -1: 0}
         for begin, end in stretches(states.segment):
             part = averaged[begin:end]
             at = np.zeros(part.shape[:2], np.int8)
@@ -51,6 +56,7 @@ def transitions(states: States, matrix: Matrix) -> list[dict[str, Any]]:
             jump = np.diff(held.astype(int), axis=0)
             forward += int((jump == -2).sum())
             backward += int((jump == 2).sum())
+            time = {end: frames + int((held[:-1] == end).sum()) for end, frames in time.items()}
             moved |= (np.abs(jump) == 2).any(0)
         processes.append(
             {
@@ -59,9 +65,33 @@ def transitions(states: States, matrix: Matrix) -> list[dict[str, Any]]:
                 "forward": forward,
                 "backward": backward,
                 "targets": int(moved.sum()),
+                "time_ps": [states.frame_interval_ps * time[end] for end in (1, -1)],
             }
         )
     return processes
+
+
+def counted_timescale(process: dict[str, Any]) -> float:
+    """Relaxation time of a process from its counted transitions, ``1 / (k_forward + k_backward)``, ps.
+
+    The rates are the numbers of transitions divided by the time spent at the end that they begin at; infinite where
+    there are none, NaN where a target was never at one of the ends.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rates = np.array([process["forward"], process["backward"]]) / np.array(process["time_ps"])
+        return float(1.0 / rates.sum())
+
+
+def effective_events(process: dict[str, Any]) -> float:
+    """The number of counted events that a single rate would have to rest on to be known as well as the timescale is.
+
+    The variance of ``ln t`` with ``t = 1 / (k_f + k_b)`` is ``(k_f^2 / n_f + k_b^2 / n_b) / (k_f + k_b)^2``.
+    """
+    numbers = np.array([process["forward"], process["backward"]], float)
+    if not numbers.all():
+        return float(numbers.sum())
+    rates = numbers / np.array(process["time_ps"])
+    return float(rates.sum() ** 2 / (np.square(rates) / numbers).sum())
 
 
 def running_mean(states: States) -> Probabilities:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 STRANGE = 0.01  # share of surroundings unlike those of the training, above which it is reported
 ROUNDING = 1e-9  # of probabilities
+DIFFERS = 1.25  # factor between two timescales, up to which they are called the same
+LOST = 0.05  # part of a score that may be lost from the training frames to others
 BEYOND = 100.0  # lengths of the data, beyond which no time counts as resolved
 SAME_MATRIX = 0.01  # of probabilities, up to which two matrices count as one, whatever their intervals
 CONSTANT = 1e-6  # standard deviation of the probability of a state that is the same everywhere
@@ -75,11 +77,62 @@ def flags_of(model: "KoopmanModel", states: States, blocks: Blocks) -> dict[str,
             f"the frames last {blocks.length_ps:.0f} ps, less than the slowest timescale ({slowest:.0f} ps): it rests "
             f"on many targets, few of which change their state, and on a beginning in equilibrium"
         )
+    flags["timescales_ps"] += flag_convergence(model) + flag_counted(model)
+    if model.stationarity:
+        found = model.stationarity
+        flags["stationary"] = [*found.drift, *found.one_way, *found.heterogeneous]
+        flags["timescales_ps"] += found.slower
+        flags["intervals"] += found.collective
+    flags["vamp2"] += flag_overfitting(model)
     flags["lifetimes_ps"] = flag_lifetimes(states, model)
     for name, score in model.vamp2.by_split.items():
         if not score.value >= 3 * score.noise_floor:
             flags["vamp2"].append(f"the VAMP-2 score of the {name} frames is hardly above its noise floor")
     return {key: sentences for key, sentences in flags.items() if sentences}
+
+
+def flag_convergence(model: "KoopmanModel") -> list[str]:
+    """Caveats about timescales that rise with the lag time."""
+    if model.convergence is None:
+        return []
+    return [
+        f"the timescale of process {number} is {rise.verdict}"
+        for number, rise in enumerate(model.convergence.processes, start=1)
+        if rise.outcome == "rising"
+    ]
+
+
+def flag_counted(model: "KoopmanModel") -> list[str]:
+    """Caveats about processes that take another time when they are counted from core to core."""
+    flags = []
+    counted = model.counted_timescales_ps
+    if np.ndim(counted.value) == 0:
+        return []
+    for number, (one, other) in enumerate(zip(model.timescales_ps, counted, strict=True), start=1):
+        parts = np.array([one.value, one.low, one.high, other.value, other.low, other.high], float)
+        if not one.resolved or not np.isfinite(parts).all() or not parts.min() > 0:
+            continue
+        apart = abs(np.log(one.value / other.value))
+        if apart > max(0.5 * np.hypot(np.log(one.high / one.low), np.log(other.high / other.low)), np.log(DIFFERS)):
+            flags.append(
+                f"process {number} takes {one.as_brief_time()} by the Koopman matrix, but {other.as_brief_time()} by "
+                f"what is counted from core to core: targets cross without staying, or the states are not Markovian"
+            )
+    return flags
+
+
+def flag_overfitting(model: "KoopmanModel") -> list[str]:
+    """Caveats about a score that is higher on the frames trained on than on others."""
+    train, test = model.vamp2.train, model.vamp2.test
+    if train is None or not np.isfinite([train.low, train.high, test.low, test.high]).all():
+        return []
+    error = np.hypot(train.half, test.half)
+    if not train.value - test.value > max(error, LOST * train.value):
+        return []
+    return [
+        f"the network has learned its training frames by heart: their VAMP-2 score is {train}, that of the test frames "
+        f"{test}; train on more frames, or with fewer features (search.width) or states"
+    ]
 
 
 def flag_populations(states: States, model: "KoopmanModel") -> list[str]:

@@ -11,7 +11,8 @@ from gdyn.statistics.uncertainty import Blocks
 from gdyn.store import States
 
 LARGEST_CONDITION = 1e9  # above which states are linearly dependent to the rounding of float32
-MOST_ITERATIONS, SETTLED = 100_000, 1e-13
+MOST_ITERATIONS, SETTLED, LARGEST_STEP = 200, 1e-11, 5.0
+ONE_ROUNDING = 1e-15
 NO_FLUX = 1e-12  # below which a flux is rounding
 ONE = 1.0 - 1e-10  # an eigenvalue above this is not below 1, apart from rounding
 
@@ -144,8 +145,8 @@ def reversible_of(covariances: Covariances) -> Matrix:
 def nearest_reversible(fluxes: Matrix) -> Matrix:
     """Maximum-likelihood reversible transition matrix for counts or fluxes from row to column.
 
-    The fixed point of ``x_ij = (f_ij + f_ji) / (f_i / x_i + f_j / x_j)`` (Bowman et al., J. Chem. Phys. 131, 124101,
-    2009) iterated to rounding.
+    It is ``x_ij = s_ij / (q_i + q_j)`` with ``s_ij = f_ij + f_ji`` (Bowman et al., J. Chem. Phys. 131, 124101, 2009);
+    the ``q`` minimise the convex ``1/2 sum_ij s_ij ln(q_i + q_j) - sum_i f_i ln q_i``, which Newton's method does.
 
     Returns
     -------
@@ -161,16 +162,36 @@ def nearest_reversible(fluxes: Matrix) -> Matrix:
     ways = (scipy.sparse.csgraph.connected_components(fluxes > 0, connection=kind)[0] for kind in ("weak", "strong"))
     if len(set(ways)) > 1:
         raise np.linalg.LinAlgError("some states are left for good, which no reversible process does")
-    joint = both / both.sum()
+    both, out = both / both.sum(), out / both.sum()
+    scale = np.sqrt(np.where(out > 0, out, 1.0))  # of rare states, whose rows are small
+    z = np.zeros(len(out))
+
+    def value(z: PerState) -> float:
+        return float(0.5 * (both * np.logaddexp(z[:, None], z)).sum() - out @ z)
+
     for _ in range(MOST_ITERATIONS):
-        with np.errstate(divide="ignore", invalid="ignore"):
-            weight = out / joint.sum(1)
-            new = np.where(both > 0, both / (weight[:, None] + weight), 0.0)
-        new = new / new.sum()
-        if np.abs(new - joint).max() < SETTLED * new.max():
-            return new
-        joint = new
+        part = 1.0 / (1.0 + np.exp(z - z[:, None]))  # q_i / (q_i + q_j)
+        slope = (both * part).sum(1) - out
+        if np.abs(slope / scale**2).max() < SETTLED:
+            joint = np.where(both > 0, both * np.exp(-np.logaddexp(z[:, None], z)), 0.0)
+            return joint / joint.sum()
+        curvature = both * part * part.T
+        hessian = np.diag(curvature.sum(1)) - curvature
+        step = np.linalg.lstsq(hessian / np.outer(scale, scale), slope / scale, rcond=1e-14)[0] / scale
+        size, here = min(1.0, LARGEST_STEP / max(np.abs(step).max(), 1e-300)), value(z)
+        while value(z - size * step) > here - 1e-4 * size * slope @ step + ONE_ROUNDING and size > 1e-10:
+            size *= 0.5
+        z = z - size * step
     raise np.linalg.LinAlgError("the reversible matrix does not converge: some states are hardly connected")
+
+
+def trials_of(covariances: Covariances, lag_frames: int) -> Matrix:
+    """How many independent chances there were for each transition: (states, states), the pairs that begin in a state.
+
+    Of pairs that overlap, as many count as follow each other without overlap.
+    """
+    of_state = covariances.samples * covariances.mean0 / max(1, lag_frames)
+    return np.broadcast_to(of_state[:, None], covariances.c00.shape)
 
 
 def transition_matrix(joint: Matrix) -> Matrix:

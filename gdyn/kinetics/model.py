@@ -1,13 +1,16 @@
 """The Koopman model of the states: every number with its 95 % interval and its caveats."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import numpy as np
+from jaxtyping import Float
+from pydantic import Field
 
 from gdyn.config import Kinetics
 from gdyn.errors import InputError
-from gdyn.kinetics.events import transitions
+from gdyn.kinetics.convergence import Convergence, convergence_of
+from gdyn.kinetics.events import effective_events, transitions
 from gdyn.kinetics.flags import flags_of
 from gdyn.kinetics.koopman import (
     blocks_of,
@@ -15,23 +18,24 @@ from gdyn.kinetics.koopman import (
     left_eigenvectors,
     stationary_distribution,
     timescales,
+    trials_of,
 )
-from gdyn.kinetics.populations import assign, mean_population
+from gdyn.kinetics.populations import assign, populations_of, share_of_sums
 from gdyn.kinetics.reversible import Reversible, of_reversible
+from gdyn.kinetics.stationarity import Stationarity, stationarity_of
 from gdyn.kinetics.timescales import Process, as_processes, implied_timescales
-from gdyn.result import Flags, Result, Share, Table, measured
+from gdyn.result import Flags, Number, Result, Share, Table, measured
 from gdyn.statistics import (
     Covariances,
     match_states,
     present_rows,
-    purity,
     score_with_floor,
     simplex_rotation,
     vamp2,
 )
 from gdyn.statistics.interval import PROBABILITY, Interval
-from gdyn.statistics.shapes import Matrix, PerState
-from gdyn.statistics.uncertainty import Estimate, with_interval
+from gdyn.statistics.shapes import Matrix, PerState, Probabilities
+from gdyn.statistics.uncertainty import Estimate
 from gdyn.store import States
 
 VAMP2_CONVENTION = "means removed: at most n_states - 1; deeptime's score is larger by 1"
@@ -74,6 +78,27 @@ class Origin(Result):
     block_ps: float
 
 
+class Needed(Result):
+    """How long the trajectory would have to be for a number to be known so well, with as many targets."""
+
+    to_10_percent_ps: Number
+    """For a 95 % interval of -+ 10 %."""
+    to_5_percent_ps: Number
+
+
+def needed(number: Interval, length_ps: float) -> Needed:
+    """The lengths at which an interval is narrow enough, as its width falls with the square root of the length.
+
+    Parameters
+    ----------
+    number : a positive one.
+    length_ps : of the trajectory that it is from.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        width = 0.5 * np.log(number.high / number.low)
+    return Needed(**{f"to_{percent}_percent_ps": length_ps * (100.0 * width / percent) ** 2 for percent in (10, 5)})
+
+
 class KoopmanModel(Reversible):
     """The Koopman model of the test frames: populations, matrices, timescales, eigenvectors and scores.
 
@@ -100,6 +125,12 @@ class KoopmanModel(Reversible):
     pcca: PCCA | None
     vamp2: Scores
     intervals: Origin
+    convergence: Convergence | None = None
+    """Whether the timescales have converged with the lag time."""
+    stationarity: Stationarity | None = None
+    """Whether the trajectory is stationary."""
+    needed_ps: dict[str, list[Needed]] = Field(default_factory=dict)
+    """How long the whole trajectory would have to be, for some of the numbers."""
     flags: Flags
     """Caveats by the name of a number."""
     timescales: Table
@@ -136,21 +167,31 @@ def koopman_model(
     covariances = Estimate.of(lambda p, s: Covariances.of(p, s, lag), test, blocks)
     matrices = covariances.map_or_nan(koopman_of, (n, n))
     matrix = matrices.whole
-    populations = Estimate.of(lambda p, s: mean_population(p), test, blocks)
-    assigned = Estimate.of(lambda p, s: mean_population(assign(p)), test, blocks)
+    populations = populations_of(test, blocks)
+    assigned = populations_of(replace(test, probabilities=assign(test.probabilities)), blocks)
+    certain = Estimate.of(lambda p, s: purity_sums(p), test, blocks).map(share_of_sums)
     like = left_eigenvectors(matrix)
     seen = transitions(test, matrix)
-    slow = matrices.map(lambda m: timescales(m, lag_ps)).interval(logarithmic=True)
+    slow = matrices.map(lambda m: timescales(m, lag_ps)).interval(logarithmic=True).with_least(
+        [effective_events(process) for process in seen]
+    )  # fmt: skip
+    processes = as_processes(slow, test, seen)
+    resolved = sum(process.resolved for process in processes)
+    splits = [split for split in (train, validation, test) if split is not None]
+    of_populations = populations.interval(within=PROBABILITY, correlated=True)
+    longer = sum(split.length_ps for split in splits) / test.length_ps
     model = KoopmanModel(
         n_states=n,
         lag_ps=lag_ps,
-        populations=populations.interval(within=PROBABILITY),
-        populations_assigned=assigned.interval(within=PROBABILITY),
-        purity=with_interval(lambda p, s: purity(p), test, blocks, within=(1.0 / n, 1.0)),
-        koopman=matrices.interval(within=PROBABILITY),
-        stationary_distribution=matrices.map_or_nan(stationary_distribution, n).interval(within=PROBABILITY),
+        populations=of_populations,
+        populations_assigned=assigned.interval(within=PROBABILITY, correlated=True),
+        purity=certain.interval(within=(1.0 / n, 1.0), correlated=True)[0],
+        koopman=matrices.interval(within=PROBABILITY, trials=trials_of(covariances.whole, lag)),
+        stationary_distribution=matrices.map_or_nan(stationary_distribution, n).interval(
+            within=PROBABILITY, correlated=True
+        ),
         eigenvectors=matrices.map(lambda m: left_eigenvectors(m, like)).interval(),
-        timescales_ps=as_processes(slow, test, seen),
+        timescales_ps=processes,
         transitions=seen,
         **of_reversible(covariances, test, blocks),
         pcca=pcca_form(test, populations, matrices),
@@ -160,11 +201,23 @@ def koopman_model(
             test=score(test, kinetics),
         ),
         intervals=Origin(
-            method=f"t-distribution over {blocks.described}", blocks=len(blocks), block_ps=blocks.length_ps
+            method=f"jackknife, t-distribution over {blocks.described}", blocks=len(blocks), block_ps=blocks.length_ps
         ),
+        convergence=convergence_of(test, blocks, resolved),
+        stationarity=stationarity_of(splits, slow.value[0], seen),
+        needed_ps={
+            "populations": [needed(one, longer * test.length_ps) for one in of_populations],
+            "timescales_ps": [needed(one, longer * test.length_ps) for one in processes],
+        },
         timescales=implied_timescales(test, kinetics),
     )
     return model.with_flags(flags_of(model, test, blocks))
+
+
+def purity_sums(probabilities: Probabilities) -> Float[np.ndarray, "2"]:
+    """Sum of the largest probabilities of all targets and frames, and how many there are: (2,)."""
+    rows = present_rows(probabilities)
+    return np.array([rows.max(1, initial=0.0).sum(dtype=np.float64), float(len(rows))])
 
 
 def pcca_form(states: States, populations: Estimate[PerState], matrices: Estimate[Matrix]) -> PCCA | None:
@@ -185,7 +238,7 @@ def pcca_form(states: States, populations: Estimate[PerState], matrices: Estimat
     rotation = rotation[:, match_states(rows, np.clip(rows @ rotation, 0.0, 1.0))[0]]
     turned = matrices.map(lambda matrix: np.linalg.solve(rotation, matrix @ rotation))
     return PCCA(
-        populations=populations.map(lambda p: p @ rotation).interval(within=PROBABILITY),
+        populations=populations.map(lambda p: p @ rotation).interval(within=PROBABILITY, correlated=True),
         koopman=turned.interval(within=PROBABILITY),
     )
 
@@ -197,9 +250,8 @@ def score(states: States, kinetics: Kinetics) -> Score:
     try:
         blocks = blocks_of(states, kinetics)
         most = states.probabilities.shape[-1] - 1.0
-        estimate = with_interval(
-            lambda p, s: vamp2(Covariances.of(p, s, states.lag_frames)), states, blocks, within=(0.0, most)
-        )
+        covariances = Estimate.of(lambda p, s: Covariances.of(p, s, states.lag_frames), states, blocks)
+        estimate = covariances.map(vamp2).interval(within=(0.0, most))
     except InputError:  # too few trajectories or targets in this split to say
         estimate = Interval.unknown()
     return Score(value, estimate.low, estimate.high, noise_floor=floor)

@@ -10,9 +10,10 @@ from jaxtyping import Bool
 
 from gdyn.kinetics.events import stretches
 from gdyn.statistics import present_rows
-from gdyn.statistics.shapes import Matrix, PerState, Probabilities, Segment
+from gdyn.statistics.shapes import Matrix, PerProcess, PerState, Probabilities, Segment
 
 CORE = 0.8  # probability of a state from which on a target has arrived in it ...
+NO_DECAY = 1e-12  # 1/ps, below which a rate is rounding
 OF_HIGHEST = 0.9  # ... or this part of the highest that there is, where that is less
 
 
@@ -114,6 +115,21 @@ def counted_rates(counts: Matrix, frame_interval_ps: float) -> Matrix:
         rates = np.where(time_ps > 0, moves / time_ps, np.nan)
     np.fill_diagonal(rates, -rates.sum(1))
     return rates
+
+
+def relaxation_times(rates: Matrix) -> PerProcess:
+    """Timescales of a rate matrix, ``-1 / Re(lambda)``, slowest first: (states - 1,), ps.
+
+    Infinite where nothing relaxes; NaN for the processes of states that are empty.
+    """
+    n = len(rates)
+    there = np.flatnonzero(np.isfinite(np.diag(rates)))
+    times = np.full(n - 1, np.nan)
+    if len(there) > 1:
+        decay = np.sort(-np.linalg.eigvals(rates[np.ix_(there, there)]).real)[1:]
+        with np.errstate(divide="ignore"):
+            times[: len(decay)] = 1.0 / np.where(decay > NO_DECAY, decay, 0.0)
+    return times
 
 
 def mean_stays(rates: Matrix) -> PerState:

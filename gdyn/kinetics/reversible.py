@@ -8,7 +8,16 @@ import numpy as np
 from gdyn.kinetics.flags import EMPTY
 from gdyn.kinetics.koopman import koopman_of, nearest_reversible, reversible_of, timescales, transition_matrix
 from gdyn.kinetics.populations import mean_population
-from gdyn.kinetics.rates import cores, counted, counted_rates, first_passage_times, generator_of, mean_stays, misfit
+from gdyn.kinetics.rates import (
+    cores,
+    counted,
+    counted_rates,
+    first_passage_times,
+    generator_of,
+    mean_stays,
+    misfit,
+    relaxation_times,
+)
 from gdyn.result import Result, Share, Time
 from gdyn.rounding import brief_time as time
 from gdyn.statistics import Covariances, present_rows
@@ -18,6 +27,7 @@ from gdyn.statistics.uncertainty import Blocks, Estimate
 from gdyn.store import States
 
 SAME_SHARE = 0.05  # of what leaves a state within the lag, by which two matrices may differ besides their intervals
+SURELY = 1.5  # half widths of a 95 % interval, beyond which two of several times differ
 CERTAIN = 0.5  # share of the frames of a state in which a target must be in its core for visits to be counted
 
 
@@ -28,6 +38,8 @@ class Reversible(Result):
     """(states, states)"""
     reversible_timescales_ps: Time
     """(processes,)"""
+    counted_timescales_ps: Time = Interval.unknown()
+    """(processes,), of the rates between cores: a second opinion on those of the Koopman matrix."""
     lifetimes_ps: Time
     """(states,), how long a target stays."""
     first_passage_ps: Time
@@ -44,15 +56,12 @@ class Reversible(Result):
 def of_reversible(covariances: Estimate[Covariances], states: States, blocks: Blocks) -> dict[str, Any]:
     """The reversible matrix, and the rates and times from it or, where its generator is not usable, from counting.
 
-    Intervals are from all blocks but one in turn (the jackknife): a block that lacks a state determines nothing alone.
-
     Returns
     -------
     dict of the fields of :class:`Reversible`
     """
     n, lag_ps, frame_ps = states.probabilities.shape[-1], states.lag_ps, states.frame_interval_ps
-    together = covariances.jackknife(Covariances.together)
-    joints = together.map_or_nan(reversible_of, (n, n))
+    joints = covariances.map_or_nan(reversible_of, (n, n))
     matrices = joints.map(transition_matrix).interval(within=PROBABILITY)
     counts, uncounted = counts_of(states, blocks)
     by_counting = counts.map(lambda number: counted_rates(number, frame_ps))
@@ -60,19 +69,22 @@ def of_reversible(covariances: Estimate[Covariances], states: States, blocks: Bl
     if not np.isfinite(of_cores.whole).any():
         of_cores = by_counting
     rates = joints.map_or_nan(lambda joint: generator_of(joint, lag_ps), (n, n))
-    raw = together.map_or_nan(koopman_of, (n, n)).interval()
+    raw = covariances.map_or_nan(koopman_of, (n, n)).interval()
     reason = explain_no_generator(rates, of_cores, matrices, raw, lag_ps)
     if reason:
         rates = of_cores
     stays, passages = rates.map(mean_stays), rates.map(first_passage_times)
+    moves = np.nan_to_num(counts.whole) * ~np.eye(n, dtype=bool)
+    left, reached = moves.sum(1), np.broadcast_to(moves.sum(0), (n, n))
     return {
         "reversible": matrices,
         "reversible_timescales_ps": joints.map(
             lambda joint: timescales(transition_matrix(joint), lag_ps)
         ).interval(logarithmic=True),
-        "lifetimes_ps": stays.interval(logarithmic=True),
-        "first_passage_ps": with_zeros(passages.interval(logarithmic=True)),
-        "counted_lifetimes_ps": by_counting.map(mean_stays).interval(logarithmic=True),
+        "counted_timescales_ps": of_cores.map(relaxation_times).interval(logarithmic=True),
+        "lifetimes_ps": stays.interval(logarithmic=True).with_least(left),
+        "first_passage_ps": with_zeros(passages.interval(logarithmic=True).with_least(reached)),
+        "counted_lifetimes_ps": by_counting.map(mean_stays).interval(logarithmic=True).with_least(left),
         "rates_from": "counted" if reason else "generator",
         "no_generator": reason,
         "not_counted": uncounted,
@@ -80,7 +92,7 @@ def of_reversible(covariances: Estimate[Covariances], states: States, blocks: Bl
 
 
 def counts_of(states: States, blocks: Blocks) -> tuple[Estimate[Matrix], str | None]:
-    """Stays and moves between the cores of the states, from all blocks but one in turn; or why there are none.
+    """Stays and moves between the cores of the states; or why there are none.
 
     Where a populated state is certain nowhere, the times spent in it would count as spent in others.
     """
@@ -92,10 +104,9 @@ def counts_of(states: States, blocks: Blocks) -> tuple[Estimate[Matrix], str | N
     for state in np.flatnonzero(mean_population(states.probabilities) >= EMPTY):
         certain = rows[most == state, state] > least[state]
         if not len(certain) or certain.mean() < CERTAIN:
-            nothing: list[Matrix | None] = [None] * len(counts.samples)
-            unknown = Estimate(np.full((n, n), np.nan), nothing, without_one=True)
+            unknown = counts.map(lambda number: np.full((n, n), np.nan))
             return unknown, f"targets are seldom in state {state + 1} for certain"
-    return counts.jackknife(lambda parts: np.sum(parts, axis=0)), None
+    return counts, None
 
 
 def explain_no_generator(
@@ -117,13 +128,15 @@ def explain_no_generator(
     i, j = np.unravel_index((wrong - allowed).argmax(), wrong.shape)
     if wrong[i, j] > allowed[i, j]:
         return f"its rates do not give the Koopman matrix back (from state {i + 1} to {j + 1} by {wrong[i, j]:.2g})"
-    stays, visits = (estimate.map(mean_stays).interval(logarithmic=True) for estimate in (rates, of_cores))
-    with np.errstate(invalid="ignore"):
-        apart = (stays.low > visits.high) | (stays.high < visits.low)
+    stays, visits = mean_stays(rates.whole), mean_stays(of_cores.whole)
+    # From the same frames: what they have in common is no error of their ratio.
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = Estimate.join(lambda a, b: np.log(mean_stays(a) / mean_stays(b)), rates, of_cores).interval()
+        apart = np.abs(ratio.value) > np.maximum(SURELY * ratio.half, SAME_SHARE)
     for state in np.flatnonzero(apart):
         return (
-            f"it gives {time(stays.value[state])} in state {state + 1} where visits last "
-            f"{time(visits.value[state])}, as the states are not pure"
+            f"it gives {time(stays[state])} in state {state + 1} where visits last {time(visits[state])}, as the "
+            f"states are not pure"
         )
     return None
 

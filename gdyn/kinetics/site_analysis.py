@@ -11,7 +11,7 @@ from pydantic import Field
 from gdyn.config import Kinetics, Sites
 from gdyn.errors import InputError
 from gdyn.kinetics.koopman import blocks_of
-from gdyn.kinetics.populations import mean_population
+from gdyn.kinetics.populations import populations_of
 from gdyn.kinetics.sites import SiteNetwork
 from gdyn.kinetics.timescales import implied_timescales, slow
 from gdyn.kinetics.whole_cell import WholeCell, whole_cell
@@ -19,7 +19,6 @@ from gdyn.logs import LOG
 from gdyn.result import Array, Result, Share, Table, Time
 from gdyn.statistics import present_rows
 from gdyn.statistics.interval import PROBABILITY
-from gdyn.statistics.uncertainty import with_interval
 from gdyn.store import States, TrajectoryStore
 from gdyn.store.walk import Trajectories, atoms_of_ids, each_trajectory, numbered, opened
 
@@ -123,8 +122,8 @@ def compare_with_sites(
         cell_A=vectors,
         surroundings=surroundings,
         site_type_of_state=[network.types[i] for i in type_of_state],
-        agreement=with_interval(lambda p, s: mean_population(p)[1], alike, blocks, within=PROBABILITY),
-        populations=with_interval(lambda p, s: mean_population(p), by_type, blocks, within=PROBABILITY),
+        agreement=populations_of(alike, blocks).interval(within=PROBABILITY)[1],
+        populations=populations_of(by_type, blocks).interval(within=PROBABILITY, correlated=True),
         timescales_ps=slow(by_type, states.lag_frames, blocks).interval(logarithmic=True),
         timescales=implied_timescales(by_type, kinetics),
         points=_points(folded[present], columns, np.array(network.types)[type_[present]]),

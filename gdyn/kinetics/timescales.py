@@ -8,17 +8,16 @@ import pandas as pd
 
 from gdyn.config import Kinetics
 from gdyn.kinetics.flags import BEYOND
-from gdyn.kinetics.koopman import blocks_of, koopman_matrix, koopman_of, timescales
+from gdyn.kinetics.koopman import blocks_of, koopman_of, timescales
 from gdyn.logs import LOG
 from gdyn.statistics import Covariances
 from gdyn.statistics.interval import Interval
 from gdyn.statistics.shapes import PerProcess
-from gdyn.statistics.uncertainty import Blocks, Estimate, with_interval
+from gdyn.statistics.uncertainty import Blocks, Estimate
 from gdyn.store import States
 from gdyn.units import multiple
 
 COLUMNS = ["lag_ps", "process", "timescale_ps", "low_ps", "high_ps", "resolved"]
-LARGEST_CHANGE = np.log(1.1)  # of a timescale beyond the lag, up to which it is flat
 
 
 @dataclass(frozen=True)
@@ -68,44 +67,6 @@ def as_processes(
             resolved = resolved and seen[number]["forward"] + seen[number]["backward"] > 0
         processes.append(Process(one.value, one.low, one.high, "ps", resolved=resolved))
     return processes
-
-
-def flat_timescales(states: States, blocks: Blocks) -> dict[str, Any]:
-    """Whether the timescales of all slow processes stay the same beyond the lag time.
-
-    A timescale is not flat where, at twice or three times the lag, it has changed by more than 10 %, and the interval
-    of that change, from the same blocks at both lags, does not reach down to no change. A process is slow where it is
-    resolved at the lag; the others are not considered.
-
-    Returns
-    -------
-    dict ``flat`` (None where no process is slow, or no longer lag fits twice into a block) and ``largest_change``, a
-    ratio of timescales.
-    """
-    lag = states.lag_frames
-    slow = [process.resolved for process in process_timescales(states, lag, blocks)]
-    flat, largest = None, None
-    if not any(slow):
-        return {"flat": flat, "largest_change": largest}
-    for longer in (2 * lag, 3 * lag):
-        if 2 * longer >= blocks.frames:
-            break
-        flat = True if flat is None else flat
-        with np.errstate(invalid="ignore", divide="ignore"):
-            try:
-                change = with_interval(
-                    lambda p, s, longer=longer: np.log(
-                        timescales(koopman_matrix(p, s, longer), longer) / timescales(koopman_matrix(p, s, lag), lag)
-                    ),
-                    states,
-                    blocks,
-                )
-            except np.linalg.LinAlgError:
-                break
-        value, significant = change.value[slow], (change.low * change.high > 0)[slow]
-        largest = float(np.exp(np.abs(value).max(initial=np.log(largest or 1.0))))
-        flat = flat and not bool((significant & (np.abs(value) > LARGEST_CHANGE)).any())
-    return {"flat": flat, "largest_change": largest}
 
 
 def implied_timescales(states: States, kinetics: Kinetics) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 
 from gdyn.config import Kinetics
 from gdyn.kinetics.chapman_kolmogorov import ChapmanKolmogorov, ck_test
-from gdyn.kinetics.koopman import blocks_of, koopman_matrix, koopman_of, timescales
+from gdyn.kinetics.koopman import blocks_of, koopman_of, timescales
 from gdyn.kinetics.model import Score, score
 from gdyn.kinetics.populations import assign
 from gdyn.kinetics.sites import SiteNetwork
@@ -19,7 +19,7 @@ from gdyn.kinetics.timescales import COLUMNS, Process, as_processes, lag_times, 
 from gdyn.result import Array, Number, Result, Sentences, Share, Time, measured
 from gdyn.statistics import Covariances
 from gdyn.statistics.interval import PROBABILITY, Interval
-from gdyn.statistics.shapes import Matrix, PerProcess, Probabilities, Segment
+from gdyn.statistics.shapes import Matrix, PerProcess
 from gdyn.statistics.uncertainty import Blocks, Estimate
 from gdyn.store import States
 from gdyn.units import multiple
@@ -264,9 +264,10 @@ def rebuild(
         with np.errstate(invalid="ignore"):
             return np.nan_to_num(stays) @ types / (np.isfinite(stays) @ types)
 
-    observed = Estimate.of(
-        lambda p, s: [_transitions(p, s, n * lag) for n in range(fitting + 1)], by_site, blocks
-    ).map(staying).interval(within=PROBABILITY)  # fmt: skip
+    pairs = Estimate.of(
+        lambda p, s: [Covariances.of(p, s, n * lag) for n in range(fitting + 1)], by_site, blocks
+    )  # fmt: skip
+    observed = pairs.map(lambda c: staying([_transitions(one) for one in c])).interval(within=PROBABILITY)
     forms: dict[str, Form | None] = {}
     alike = 1
     for form, name in enumerate(FORMS):
@@ -289,11 +290,10 @@ def rebuild(
     return Rebuilt(**forms, observed=observed, lag_ps=np.arange(fitting + 1) * lag_ps), alike
 
 
-def _transitions(probabilities: Probabilities, segment: Segment, lag_frames: int) -> Matrix:
+def _transitions(covariances: Covariances) -> Matrix:
     """Transition matrix of hard states; rows of those that are never visited are NaN."""
-    c = Covariances.of(probabilities, segment, lag_frames)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return c.c01 / c.mean0[:, None]
+        return covariances.c01 / covariances.mean0[:, None]
 
 
 def mean_of_slowest(times: Estimate[PerProcess], number: int) -> Interval:
@@ -331,8 +331,8 @@ def lag_table(
         if 2 * lag >= blocks.frames:
             continue
 
-        def estimate(p: Probabilities, s: Segment, lag: int = lag, lag_ps: float = lag_ps) -> PerProcess:
-            matrix = koopman_matrix(p, s, lag)
+        def estimate(covariances: Covariances, lag_ps: float = lag_ps) -> PerProcess:
+            matrix = koopman_of(covariances)
             if change:
                 matrix = change(matrix, lag_ps)
                 if not np.isfinite(matrix).all():
@@ -340,7 +340,8 @@ def lag_table(
             return timescales(matrix, lag_ps)
 
         try:
-            times = Estimate.of(estimate, states, blocks).interval(logarithmic=True)
+            pairs = Estimate.of(lambda p, s, lag=lag: Covariances.of(p, s, lag), states, blocks)
+            times = pairs.map(estimate).interval(logarithmic=True)
         except np.linalg.LinAlgError:
             continue
         rows += [{"model": name} | row for row in rows_of(lag_ps, as_processes(times, states, lag_ps=lag_ps))]

@@ -23,6 +23,9 @@ LINE_INCH = 0.165
 GAP_INCH = 0.32
 CAPTION_COLUMNS = 122
 POINTS = 72
+# Of the verdict: colours that differ in lightness, too, and what they say in a word.
+COLOURS = {"green": "#2e8b57", "amber": "#d98e04", "red": "#b2182b", "cannot say": "#7a7a7a"}
+ANSWERS = {"green": "yes", "amber": "doubtful", "red": "NO", "cannot say": "unknown"}
 
 Numbers = Mapping[str, Any]
 Text = tuple[float, float, str, dict[str, Any]]
@@ -140,6 +143,16 @@ def front_pages(numbers: Numbers, results: dict[str, Result]) -> list[list[Text]
     for line in textwrap.wrap(numbers["description"], 100):
         put(line, advance=0.26, fontsize=9.5, color="#4d4d4d")
     y -= 0.12
+    if numbers.get("verdict"):
+        put("Verdict", advance=0.3, room=0.4, fontsize=10, fontweight="bold", color=style.STATES[0])
+    for line in numbers.get("verdict", ()):
+        colour = COLOURS[line["answer"]]
+        lines = textwrap.wrap(line["reason"], 64) or [""]
+        put("●", advance=0.21, room=0.17 * (len(lines) - 1), color=colour, fontsize=11)
+        put(line["question"], x=MARGIN_INCH + 0.2, fontweight="bold" if line["answer"] == "red" else "normal")
+        put(ANSWERS[line["answer"]], x=MARGIN_INCH + 2.6, color=colour, fontweight="bold")
+        for number, text in enumerate(lines):
+            put(text, x=MARGIN_INCH + 3.25, advance=0.17 if number else 0.0)
     for title, rows in _sections(numbers, results):
         put(title, advance=0.36, room=0.4, fontsize=10, fontweight="bold", color=style.STATES[0])
         for name, text in rows:

@@ -13,11 +13,12 @@ from gdyn.config import System
 from gdyn.files import FilePath, write_json
 from gdyn.logs import LOG
 from gdyn.provenance import settings_checksum
+from gdyn.report.verdict import verdict_of
 from gdyn.result import Result
 from gdyn.store.walk import Trajectories, opened
 
 # Of what is in every summary; analyses give the units of their own numbers.
-UNITS = {"planned_ps": "ps, set, and counted"}
+UNITS = {"verdict": "in words", "planned_ps": "ps, set, and counted"}
 
 
 def write_summary(
@@ -45,10 +46,12 @@ def write_summary(
         numbers["lag_ps"],
         populations,
         numbers["timescales_ps"][0],
-        read["chapman_kolmogorov"].verdict,
+        read["chapman_kolmogorov"].outcome,
     )
     for sentence in numbers["warnings"]:
         LOG.warning("%s", sentence)
+    for line in numbers["verdict"]:
+        (LOG.info if line["answer"] == "green" else LOG.warning)("%s %s: %s", *line.values())
     write_json(summary, numbers)
 
 
@@ -70,6 +73,7 @@ def summarise(results: dict[str, Result], trajectories: Trajectories, name: str,
         "description": system.description,
         "applied": system.apply,
         "analyses": list(results),
+        "verdict": [line._asdict() for line in verdict_of(results)],
     }
     flags: dict[str, list[str]] = {}
     units = dict(UNITS)
@@ -101,7 +105,7 @@ def summarise(results: dict[str, Result], trajectories: Trajectories, name: str,
             flags = {"planned_ps": [_describe_progress(planned_ps, reached_ps, system.labels, not_begun)]} | flags
     return numbers | {
         "flags": flags,
-        "warnings": list(chain.from_iterable(flags.values())),
+        "warnings": list(dict.fromkeys(chain.from_iterable(flags.values()))),
         "units": units,
         "provenance": {
             "version": gdyn.__version__,

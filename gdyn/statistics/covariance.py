@@ -74,9 +74,9 @@ class Covariances:
         return cls((x.T @ x / n, x.T @ y / n, y.T @ y / n), mean0, mean1, len(x), walkers)
 
     @classmethod
-    def together(cls, parts: Sequence["Covariances"]) -> Self:
-        """Covariances of the pairs of all ``parts``, which have none in common."""
-        samples = np.array([part.samples for part in parts], float)
+    def together(cls, parts: Sequence["Covariances"], weights: Sequence[float] | None = None) -> Self:
+        """Covariances of the pairs of all ``parts``, which have none in common, each with a weight."""
+        samples = np.array([part.samples for part in parts], float) * (1.0 if weights is None else weights)
         share = samples / max(samples.sum(), 1.0)
         mean0, mean1 = (share @ np.array([getattr(part, name) for part in parts]) for name in ("mean0", "mean1"))
         apart = [(part.mean0 - mean0, part.mean1 - mean1) for part in parts]
@@ -84,7 +84,7 @@ class Covariances:
             sum(s * (part.centred[k] + np.outer(d[a], d[b])) for s, part, d in zip(share, parts, apart, strict=True))
             for k, (a, b) in enumerate(((0, 0), (0, 1), (1, 1)))
         )  # fmt: skip
-        return cls(centred, mean0, mean1, int(samples.sum()), max(part.walkers for part in parts))
+        return cls(centred, mean0, mean1, round(samples.sum()), max(part.walkers for part in parts))
 
     @property
     def reversible(self) -> tuple[Matrix, Matrix]:

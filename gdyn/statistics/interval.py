@@ -12,6 +12,10 @@ from gdyn import rounding
 
 PARTS = ("value", "low", "high")
 PROBABILITY, POSITIVE = (0.0, 1.0), (0.0, np.inf)  # bounds of such numbers
+ROUNDING = 1e-12  # by which a number at a bound may be beside it
+HALF = 0.5  # weight of a block in the estimates from whose spread an interval follows
+FEW_EVENTS = 30  # up to which their number, and not only blocks, decides how well a rate is known
+FEW = 20  # of what was seen, up to which it is counting that decides how far a probability is known
 
 Array = NDArray[np.float64]
 Bounds = tuple[float, float]
@@ -48,6 +52,7 @@ class Interval:
         logarithmic: bool = False,
         within: Bounds | None = None,
         weight: float | None = None,
+        trials: Any = None,
     ) -> Self:
         """The interval of an estimate, from the same estimate on independent blocks.
 
@@ -61,6 +66,7 @@ class Interval:
         logarithmic : whether to take the interval of the logarithm.
         within : (least, greatest) bounds that the interval keeps; see :func:`bounded`.
         weight : in place of ``1 / sqrt(k)``.
+        trials : of a probability, the number of independent chances to see it; see :func:`bounded`.
         """
         estimate, of_blocks = np.asarray(value, np.float64), np.asarray(samples, np.float64)
         k = len(of_blocks)
@@ -73,7 +79,7 @@ class Interval:
             if logarithmic:
                 low, high = np.exp(low), np.exp(high)
             elif within:
-                low, high = bounded(estimate, half, within)
+                low, high = bounded(estimate, half, within, trials)
         bad = ~np.isfinite(low) | ~np.isfinite(high)
         return cls(np.asarray(value), np.where(bad, np.nan, low), np.where(bad, np.nan, high))
 
@@ -123,6 +129,24 @@ class Interval:
     def plain(self) -> dict[str, Any]:
         """For JSON: a dict of ``value``, ``low`` and ``high``, and what a subclass adds."""
         return {name: getattr(self, name) for name in (*PARTS, *self._added())}
+
+    def with_least(self, events: Any) -> Self:
+        """The same positive numbers, with intervals at least as wide as those of a rate of so few counted events.
+
+        Times that follow from a rate are known no better than the events that it rests on allow (exact interval of
+        Poisson's distribution). Where there are many, blocks know better.
+
+        Parameters
+        ----------
+        events : array or number.
+        """
+        n = np.maximum(np.asarray(events, float), 0.0)
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            low = np.asarray(self.value) * np.where(n > 0, n, np.nan) / scipy.special.gammaincinv(n + 1.0, 0.975)
+            high = np.asarray(self.value) * n / scipy.special.gammaincinv(np.maximum(n, 1e-9), 0.025)
+        known = np.isfinite(low) & np.isfinite(high) & (n < FEW_EVENTS)
+        low, high = np.fmin(low, self.low), np.fmax(high, self.high)
+        return replace(self, low=np.where(known, low, self.low), high=np.where(known, high, self.high))
 
     def in_unit(self, unit: str) -> Self:
         """The same, with a unit where it has none."""
@@ -204,24 +228,29 @@ def student(probability: float, freedom: float) -> Any:
     return scipy.special.stdtrit(freedom, probability)  # what scipy.stats takes, which is slow to import
 
 
-def bounded(value: Any, half: Any, within: Bounds) -> tuple[Array, Array]:
+def bounded(value: Any, half: Any, within: Bounds, trials: Any = None) -> tuple[Array, Array]:
     """An interval that keeps its bounds (section "Intervals" of docs/theory.md).
 
     Between two bounds it is symmetric on the logit scale, above one it is so downwards on the logarithm; where the half
-    width is small, it is ``value -+ half``. At a bound it is cut off there, and there is none where the chunks do
-    not differ at all: what was not observed may still exist. A value beyond a bound shows that
-    its estimate does not keep it, and the interval stays as it is.
+    width is small, it is ``value -+ half``. At a bound it is cut off there, and there is none where the blocks do
+    not differ at all: what was not observed may still exist. Where the number of ``trials`` of a probability is known,
+    and it was seen in less than twenty of them, or in all but so few, the interval reaches at least as far as that of
+    counting (Clopper and Pearson, 1934). A value beyond a bound shows that its estimate does not keep it, and the
+    interval stays as it is.
 
     Parameters
     ----------
     value, half : arrays
     within : (least, greatest), the greatest may be infinite.
+    trials : array or None, the number of independent trials that a probability rests on.
 
     Returns
     -------
     low, high : arrays
     """
     least, greatest = within
+    value = np.where(np.abs(value - least) < ROUNDING, least, value)
+    value = np.where(np.abs(value - greatest) < ROUNDING, greatest, value)
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         below = value - least
         if np.isinf(greatest):
@@ -236,9 +265,15 @@ def bounded(value: Any, half: Any, within: Bounds) -> tuple[Array, Array]:
         cut = np.where(half > 0, half, np.nan)
         low = np.where(inside, low, np.where(at_bound, np.maximum(value - cut, least), value - half))
         high = np.where(inside, high, np.where(at_bound, np.minimum(value + cut, greatest), value + half))
+        if trials is not None:
+            seen, missed = value * trials, (1.0 - value) * trials
+            few = (np.minimum(seen, missed) < FEW) & (inside | at_bound)
+            least_few = np.where(seen > 0, scipy.special.betaincinv(np.maximum(seen, 1e-9), missed + 1.0, 0.025), 0.0)
+            most_few = np.where(missed > 0, scipy.special.betaincinv(seen + 1.0, np.maximum(missed, 1e-9), 0.975), 1.0)
+            low, high = np.where(few, np.fmin(low, least_few), low), np.where(few, np.fmax(high, most_few), high)
     return low, high
 
 
-def jackknife_weight(k: int) -> float:
-    """Of the standard deviation of estimates from all of ``k`` chunks but one, in :meth:`Interval.of`."""
-    return (k - 1) / np.sqrt(k)
+def jackknife_weight(k: int, part: float = 1.0 - HALF) -> float:
+    """Of the standard deviation of ``k`` estimates in :meth:`Interval.of`, each with ``part`` of one block left out."""
+    return (k - part) / (part * np.sqrt(k))

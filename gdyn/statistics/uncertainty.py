@@ -1,21 +1,24 @@
 """95 % intervals from parts of the data that are independent of each other."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Generic, Self, TypeVar
 
 import numpy as np
+import scipy
 from jaxtyping import Shaped
 
 from gdyn.config.models import Kinetics
 from gdyn.errors import InputError
-from gdyn.statistics.interval import Interval, jackknife_weight
+from gdyn.statistics.covariance import Covariances
+from gdyn.statistics.interval import HALF, Bounds, Interval, jackknife_weight
 from gdyn.store import States
 
 INDEPENDENT = 5.0  # length of a stretch of time, in slowest timescales, from which on stretches are independent
-FEWEST_BLOCKS = 3
+FEWEST_BLOCKS, FEW_BLOCKS, MANY_BLOCKS = 3, 5, 20
 ENOUGH_TRAJECTORIES = 5
+SURELY_MORE = 0.9  # level at which the variance between times is larger than that between targets
 SHUFFLE_SEED = 2019  # of the targets, where groups of them are the blocks
 
 Part = tuple[slice, slice | np.ndarray]  # of the frames and of the target sets
@@ -31,12 +34,18 @@ class Blocks:
     parts : of the frames (a slice) and of the target sets (a slice, or their numbers)
     frames : number of frames of the shortest
     length_ps : that as a time
+    correction : of the variance of what a process as slow as the slowest one moves; see :func:`correction_of`.
+    beside : five stretches of time beside groups of targets, or beside many stretches. Targets that share what moves
+        them, such as an interface, are not independent, nor are stretches that are short beside it: where the five
+        differ by clearly more, it is they that count.
     """
 
     method: str
     parts: list[Part]
     frames: int
     length_ps: float
+    correction: float = 1.0
+    beside: "Blocks | None" = None
 
     @classmethod
     def of(cls, states: States, kinetics: Kinetics, slowest_ps: float = np.nan) -> Self:
@@ -46,24 +55,30 @@ class Blocks:
         ----------
         states : States
         kinetics : that section of a system. ``intervals: auto`` takes trajectories where there are at least five;
-            else stretches of time; else, where these are not five slowest timescales long but there are enough targets,
-            groups of targets.
+            else stretches of time; else, where five of these are not five slowest timescales long each but there are
+            enough targets, groups of targets. ``chunks: auto`` takes as many as are independent, from 5 to 20.
         slowest_ps : the slowest timescale, where it is known.
 
         Raises
         ------
         InputError : there are too few trajectories or targets.
         """
-        k = kinetics.chunks
         numbers, begins = np.unique(states.trajectory, return_index=True)
-        by_time = cls.by_time(states, k)
+        asked = None if kinetics.chunks == "auto" else kinetics.chunks
+        fitting = INDEPENDENT * slowest_ps if np.isfinite(slowest_ps) else 0.0
+        fitting = max(fitting, 4.0 * states.lag_ps)
+        in_time = asked or int(np.clip(states.length_ps // fitting, FEW_BLOCKS, MANY_BLOCKS))
+        in_targets = asked or int(np.clip(len(states.target_ids), FEW_BLOCKS, MANY_BLOCKS))
+        by_time = cls.by_time(states, in_time, slowest_ps)
         method = kinetics.intervals
         if method == "auto":
             method = "trajectories" if len(numbers) >= ENOUGH_TRAJECTORIES else "time"
             too_short = INDEPENDENT * slowest_ps > by_time.length_ps
-            if method == "time" and too_short and len(states.target_ids) >= 2 * k:
+            if method == "time" and too_short and len(states.target_ids) >= 2 * FEW_BLOCKS:
                 method = "targets"
         if method == "time":
+            if asked is None and len(by_time) > 2 * FEW_BLOCKS:
+                by_time.beside = cls.by_time(states, FEW_BLOCKS, slowest_ps)
             return by_time
         everything = slice(None)
         if method == "trajectories":
@@ -74,39 +89,66 @@ class Blocks:
                 )
             edges = [*np.sort(begins), len(states.trajectory)]
             parts: list[Part] = [(slice(a, b), everything) for a, b in pairwise(edges)]
-        else:
-            if len(states.target_ids) < k:
-                raise InputError(
-                    f"kinetics.intervals: {len(states.target_ids)} targets cannot be divided into {k} groups; "
-                    f"lower kinetics.chunks or choose time"
-                )
-            order = np.random.default_rng(SHUFFLE_SEED).permutation(len(states.target_ids))
-            parts = [(everything, np.sort(group)) for group in np.array_split(order, k)]
-        return cls._of_parts(method, parts, states)
+            return cls._of_parts(method, parts, states)
+        if len(states.target_ids) < in_targets:
+            raise InputError(
+                f"kinetics.intervals: {len(states.target_ids)} targets cannot be divided into {in_targets} groups; "
+                f"lower kinetics.chunks or choose time"
+            )
+        order = np.random.default_rng(SHUFFLE_SEED).permutation(len(states.target_ids))
+        parts = [(everything, np.sort(group)) for group in np.array_split(order, in_targets)]
+        beside = by_time if asked else cls.by_time(states, FEW_BLOCKS, slowest_ps)
+        return cls._of_parts(method, parts, states, beside=beside)
 
     @classmethod
-    def by_time(cls, states: States, number: int) -> Self:
+    def by_time(cls, states: States, number: int, slowest_ps: float = np.nan) -> Self:
         """Stretches of equal length of all frames from the first on in which there are targets."""
         begin = int(states.present.any(1).argmax())  # before this, a selection had not been made
         chunks = time_chunks(len(states.segment) - begin, number)
         parts: list[Part] = [(slice(c.start + begin, c.stop + begin), slice(None)) for c in chunks]
-        return cls._of_parts("time", parts, states)
+        blocks = cls._of_parts("time", parts, states)
+        blocks.correction = correction_of(number, blocks.length_ps, slowest_ps)
+        return blocks
 
     @classmethod
-    def _of_parts(cls, method: str, parts: list[Part], states: States) -> Self:
+    def _of_parts(cls, method: str, parts: list[Part], states: States, **more: Any) -> Self:
         frames = min(len(states.segment[part]) for part, _ in parts)
-        return cls(method, parts, frames, frames * states.frame_interval_ps)
+        return cls(method, parts, frames, frames * states.frame_interval_ps, **more)
 
     def __len__(self) -> int:
         return len(self.parts)
 
     @property
     def described(self) -> str:
-        return {
+        means = {
             "time": "stretches of time",
             "trajectories": "independent trajectories",
             "targets": "random groups of targets",
         }[self.method]
+        return f"{means}, or five stretches of time where these differ more" if self.beside else means
+
+
+def correction_of(number: int, length_ps: float, slowest_ps: float) -> float:
+    """By how much the variance of a mean is larger than that which stretches of time show.
+
+    A mean over a time ``t`` of what is correlated for ``tau`` has the variance ``g(t / tau)`` (equation 27 of
+    docs/theory.md). Stretches that are not much longer than ``tau`` are alike, and differ by less than independent ones
+    would.
+
+    Parameters
+    ----------
+    number, length_ps : of the stretches.
+    slowest_ps : ``tau``; 1 is returned where it is not known.
+    """
+    if np.isnan(slowest_ps) or slowest_ps <= 0:
+        return 1.0
+    within, whole = (variance_of_mean(n * length_ps / slowest_ps) for n in (1, number))
+    return (number - 1) * whole / (within - whole) if within > whole else np.inf
+
+
+def variance_of_mean(times: float) -> float:
+    """``g(x) = 2 / x (1 - (1 - exp(-x)) / x)``: of the mean over a time ``x`` of what is correlated for a time 1."""
+    return 2.0 / times * (1.0 + np.expm1(-times) / times) if times > 1e-4 else 1.0 - times / 3.0
 
 
 def time_chunks(n_frames: int, n_chunks: int) -> list[slice]:
@@ -119,18 +161,32 @@ def time_chunks(n_frames: int, n_chunks: int) -> list[slice]:
     return [slice(a, b) for a, b in pairwise(edges)]
 
 
+def together(parts: Sequence[Any], weights: Sequence[float]) -> Any:
+    """The sums, or the covariances, of several parts of the data in one, each with a weight; or a list of such."""
+    if isinstance(parts[0], Covariances):
+        return Covariances.together(parts, weights)
+    if isinstance(parts[0], list | tuple):
+        return [together(some, weights) for some in zip(*parts, strict=True)]
+    return np.asarray(sum(weight * np.asarray(part) for weight, part in zip(weights, parts, strict=True)))
+
+
 @dataclass
 class Estimate(Generic[T]):
-    """Something estimated from all frames, and again from each block, or from all blocks but one.
+    """Something estimated from all frames, and again with each block counting for a half in turn.
+
+    This is the jackknife, but with nothing left out: a number that only one block determines has an interval, too, and
+    a wide one (section "Intervals" of docs/theory.md).
 
     whole : from all frames
-    samples : from each block; None where a block does not determine it
-    without_one : whether a sample is of all blocks but one (the jackknife) instead
+    samples : with each block for a half; None where that does not determine it
+    correction : of the variance, see :class:`Blocks`
+    beside : the samples by the blocks beside, if there are any, and their correction
     """
 
     whole: T
     samples: list[T | None]
-    without_one: bool = False
+    correction: float = 1.0
+    beside: "tuple[list[T | None], float] | None" = None
 
     @classmethod
     def of(
@@ -141,11 +197,13 @@ class Estimate(Generic[T]):
         by_target: Shaped[np.ndarray, "frames targets ..."] | None = None,
         by_frame: Shaped[np.ndarray, "frames ..."] | None = None,
     ) -> "Estimate[Other]":
-        """Apply a function of (probabilities, segment) to all frames and to each block.
+        """Apply a function of (probabilities, segment) that gives sums to all frames, and to each block.
 
         Parameters
         ----------
-        function : of (probabilities, segment), or of these and what is given besides.
+        function : of (probabilities, segment), or of these and what is given besides. What it returns is additive:
+            :class:`gdyn.statistics.Covariances`, an array of sums, or a list of these. What follows from sums, such as
+            a mean, is for :meth:`map`.
         states : States
         blocks : Blocks
         by_target : (frames, target sets, ...) further data, divided into blocks likewise.
@@ -161,32 +219,30 @@ class Estimate(Generic[T]):
             data += [] if by_target is None else [by_target[frames][:, targets]]
             return data + ([] if by_frame is None else [by_frame[frames]])
 
-        everything = part(slice(None), slice(None))
-        return Estimate(everything, [part(*place) for place in blocks.parts]).map(lambda data: function(*data))
+        def halved(of: Blocks) -> list[Other | None]:
+            parts = [function(*part(*place)) for place in of.parts]
+            weights = np.ones((len(parts), len(parts))) - (1.0 - HALF) * np.eye(len(parts))
+            return [together(parts, row) for row in weights.tolist()]
+
+        whole = function(*part(slice(None), slice(None)))
+        beside = (halved(blocks.beside), blocks.beside.correction) if blocks.beside else None
+        return Estimate(whole, halved(blocks), blocks.correction, beside)
 
     @classmethod
     def join(cls, function: Callable[..., Other], *estimates: "Estimate[Any]") -> "Estimate[Other]":
         """What follows from several estimates of the same blocks by a function of all."""
-        rows = zip(*(estimate.samples for estimate in estimates), strict=True)
+
+        def rows(samples: Sequence[list[Any]]) -> list[Any]:
+            return [None if any(x is None for x in row) else row for row in zip(*samples, strict=True)]
+
+        first = estimates[0]
+        beside = None
+        if first.beside:
+            beside = (rows([one.beside[0] for one in estimates if one.beside]), first.beside[1])
         joined = Estimate[Sequence[Any]](
-            [estimate.whole for estimate in estimates],
-            [None if any(x is None for x in row) else row for row in rows],
-            estimates[0].without_one,
+            [one.whole for one in estimates], rows([one.samples for one in estimates]), first.correction, beside
         )
         return joined.map(lambda values: function(*values))
-
-    def jackknife(self, together: Callable[[list[T]], T]) -> "Estimate[T]":
-        """The same, estimated again from all blocks but one: what a single block does not determine, the others do.
-
-        Parameters
-        ----------
-        together : function of a list of blocks' estimates, of all of them together.
-        """
-        known = [x for x in self.samples if x is not None]
-        samples: list[T | None] = [None] * len(self.samples)
-        if len(known) > 2:
-            samples = [together(known[:i] + known[i + 1 :]) for i in range(len(known))]
-        return Estimate(self.whole, samples, without_one=True)
 
     def map(self, function: Callable[[T], Other]) -> "Estimate[Other]":
         """What follows from it by a function of the same number.
@@ -195,28 +251,58 @@ class Estimate(Generic[T]):
         ------
         numpy.linalg.LinAlgError : the function has no answer for all frames together.
         """
-        samples = [None if x is None else _or_none(function, x) for x in self.samples]
-        return Estimate(function(self.whole), samples, self.without_one)
+
+        def each(samples: list[T | None]) -> list[Other | None]:
+            return [None if x is None else _or_none(function, x) for x in samples]
+
+        beside = self.beside and (each(self.beside[0]), self.beside[1])
+        return Estimate(function(self.whole), each(self.samples), self.correction, beside)
 
     def map_or_nan(self, function: Callable[[T], Any], shape: int | tuple[int, ...] = ()) -> "Estimate[Any]":
         """As :meth:`map`, but NaN where all frames together do not determine it."""
         try:
             return self.map(function)
         except np.linalg.LinAlgError:
-            return Estimate(np.full(shape, np.nan), [None] * len(self.samples), self.without_one)
+            return Estimate(np.full(shape, np.nan), [None] * len(self.samples), self.correction)
 
-    def interval(self, logarithmic: bool = False, within: tuple[float, float] | None = None) -> Interval:
+    def interval(
+        self,
+        logarithmic: bool = False,
+        within: Bounds | None = None,
+        trials: Any = None,
+        correlated: bool = False,
+    ) -> Interval:
         """The estimate with its 95 % interval: an :class:`Interval`.
 
         Parameters
         ----------
-        logarithmic, within : as of :meth:`Interval.of`.
+        logarithmic, within, trials : as of :meth:`Interval.of`.
+        correlated : whether it is a mean that moves with the slowest process, such as a population, so that stretches
+            of time that are not much longer than its timescale need the correction of :class:`Blocks`. What counts
+            transitions does not: how many there are in one stretch says nothing about the next.
         """
-        value, k = np.asarray(self.whole), len(self.samples)
-        unknown = np.full(value.shape, np.nan)
-        samples = [unknown if x is None else np.asarray(x) for x in self.samples]
-        weight = jackknife_weight(k) if self.without_one else None
-        return Interval.of(value, samples, logarithmic, within, weight)
+        value = np.asarray(self.whole)
+
+        def by(samples: list[T | None], correction: float) -> tuple[Interval, Any, int]:
+            """The interval, the variance, and the number of estimates."""
+            unknown = np.full(value.shape, np.nan)
+            arrays = np.array([unknown if x is None else np.asarray(x) for x in samples], float)
+            weight = jackknife_weight(len(samples)) * (np.sqrt(correction) if correlated else 1.0)
+            found = Interval.of(value, arrays, logarithmic, within, weight, trials)
+            with np.errstate(invalid="ignore", divide="ignore"):
+                spread = weight * (np.log(arrays) if logarithmic else arrays).std(0, ddof=1)
+            return found, np.square(spread), len(samples)
+
+        one, variance, k = by(self.samples, self.correction)
+        if self.beside is None:
+            return one
+        other, larger, n = by(*self.beside)
+        # The quantile of the F distribution: scipy.stats has it, too, and takes a second to import.
+        more = scipy.special.fdtri(n - 1, k - 1, SURELY_MORE)
+        with np.errstate(invalid="ignore"):
+            those = (larger > more * variance) | np.isnan(one.low)
+        low, high = (np.where(those, getattr(other, part), getattr(one, part)) for part in ("low", "high"))
+        return replace(one, low=low, high=high)
 
 
 def _or_none(function: Callable[[T], Other], argument: T) -> Other | None:
@@ -224,14 +310,3 @@ def _or_none(function: Callable[[T], Other], argument: T) -> Other | None:
         return function(argument)
     except np.linalg.LinAlgError:
         return None
-
-
-def with_interval(
-    estimate: Callable[..., Any],
-    states: States,
-    blocks: Blocks,
-    logarithmic: bool = False,
-    within: tuple[float, float] | None = None,
-) -> Interval:
-    """A function of (probabilities, segment) with its interval; see :class:`Estimate`."""
-    return Estimate.of(estimate, states, blocks).interval(logarithmic, within)

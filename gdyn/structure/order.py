@@ -10,7 +10,7 @@ from gdyn.config import Kinetics, OrderParameter, Structure
 from gdyn.errors import InputError
 from gdyn.kinetics.koopman import blocks_of
 from gdyn.result import Result, Sentences, Share, Table
-from gdyn.statistics.interval import PROBABILITY, Interval, jackknife_weight
+from gdyn.statistics.interval import HALF, PROBABILITY, Interval, jackknife_weight
 from gdyn.statistics.uncertainty import Blocks
 from gdyn.store import States
 from gdyn.store.walk import Integers, Trajectories, each_frame
@@ -199,7 +199,7 @@ def share(
     axes: tuple[int, ...],
     within: tuple[float, float] = PROBABILITY,
 ) -> Interval:
-    """Mean of weights over some axes of counts, with its interval from all blocks but one in turn.
+    """Mean of weights over some axes of counts, with its interval from each block counting for a half in turn.
 
     Parameters
     ----------
@@ -209,7 +209,8 @@ def share(
     """
     whole = counts.sum(0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        values = [(c * weights).sum(axes) / c.sum(axes) for c in (whole, *(whole - block for block in counts[:-1]))]
+        each = (whole, *(whole - HALF * block for block in counts[:-1]))
+        values = [(c * weights).sum(axes) / c.sum(axes) for c in each]
     return Interval.of(values[0], values[1:], within=within, weight=jackknife_weight(len(values) - 1))
 
 

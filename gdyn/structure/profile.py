@@ -5,7 +5,7 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from gdyn.config import Structure
-from gdyn.statistics.interval import PROBABILITY, Interval, jackknife_weight
+from gdyn.statistics.interval import HALF, PROBABILITY, Interval, jackknife_weight
 from gdyn.store import States
 from gdyn.store.walk import Trajectories, each_trajectory, heights_of
 from gdyn.trajectory.targets import AXES
@@ -57,7 +57,7 @@ class Profile:
         """For each state along the axis, in A of the mean cell: its probability there, and its share of all samples."""
         whole = self.counts.sum(0)
         with np.errstate(invalid="ignore", divide="ignore"):
-            share = [c / c.sum(0) for c in (whole, *(whole - block for block in self.counts[:-1]))]
+            share = [c / c.sum(0) for c in (whole, *(whole - HALF * block for block in self.counts[:-1]))]
             of_all = whole / whole.sum()
         probability = Interval.of(share[0], share[1:], within=PROBABILITY, weight=jackknife_weight(len(share) - 1))
         place = (np.arange(self.bins) + 0.5) / self.bins * self.height_A

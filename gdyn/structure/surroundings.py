@@ -8,6 +8,7 @@ import numba
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from gdyn.statistics.interval import HALF
 from gdyn.store.walk import heights_of
 
 Edges = Float[np.ndarray, " edges"]
@@ -101,9 +102,13 @@ class Shells:
             self.counts, self.charge_e, self.molecule_charge_e,
         )  # fmt: skip
 
-    def part(self, blocks: slice | Sequence[int]) -> "Shells":
-        """The sums over some blocks, a slice or a list."""
-        return Shells(self.edges_A, *(getattr(self, name)[blocks].sum(0) for name in list(vars(self))[1:]))
+    def part(self, blocks: slice | Sequence[int], halved: int | None = None) -> "Shells":
+        """The sums over some blocks, a slice or a list, of which one may count for a half."""
+
+        def total(sums: np.ndarray) -> np.ndarray:
+            return sums[blocks].sum(0) - (0.0 if halved is None else HALF * sums[halved])
+
+        return Shells(self.edges_A, *(total(getattr(self, name)) for name in list(vars(self))[1:]))
 
     def rdf(self) -> Float[np.ndarray, "states groups bins"]:
         """State-weighted radial distribution functions, of summed blocks: (states, groups, bins).

@@ -1,6 +1,6 @@
 """Transport by state: which transitions carry diffusion and conduction, with 95 % intervals."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 import numpy as np
@@ -13,11 +13,20 @@ from gdyn.kinetics.koopman import blocks_of, koopman_of, stationary_distribution
 from gdyn.result import Charge, Number, Result, Sentences, Share, Table, measured
 from gdyn.statistics import Covariances
 from gdyn.statistics.interval import POSITIVE, PROBABILITY, Interval
-from gdyn.statistics.shapes import Matrix, Probabilities, Segment
+from gdyn.statistics.shapes import Matrix
 from gdyn.statistics.uncertainty import Blocks, Estimate
 from gdyn.store import States
 from gdyn.store.walk import Integers, Trajectories
-from gdyn.transport.displacement import FRAMES, Paths, Walkers, by_transition, mean_square, read_paths
+from gdyn.transport.displacement import (
+    FRAMES,
+    Paths,
+    Walkers,
+    mean_of,
+    mean_square,
+    read_paths,
+    square_sums,
+    transition_sums,
+)
 from gdyn.units import CONDUCTIVITY_S_PER_M, DIFFUSION_M2_PER_S, multiple
 
 DIFFUSIVE = 0.85  # least slope of ln MSD against ln t of a motion that is called diffusive
@@ -107,7 +116,9 @@ def transport_by_state(
     charges = charges_of(charges_e, transport.charges, flags)
     lags = lag_series(states, blocks, transport)
     times_ps = lags * states.frame_interval_ps
-    squares = Estimate.of(lambda p, s, x: np.array([mean_square(x, s, n) for n in lags]), states, blocks, paths.targets)
+    squares = Estimate.of(
+        lambda p, s, x: [square_sums(x, s, n) for n in lags], states, blocks, paths.targets
+    ).map(means_of)  # fmt: skip
     of_transitions = by_transitions(states, blocks, paths, charges, transport.temperature_K)
     together = tracer(times_ps, squares, flags) | collective(states, paths, blocks, lags, transport, flags)
     msd = squares.interval(logarithmic=True)
@@ -193,18 +204,13 @@ def _percent(contributions: Float[np.ndarray, "*states"]) -> Float[np.ndarray, "
 
 def transitions_at(states: States, blocks: Blocks, paths: Paths, lag_frames: int) -> Estimate[np.ndarray]:
     """Estimate of the joint probabilities and squared displacements of all transitions: (2, states, states)."""
-    n = states.probabilities.shape[-1]
-    blank = np.full((2, n, n), np.nan)
+    moved = Estimate.of(lambda p, s, x: transition_sums(p, s, x, lag_frames), states, blocks, paths.targets)
+    return moved.map(mean_of)
 
-    def moved(
-        probabilities: Probabilities, segment: Segment, positions: Float[np.ndarray, "frames targets 3"]
-    ) -> Float[np.ndarray, "2 states states"]:
-        try:
-            return by_transition(probabilities, segment, positions, lag_frames)
-        except np.linalg.LinAlgError:
-            return blank
 
-    return Estimate.of(moved, states, blocks, paths.targets)
+def means_of(several: Sequence[Sequence[np.ndarray]]) -> Times:
+    """The means of several sums: (times,)."""
+    return np.array([mean_of(sums) for sums in several])
 
 
 def lag_series(states: States, blocks: Blocks, transport: Settings) -> Integers:
@@ -264,24 +270,30 @@ def collective(
     late = last_half(times_ps)
     factor = CONDUCTIVITY_S_PER_M / (paths.volume_A3 * transport.temperature_K) / 6.0
 
-    def slope(positions: Walkers, segment: Segment, others: Walkers | None = None) -> float:
-        values = [mean_square(positions, segment, n, others) for n in lags[late]]
-        return slope_of(times_ps[late], np.array(values))
+    def slope(
+        positions: Callable[[np.ndarray], Walkers],
+        data: np.ndarray,
+        others: Callable[[np.ndarray], Walkers] | None = None,
+    ) -> Estimate[float]:
+        """Slope of the mean square of some of the data, or of its product with others."""
+        sums = Estimate.of(
+            lambda p, s, x: [square_sums(positions(x), s, n, others and others(x)) for n in lags[late]],
+            states, blocks, by_frame=data,
+        )  # fmt: skip
+        return sums.map(lambda several: slope_of(times_ps[late], means_of(several)))
 
-    everything = Estimate.of(lambda p, s, m: slope(m[:, None], s), states, blocks, by_frame=paths.dipole)
+    everything = slope(lambda x: x[:, None], paths.dipole)
 
     def transference(centre: np.ndarray) -> Interval:
         """The targets' part, with a centre at rest; the dipole of a neutral system does not depend on it."""
         of_targets = paths.target_dipole - paths.target_charge[:, None] * centre
-        part = Estimate.of(
-            lambda p, s, m: slope(m[:, None, :3], s, m[:, None, 3:]),
-            states, blocks, by_frame=np.concatenate([of_targets, paths.dipole], axis=1),
-        )  # fmt: skip
+        both = np.concatenate([of_targets, paths.dipole], axis=1)
+        part = slope(lambda x: x[:, None, :3], both, lambda x: x[:, None, 3:])
         return Estimate.join(_ratio, part, everything).interval()
 
     def carried(net: float, positions: Walkers) -> Estimate[float]:
         """By ions of one net charge, each by itself."""
-        return Estimate.of(lambda p, s, x: net**2 * x.shape[1] * slope(x, s), states, blocks, by_frame=positions)
+        return slope(lambda x: x, positions).map(lambda one: net**2 * positions.shape[1] * one)
 
     nernst = Estimate.join(lambda *of_ions: sum(of_ions), *(carried(*ions) for ions in paths.ions.items()))
     einstein = everything.map(lambda v: factor * v).interval(within=POSITIVE)

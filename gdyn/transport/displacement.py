@@ -1,5 +1,6 @@
 """Displacements of the targets, of charged molecules and of all charge, without the drift of the system."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -194,10 +195,10 @@ def masses(atoms: Atoms, flags: set[str]) -> OfAtoms:
         return np.ones(len(atoms))
 
 
-def by_transition(
+def transition_sums(
     probabilities: Probabilities, segment: Segment, positions: Float[np.ndarray, "frames targets 3"], lag_frames: int
-) -> Float[np.ndarray, "2 states states"]:
-    """Joint probabilities and squared displacements of all transitions at a lag (equations 21 and 22, docs/theory.md).
+) -> list[np.ndarray]:
+    """Sums over all pairs of frames and targets, and how many there are, of which transitions have their means.
 
     Parameters
     ----------
@@ -208,29 +209,40 @@ def by_transition(
 
     Returns
     -------
-    (2, states, states) : ``P_ij = <p_i(t) p_j(t + lag)>``, and ``S_ij = <p_i(t) p_j(t + lag) |dr|^2>`` in A^2
-
-    Raises
-    ------
-    numpy.linalg.LinAlgError : there is no pair of frames.
+    (2, states, states) sums of ``p_i(t) p_j(t + lag)``, and of that times ``|dr|^2`` in A^2; and the number of pairs
     """
     first = lagged_frames(segment, lag_frames)
     x, y = (probabilities[f].astype(np.float64) for f in (first, first + lag_frames))
     square = np.square(positions[first + lag_frames] - positions[first]).sum(-1)
     both = ~(np.isnan(x[..., 0]) | np.isnan(y[..., 0]))
-    if not both.any():
-        raise np.linalg.LinAlgError("there is no pair of frames")
     x, y, square = x[both], y[both], square[both]
-    return np.stack([x.T @ y, (x * square[:, None]).T @ y]) / len(x)
+    return [np.stack([x.T @ y, (x * square[:, None]).T @ y]), np.array(float(len(x)))]
 
 
-def mean_square(
+def by_transition(
+    probabilities: Probabilities, segment: Segment, positions: Float[np.ndarray, "frames targets 3"], lag_frames: int
+) -> Float[np.ndarray, "2 states states"]:
+    """Joint probabilities and squared displacements of all transitions at a lag (equations 21 and 22, docs/theory.md).
+
+    Parameters
+    ----------
+    probabilities, segment, positions, lag_frames : as of :func:`transition_sums`.
+
+    Returns
+    -------
+    (2, states, states) : ``P_ij = <p_i(t) p_j(t + lag)>``, and ``S_ij = <p_i(t) p_j(t + lag) |dr|^2>`` in A^2; NaN
+        where there is no pair of frames.
+    """
+    return mean_of(transition_sums(probabilities, segment, positions, lag_frames))
+
+
+def square_sums(
     positions: Walkers,
     segment: Segment,
     lag_frames: int,
     others: Walkers | None = None,
-) -> float:
-    """Mean of the squared displacements, or of their product with those of ``others``; NaN where there are no pairs.
+) -> list[np.ndarray]:
+    """Sum of the squared displacements, or of their product with those of ``others``, and how many there are.
 
     Parameters
     ----------
@@ -240,4 +252,21 @@ def mean_square(
     moved = positions[first + lag_frames] - positions[first]
     moved_beside = moved if others is None else others[first + lag_frames] - others[first]
     product = (moved * moved_beside).sum(-1)
-    return float(product[~np.isnan(product)].mean()) if (~np.isnan(product)).any() else np.nan
+    known = ~np.isnan(product)
+    return [np.array(product[known].sum(dtype=np.float64)), np.array(float(known.sum()))]
+
+
+def mean_square(
+    positions: Walkers,
+    segment: Segment,
+    lag_frames: int,
+    others: Walkers | None = None,
+) -> float:
+    """Mean of the squared displacements, or of their product with those of ``others``; NaN where there are no pairs."""
+    return float(mean_of(square_sums(positions, segment, lag_frames, others)))
+
+
+def mean_of(sums: Sequence[np.ndarray]) -> np.ndarray:
+    """A mean from a sum and a number; NaN where that is zero."""
+    total, number = sums
+    return np.asarray(total / number if number > 0 else np.full(np.shape(total), np.nan))

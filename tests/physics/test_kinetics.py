@@ -21,9 +21,15 @@ from gdyn.kinetics.koopman import (
     timescales,
     transition_matrix,
 )
+from gdyn.kinetics.populations import populations_of
 from gdyn.statistics import Covariances
 from gdyn.statistics.interval import Interval
-from gdyn.statistics.uncertainty import Blocks, time_chunks, with_interval
+from gdyn.statistics.uncertainty import Blocks, Estimate, time_chunks
+
+
+def koopman_estimate(states, blocks, lag):
+    return Estimate.of(lambda p, s: Covariances.of(p, s, lag), states, blocks).map(koopman_of)
+
 
 THREE = np.array([[0.97, 0.02, 0.01], [0.04, 0.95, 0.01], [0.01, 0.02, 0.97]])
 
@@ -36,7 +42,7 @@ def chain():
 @pytest.mark.parametrize("lag", [1, 5, 20])
 def test_koopman_matrix_is_that_of_the_chain(chain, lag):
     states = states_of(chain, 3, lag_ps=lag)
-    found = with_interval(lambda p, s: koopman_matrix(p, s, lag), states, Blocks.by_time(states, 10))
+    found = koopman_estimate(states, Blocks.by_time(states, 10), lag).interval()
     np.testing.assert_allclose(found.value.sum(1), 1.0, atol=1e-12)
     truth = np.linalg.matrix_power(THREE, lag)
     width = found.high - found.value
@@ -48,9 +54,8 @@ def test_koopman_matrix_is_that_of_the_chain(chain, lag):
 def test_timescales_do_not_depend_on_the_lag(chain, lag):
     states = states_of(chain, 3)
     truth = -1.0 / np.log(np.sort(np.abs(np.linalg.eigvals(THREE)))[::-1][1:])
-    found = with_interval(
-        lambda p, s: timescales(koopman_matrix(p, s, lag), lag), states, Blocks.by_time(states, 10), logarithmic=True
-    )
+    of_matrices = koopman_estimate(states, Blocks.by_time(states, 10), lag)
+    found = of_matrices.map(lambda matrix: timescales(matrix, lag)).interval(logarithmic=True)
     assert (found.low < truth).all()
     assert (truth < found.high).all()
 
@@ -82,11 +87,11 @@ def test_chapman_kolmogorov_passes_on_chains_of_many_states():
     """Where there are many comparisons, some of them would fail by chance."""
     rng = np.random.default_rng(5)
     transition = 0.94 * np.eye(6) + 0.01
-    passed = [
-        chapman_kolmogorov(states, 8, Blocks.by_time(states, 5)).passed
+    outcomes = [
+        chapman_kolmogorov(states, 8).outcome
         for states in (states_of(markov_chain(transition, 4000, rng, 4), 6, lag_ps=5) for _ in range(40))
     ]
-    assert np.mean(passed) >= 0.9
+    assert outcomes.count("fails") <= 4
 
 
 def test_soft_states_have_the_timescales_of_the_hard_ones(chain):
@@ -161,9 +166,10 @@ def test_intervals_of_a_chain_cover_its_kinetics():
     inside = []
     for labels in chains.T:
         states = states_of(labels[:, None], 2)
-        population = with_interval(lambda p, s: p.mean((0, 1)), states, Blocks.by_time(states, 5))
-        slow = with_interval(
-            lambda p, s: timescales(koopman_matrix(p, s, 1), 1.0), states, Blocks.by_time(states, 5), logarithmic=True
+        blocks = Blocks.by_time(states, 5)
+        population = populations_of(states, blocks).interval()
+        slow = (
+            koopman_estimate(states, blocks, 1).map(lambda matrix: timescales(matrix, 1.0)).interval(logarithmic=True)
         )
         inside.append([population.low[0] < 2 / 3 < population.high[0], slow.low[0] < truth < slow.high[0]])
     assert np.mean(inside, axis=0) == pytest.approx([0.95, 0.95], abs=0.03)
@@ -174,8 +180,8 @@ def test_chapman_kolmogorov_passes_on_markov_chains():
     passed = []
     for _ in range(40):
         states = states_of(markov_chain(THREE, 4000, rng, 8), 3, lag_ps=5)
-        found = chapman_kolmogorov(states, 8, Blocks.by_time(states, 5))
-        passed.append(found.passed)
+        found = chapman_kolmogorov(states, 8)
+        passed.append(found.outcome != "fails")
         np.testing.assert_allclose(found.predicted.value[0], np.eye(3), atol=1e-12)
         np.testing.assert_allclose(found.observed.value[0], np.eye(3), atol=1e-10)
         np.testing.assert_allclose(found.predicted.value[1], found.observed.value[1], atol=1e-12)
@@ -189,15 +195,17 @@ def test_chapman_kolmogorov_fails_where_states_hide_a_memory():
     for _ in range(5):
         labels = markov_chain(hidden, 20_000, rng, 8) == 2
         states = states_of(labels.astype(int), 2, lag_ps=2)
-        assert not chapman_kolmogorov(states, 10, Blocks.by_time(states, 5)).passed
+        assert chapman_kolmogorov(states, 10).outcome == "fails"
 
 
 def test_chapman_kolmogorov_looks_only_as_far_as_chunks_allow():
-    states = states_of(markov_chain(THREE, 500, np.random.default_rng(1), 20), 3, lag_ps=10)
-    assert len(chapman_kolmogorov(states, 10, Blocks.by_time(states, 5)).lag_ps) == 6
+    labels = markov_chain(THREE, 600, np.random.default_rng(1), 20)
+    few = states_of(labels[:, :4], 3, lag_ps=10)
+    assert len(chapman_kolmogorov(few, 10).lag_ps) == 4  # twice 30 frames in each of ten stretches
+    assert len(chapman_kolmogorov(states_of(labels, 3, lag_ps=10), 10).lag_ps) == 11  # in groups of targets
     states = states_of(np.arange(500)[:, None] % 3, 3, lag_ps=30)
-    with pytest.raises(InputError, match="needs 120 frames in each of 5 blocks"):
-        chapman_kolmogorov(states, 10, Blocks.by_time(states, 5))
+    with pytest.raises(InputError, match="needs 120 frames in each of 8 blocks"):
+        chapman_kolmogorov(states, 10)
 
 
 def test_the_report_warns_of_what_is_not_to_be_trusted(tmp_path):
@@ -249,9 +257,11 @@ def test_intervals_cover_whatever_the_blocks_are(method):
             parts = np.repeat(range(6), 100)
             states = replace(states, trajectory=parts, segment=parts)
         blocks = Blocks.of(states, Kinetics(intervals=method))
-        population = with_interval(lambda p, s: p.mean((0, 1)), states, blocks)
-        slow = with_interval(lambda p, s: timescales(koopman_matrix(p, s, 1), 1.0), states, blocks, logarithmic=True)
-        later = with_interval(lambda p, s: koopman_matrix(p, s, 4)[0], states, blocks)
+        population = populations_of(states, blocks).interval()
+        slow = (
+            koopman_estimate(states, blocks, 1).map(lambda matrix: timescales(matrix, 1.0)).interval(logarithmic=True)
+        )
+        later = koopman_estimate(states, blocks, 4).map(lambda matrix: matrix[0]).interval()
         inside.append(
             [
                 population.low[0] < 2 / 3 < population.high[0],

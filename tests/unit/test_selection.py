@@ -6,7 +6,9 @@ from helpers import markov_chain, states_of
 from gdyn import selection
 from gdyn.config.models import Kinetics, Selection, Trial
 from gdyn.files import read_json, write_json, write_table
-from gdyn.kinetics.timescales import flat_timescales
+from gdyn.kinetics.convergence import convergence_of
+from gdyn.selection import judge
+from gdyn.statistics.interval import Interval
 from gdyn.statistics.uncertainty import Blocks
 
 MARKOV = np.array([[0.97, 0.02, 0.01], [0.04, 0.95, 0.01], [0.01, 0.02, 0.97]])
@@ -59,9 +61,9 @@ def test_the_best_score_among_seeds_and_widths(tmp_path, chains):
 
 
 def test_fewest_states_that_pass_the_test(tmp_path, chains):
-    """Two states that hide a third one fail, three pass, and four are not needed."""
+    """Two states hide a third one, three have one more process, and four none beside these."""
     _, hidden = chains
-    four = np.where((hidden == 0) & (np.arange(len(hidden))[:, None] // 2000 % 2 == 0), 3, hidden)
+    four = np.where((hidden == 0) & (np.random.default_rng(1).random(hidden.shape) < 0.5), 3, hidden)
     paths = [
         make(tmp_path, (hidden == 2).astype(int), 2, 0.9),
         make(tmp_path, hidden, 3, 1.5),
@@ -69,9 +71,16 @@ def test_fewest_states_that_pass_the_test(tmp_path, chains):
     ]
     choice = choose(tmp_path, paths)
     assert choice["n_states"] == 3
-    assert [c["ck_passed"] for c in choice["candidates"]][:2] == [False, True]
-    assert "as the first, in order of fewest states and then shortest lag, that passes" in choice["reason"]
-    assert "; 2 states at 2 ps does not pass the Chapman-Kolmogorov test (largest deviation" in choice["reason"]
+    assert [c["added"] for c in choice["candidates"]] == [True, True, False]
+    assert "3 states add a process of" in choice["reason"]
+    assert "4 states add no process to 3" in choice["reason"]
+    assert not choice["more_may_be"]
+    by_paper = choose(tmp_path, paths, rule="paper")
+    assert by_paper["n_states"] == 3
+    assert [c["ck_passed"] for c in by_paper["candidates"]][:2] == [False, True]
+    assert "as the first, in order of fewest states and then shortest lag, that passes" in by_paper["reason"]
+    assert "; 2 states at 2 ps does not pass the Chapman-Kolmogorov test (from state" in by_paper["reason"]
+    choose(tmp_path, paths)
     table = pd.read_csv(tmp_path / "selection.csv")
     assert table["chosen"].tolist() == [False, True, False]
     overruled = choose(tmp_path, paths, n_states=2)
@@ -84,24 +93,36 @@ def test_timescales_that_change_with_the_lag_do_not_hold(tmp_path, chains, monke
     labels, _ = chains
     paths = [make(tmp_path, labels, 3, 0.9, lag_ps=lag) for lag in (2.0, 4.0)]
     assert choose(tmp_path, paths)["lag_ps"] == 2.0
-    monkeypatch.setattr(
-        selection, "flat_timescales", lambda states, blocks: {"flat": states.lag_ps > 2, "largest_change": 1.5}
-    )
+    real = judge.convergence_of
+
+    def rising(states, blocks, n_resolved):
+        found = real(states, blocks, n_resolved)
+        if states.lag_ps > 2.0:
+            return found
+        rise = found.processes[0].model_copy(update={"outcome": "rising", "change": Interval(1.5, 1.4, 1.6)})
+        return found.model_copy(update={"processes": [rise]})
+
+    monkeypatch.setattr(judge, "convergence_of", rising)
     choice = choose(tmp_path, paths)
     assert choice["lag_ps"] == 4.0
-    assert "but its timescales change with the lag (by a factor of 1.50)" in choice["reason"]
+    assert not choice["candidates"][0]["holds"]
+    assert "Of the lag times, it is the shortest at which such a model passes" in choice["reason"]
 
 
-def test_flat_timescales(chains):
+def test_timescales_that_rise_are_told_from_flat_ones(chains):
     labels, hidden = chains
     markov = states_of(labels, 3, lag_ps=2.0)
-    assert flat_timescales(markov, Blocks.by_time(markov, 5))["flat"] is True
-    lumped = states_of((hidden == 2).astype(int), 2, lag_ps=3.0)
-    found = flat_timescales(lumped, Blocks.by_time(lumped, 5))
-    assert found["flat"] is False
-    assert found["largest_change"] > 1.1
+    found = convergence_of(markov, Blocks.by_time(markov, 10), 2)
+    assert [rise.outcome for rise in found.processes] == ["converged", "converged"]
+    assert np.isnan(found.next_lag_ps)
+    lumped = states_of((hidden == 2).astype(int), 2, lag_ps=1.0)
+    found = convergence_of(lumped, Blocks.by_time(lumped, 10), 1)
+    assert found.outcome == "rising"
+    assert found.processes[0].change.low > 1.0
+    assert found.next_lag_ps > 1.0
+    assert "not converged: still rising by a factor of" in found.processes[0].verdict
     short = states_of(labels[:50], 3, lag_ps=5.0)
-    assert flat_timescales(short, Blocks.by_time(short, 5))["flat"] is None
+    assert convergence_of(short, Blocks.by_time(short, 5), 2).outcome == "cannot say"
 
 
 def test_a_score_below_its_noise_floor_is_not_chosen(tmp_path, chains):
@@ -114,9 +135,12 @@ def test_where_none_passes_the_least_deviation_and_a_word_of_it(tmp_path, chains
     _, hidden = chains
     two = (hidden == 2).astype(int)
     choice = choose(tmp_path, [make(tmp_path, two, 2, 0.9, lag_ps=lag) for lag in (1.0, 4.0)])
-    deviations = {c["lag_ps"]: c["ck_max_deviation"] for c in choice["candidates"]}
-    assert choice["lag_ps"] == min(deviations, key=deviations.get)
-    assert "although none passes" in choice["reason"]
+    assert choice["lag_ps"] == 4.0
+    assert "At no lag time does such a model hold" in choice["reason"]
+    paper = choose(tmp_path, [tmp_path / c["trial"] / "seed~1" for c in choice["candidates"]], rule="paper")
+    deviations = {c["lag_ps"]: c["ck_max_deviation"] for c in paper["candidates"]}
+    assert paper["lag_ps"] == min(deviations, key=deviations.get)
+    assert "although none passes" in paper["reason"]
 
 
 def test_seeds_agree_by_their_states_and_not_by_their_order(tmp_path, chains):

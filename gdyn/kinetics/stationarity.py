@@ -1,0 +1,251 @@
+"""Whether the trajectory is stationary: what is estimated as if in equilibrium means little where it is not."""
+
+from itertools import pairwise
+from typing import Any, Literal
+
+import numpy as np
+import scipy
+from jaxtyping import Float
+
+from gdyn.kinetics.events import FEW
+from gdyn.result import Array, Result, Sentences
+from gdyn.rounding import brief_time
+from gdyn.statistics.uncertainty import INDEPENDENT, variance_of_mean
+from gdyn.store import States
+
+STRETCHES = 10
+LEVEL = 0.01  # chance of a false alarm of each check
+ENOUGH_TARGETS = 6
+DETECTED = 4.2  # errors, which are seen at this level in 80 % of cases
+ONE_WAY = 5  # transitions one way and none back, from which on a process counts as not in equilibrium
+LEAST_TREND, LEAST_SHARE = 0.02, 0.05  # of a population; of its variance between targets
+FOR_GOOD = 0.5  # of the variance between targets, that is the same at the beginning and at the end
+SEEN_TREND = 0.3  # of a population, that should be seen
+
+Outcome = Literal["stationary", "not stationary", "cannot say"]
+
+
+class Stationarity(Result):
+    """Whether populations stay the same, and targets are alike."""
+
+    outcome: Outcome
+    reason: str
+    populations_begin: Array
+    """(states,), in the first tenth of the frames of all splits."""
+    populations_end: Array
+    """(states,), in the last tenth."""
+    drift: Sentences
+    """What says that populations change with time."""
+    one_way: Sentences
+    """Which processes do not go both ways."""
+    heterogeneous: Sentences
+    """What says that some targets differ for good."""
+    slower: Sentences
+    """What says that there is a process slower than those found."""
+    collective: Sentences
+    """What says that targets do not move independently of each other."""
+
+
+def stationarity_of(splits: list[States], slowest_ps: float, seen: list[dict[str, Any]]) -> Stationarity:
+    """Look for trends of populations, processes that go one way, and targets that differ or move together.
+
+    Section "Stationarity" of docs/theory.md.
+
+    Parameters
+    ----------
+    splits : states of the splits that there are, that of the test frames last.
+    slowest_ps : the slowest timescale at the lag time.
+    seen : the transitions of each process in the test frames; see :func:`gdyn.kinetics.events.transitions`.
+    """
+    courses = [_Course(probabilities, splits[-1].frame_interval_ps) for probabilities in _one_after_the_other(splits)]
+    whole = [course for course in courses if course.n_frames >= STRETCHES]
+    tau = slowest_ps if np.isfinite(slowest_ps) and slowest_ps > 0 else np.inf
+    begin, end = (np.mean([c.stretches[k].mean(0) for c in whole], axis=0) for k in (0, -1)) if whole else ([], [])
+    drift, told = _trends(whole, tau)
+    heterogeneous, slower, more = _differences(whole, tau)
+    told = told or more
+    one_way = _one_way(seen)
+    never_back = [(number, one) for number, one in enumerate(seen, start=1) if not (one["forward"] and one["backward"])]
+    collective = [] if drift else _together(whole)
+    sentences = [*drift, *one_way, *heterogeneous]
+    known = told and not never_back
+    outcome: Outcome = "not stationary" if sentences else ("stationary" if known else "cannot say")
+    reason = "; ".join(sentences)
+    if not sentences and never_back:
+        number, process = never_back[0]
+        times = process["forward"] + process["backward"]
+        reason = f"process {number} was seen to go one way only, {times} times, which is too seldom to say more"
+        if not times:
+            reason = f"process {number} was not seen to happen"
+    elif not sentences:
+        reason = "populations show no trend, processes go both ways, and targets are alike"
+        if not told:
+            reason = "the run is too short, and the targets are too few, for a trend to be seen"
+    return Stationarity(
+        outcome=outcome,
+        reason=reason,
+        populations_begin=np.asarray(begin, float),
+        populations_end=np.asarray(end, float),
+        drift=drift,
+        one_way=one_way,
+        heterogeneous=heterogeneous,
+        slower=slower,
+        collective=collective,
+    )
+
+
+class _Course:
+    """The frames of one trajectory in the order of time.
+
+    stretches : (10, targets, states) mean probabilities in stretches of equal length
+    variance : (states,) of the probability of a state in a frame
+    length_ps : of all frames
+    """
+
+    def __init__(self, probabilities: Float[np.ndarray, "frames targets states"], frame_ps: float) -> None:
+        there = ~np.isnan(probabilities).any((0, 2))
+        p = probabilities[:, there].astype(np.float64)
+        self.n_frames, self.n_targets = p.shape[:2] if there.any() else (0, 0)
+        self.length_ps = self.n_frames * frame_ps
+        if self.n_frames >= STRETCHES:
+            parts = np.array_split(p, STRETCHES)
+            self.stretches = np.array([part.mean(0) for part in parts])
+            self.variance = p.var((0, 1))
+
+
+def _one_after_the_other(splits: list[States]) -> list[np.ndarray]:
+    """The probabilities of each trajectory, of all splits where these follow each other, else of the last alone."""
+    test = splits[-1]
+    same = [one for one in splits if np.array_equal(one.target_ids, test.target_ids)]
+    found = []
+    for number in np.unique(test.trajectory):
+        parts = [(one.time_ps[f], one.probabilities[f]) for one in same if (f := one.trajectory == number).any()]
+        parts.sort(key=lambda part: part[0][0])
+        if any(a[0][-1] >= b[0][0] for a, b in pairwise(parts)):
+            parts = [(test.time_ps[f], test.probabilities[f]) for f in [test.trajectory == number]]
+        found.append(np.concatenate([p for _, p in parts]))
+    return found
+
+
+def _trends(courses: list[_Course], tau: float) -> tuple[list[str], bool]:
+    """Sentences about populations that change with time, and whether a change could have been seen."""
+    sentences, told = [], False
+    place = np.arange(STRETCHES) - 0.5 * (STRETCHES - 1)
+    weights = place / np.square(place).sum() * (STRETCHES - 1)  # of the change from the first stretch to the last
+    for number, course in enumerate(courses):
+        change = np.tensordot(weights, course.stretches, 1)  # (targets, states)
+        mean, n = change.mean(0), course.n_targets
+        long = course.length_ps >= INDEPENDENT * STRETCHES * 0.5 * tau
+        if n < ENOUGH_TARGETS and not long:
+            continue
+        chance, error = np.zeros(len(mean)), np.zeros(len(mean))
+        if n >= ENOUGH_TARGETS:
+            error = change.std(0, ddof=1) / np.sqrt(n)
+            chance = _two_sided(mean, error, n - 1)
+        if long:
+            error = np.maximum(error, _error_of_slope(course.stretches.mean(1), weights))
+            chance = np.maximum(chance, _two_sided(mean, error, STRETCHES - 2))
+        told = told or bool(error.max() * DETECTED < SEEN_TREND)
+        state = int(chance.argmin())
+        if chance[state] * max(1, len(mean) - 1) < LEVEL and abs(mean[state]) > LEAST_TREND:
+            first, last = (course.stretches[k].mean(0)[state] for k in (0, -1))
+            where = f" of trajectory {number}" if len(courses) > 1 else ""
+            sentences.append(
+                f"the population of state {state + 1} drifts from {first:.2f} in the first tenth{where} to {last:.2f} "
+                f"in the last: the run is not stationary"
+            )
+    return sentences, told
+
+
+def _error_of_slope(course: Float[np.ndarray, "stretches states"], weights: np.ndarray) -> np.ndarray:
+    """Of the change of means over the run, from what is left after a straight line, which may be correlated."""
+    place = np.arange(len(course))
+    slope, first = np.polyfit(place, course, 1)
+    rest = course - first - slope * place[:, None]
+    square = np.square(rest).sum(0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        alike = np.clip(np.nan_to_num((rest[1:] * rest[:-1]).sum(0) / square) + 2.0 / len(course), 0.0, 0.8)
+    return np.sqrt(square / (len(course) - 2) * np.square(weights).sum() * (1.0 + alike) / (1.0 - alike))
+
+
+def _two_sided(value: np.ndarray, error: np.ndarray, freedom: int) -> np.ndarray:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = np.nan_to_num(np.abs(value) / error)
+    return 2.0 * (1.0 - scipy.special.stdtr(freedom, ratio))
+
+
+def _differences(courses: list[_Course], tau: float) -> tuple[list[str], list[str], bool]:
+    """Sentences about targets that differ for good, and about those that differ for longer than ``tau``.
+
+    A difference is for good if it is the same in the first and in the last third of the run.
+    """
+    for_good, for_long, told = [], [], False
+    for number, course in enumerate(courses):
+        n = course.n_targets
+        if n < 2 or not course.length_ps > tau:
+            continue
+        told = told or n >= ENOUGH_TARGETS
+        of_targets = course.stretches.mean(0)
+        between = of_targets.var(0, ddof=1)
+        expected = course.variance * variance_of_mean(course.length_ps / tau)
+        limit = scipy.special.chdtri(n - 1, LEVEL / max(1, len(expected) - 1)) / (n - 1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            beyond = np.nan_to_num(between / expected)
+            share = np.nan_to_num((between - expected) / course.variance)
+        state = int(beyond.argmax())
+        if not (beyond[state] > limit and share[state] > LEAST_SHARE):
+            continue
+        third = STRETCHES // 3
+        first, last = (course.stretches[part, :, state].mean(0) for part in (slice(third), slice(-third, None)))
+        same = np.cov(first, last)[0, 1] > FOR_GOOD * between[state]
+        where = f" of trajectory {number}" if len(courses) > 1 else ""
+        text = (
+            f"{100 * share[state]:.0f} % of the variance of state {state + 1} is between targets{where} over "
+            f"{brief_time(course.length_ps)}, {beyond[state]:.2g} times what a process of {brief_time(tau)} leaves"
+        )
+        if same:
+            for_good.append(f"targets differ for good: {text}, and the same ones differ from beginning to end")
+        else:
+            for_long.append(f"there is a process slower than those found: {text}")
+    return for_good, for_long, told
+
+
+def _one_way(seen: list[dict[str, Any]]) -> list[str]:
+    """Sentences about processes of which the transitions one way and back differ by more than chance."""
+    sentences = []
+    for number, process in enumerate(seen, start=1):
+        more, less = sorted((process["forward"], process["backward"]), reverse=True)
+        # Twice the chance of so few, if each transition went either way.
+        chance = 2.0 * scipy.special.bdtr(less, more + less, 0.5) if more else 1.0
+        if chance < LEVEL or (less == 0 and more >= ONE_WAY):
+            sentences.append(
+                f"process {number} went {process['forward']} times one way and {process['backward']} times back: it is "
+                f"not in equilibrium" + ("" if more + less >= FEW else ", or was seen too seldom")
+            )
+    return sentences
+
+
+def _together(courses: list[_Course]) -> list[str]:
+    """Sentences about populations of all targets that vary in time by more than those of independent ones.
+
+    The variance of the mean of all targets is compared with that of each beside it (the F test of two-way analysis of
+    variance), so that it does not matter how slow the processes are.
+    """
+    for number, course in enumerate(courses):
+        n = course.n_targets
+        if n < 2:
+            continue
+        beside = course.stretches - course.stretches.mean(0) - course.stretches.mean(1, keepdims=True)
+        beside = beside + course.stretches.mean((0, 1))
+        alone = np.square(beside).sum((0, 1)) / ((STRETCHES - 1) * (n - 1))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            beyond = np.nan_to_num(n * course.stretches.mean(1).var(0, ddof=1) / alone)
+        state = int(beyond.argmax())
+        level = LEVEL / max(1, len(beyond) - 1)
+        if beyond[state] > scipy.special.fdtri(STRETCHES - 1, (STRETCHES - 1) * (n - 1), 1.0 - level):
+            where = f" of trajectory {number}" if len(courses) > 1 else ""
+            return [
+                f"targets{where} do not move independently: the population of state {state + 1} varies in time by "
+                f"{np.sqrt(beyond[state]):.1f} times as much as that of independent ones would"
+            ]
+    return []

@@ -1,0 +1,137 @@
+"""What is said of worlds whose truth is known: a small part of tests/benchmarks/worlds.py."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from benchmarks.synthetic import WORLDS
+from benchmarks.worlds import chosen
+
+from gdyn.config import Kinetics
+from gdyn.kinetics.chapman_kolmogorov import ck_test
+from gdyn.kinetics.events import transitions
+from gdyn.kinetics.koopman import blocks_of, koopman_matrix, timescales
+from gdyn.kinetics.model import koopman_model
+from gdyn.kinetics.number_of_states import added_by
+from gdyn.kinetics.populations import populations_of
+from gdyn.kinetics.stationarity import stationarity_of
+from gdyn.statistics.interval import PROBABILITY
+
+LAG_PS = 10.0
+KINETICS = Kinetics(timescale_lags_ps=[LAG_PS])
+
+
+def states_of(name, frames, targets, seed, **parameters):
+    return WORLDS[name](**parameters).sample(frames, targets, np.random.default_rng(seed)).states(LAG_PS)
+
+
+@pytest.mark.parametrize(("name", "frames", "targets"), [("two", 4000, 4), ("four", 4000, 4)])
+def test_the_test_seldom_fails_for_what_is_markovian(name, frames, targets):
+    """One in twenty would; of twenty-five, five or more come once in a hundred times."""
+    outcomes = Counter(ck_test(states_of(name, frames, targets, seed), KINETICS).outcome for seed in range(25))
+    assert outcomes["fails"] <= 4
+
+
+@pytest.mark.parametrize("name", ["hidden", "label_errors"])
+@pytest.mark.parametrize("targets", [1, 10])
+def test_the_test_never_holds_for_what_is_not(name, targets):
+    outcomes = Counter(ck_test(states_of(name, 4000, targets, seed), KINETICS).outcome for seed in range(10))
+    assert outcomes["holds"] <= 1
+    if targets == 10:
+        assert outcomes["fails"] >= 9
+
+
+def test_the_effect_is_said_and_how_sure_the_test_is():
+    failed = ck_test(states_of("hidden", 20_000, 10, 1), KINETICS)
+    assert failed.outcome == "fails"
+    assert failed.timescale_ratio.low > 1.5
+    assert "the slowest timescale is 2." in failed.effect
+    held = ck_test(states_of("two", 20_000, 10, 1), KINETICS)
+    assert held.outcome == "holds"
+    assert held.unseen_factor < 2.0
+    assert f"a deviation of {held.unseen:.2g}" in held.power
+
+
+def test_a_timescale_that_rises_is_a_lower_bound():
+    found = koopman_model(states_of("hidden", 20_000, 10, 2), KINETICS)
+    assert found.convergence.outcome == "rising"
+    assert found.convergence.processes[0].lower_bound_ps > 1.5 * found.timescales_ps[0].value
+    assert found.convergence.next_lag_ps > 100.0
+    assert any("not converged: still rising by a factor of" in text for text in found.flags["timescales_ps"])
+    flat = koopman_model(states_of("two", 20_000, 10, 2), KINETICS)
+    assert flat.convergence.outcome == "converged"
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "kind"),
+    [("drift", {}, "drift"), ("heterogeneous", {}, "heterogeneous"), ("collective", {}, "collective"),
+     ("hidden", {}, "slower"), ("one_way", {"n_frames": 4000, "n_targets": 20, "transitions": 12}, "one_way")],
+)  # fmt: skip
+def test_what_is_no_equilibrium_is_named(name, parameters, kind):
+    named = 0
+    for seed in range(10):
+        found = stationarity_at(name, seed, **parameters)
+        named += bool(getattr(found, kind))
+    assert named >= 8
+
+
+def test_what_is_an_equilibrium_is_not_doubted():
+    found = [stationarity_at("four", seed) for seed in range(20)]
+    doubts = [one.outcome == "not stationary" or bool(one.slower or one.collective) for one in found]
+    assert sum(doubts) <= 2
+
+
+def stationarity_at(name, seed, **parameters):
+    """What is said of 20 targets in 4000 frames, whose slowest timescale is that of the lag time."""
+    states = states_of(name, 4000, 20, seed, **parameters)
+    matrix = koopman_matrix(states.probabilities, states.segment, states.lag_frames)
+    slowest_ps = float(timescales(matrix, LAG_PS)[0])
+    return stationarity_of([states], slowest_ps, transitions(states, matrix))
+
+
+@pytest.mark.parametrize(("name", "n_states"), [("two", 2), ("four", 4), ("fast", 2)])
+def test_the_number_of_states_is_that_of_the_processes(name, n_states):
+    """Among ideal models of two to five, of which those with fewer are Markovian, too."""
+    world = WORLDS[name]()
+    for seed in range(2):
+        choice = chosen(world, world.sample(8000, 4, np.random.default_rng(seed)), range(2, 6))
+        assert choice.n_states == n_states
+        assert not choice.more_may_be
+
+
+def test_where_no_larger_number_was_tried_there_may_be_more():
+    world = WORLDS["four"]()
+    choice = chosen(world, world.sample(8000, 4, np.random.default_rng(1)), [2, 3])
+    assert choice.more_may_be
+    assert "add 4 to search.n_states" in choice.flags["n_states"][0]
+
+
+def test_a_process_that_other_seeds_do_not_find_is_none():
+    world = WORLDS["three"]()
+    sample = world.sample(8000, 4, np.random.default_rng(1))
+    found = sample.states(LAG_PS, split="validation")
+    collapsed = states_of("nothing", 8000, 4, 1, kinds=3)
+    assert added_by(found, [found, found, collapsed], None, KINETICS).added
+    alone = added_by(found, [found, collapsed, collapsed], None, KINETICS)
+    assert not alone.added
+    assert "that other seeds find: 1 of 3 have it" in alone.reason
+
+
+def test_targets_that_share_what_moves_them_widen_the_intervals():
+    """Groups of targets alone would cover a tenth."""
+    world = WORLDS["collective"]()
+    by_targets = Kinetics(intervals="targets", timescale_lags_ps=[LAG_PS])
+    inside = []
+    for seed in range(20):
+        states = world.sample(8000, 20, np.random.default_rng(seed)).states(LAG_PS)
+        held = populations_of(states, blocks_of(states, by_targets)).interval(within=PROBABILITY, correlated=True)
+        inside.append(held.low[0] <= world.truth["populations"][0] <= held.high[0])
+    assert np.mean(inside) >= 0.8
+
+
+def test_how_long_a_run_has_to_be_follows_from_how_well_a_number_is_known():
+    model = koopman_model(states_of("two", 20_000, 4, 3), KINETICS)
+    timescale, needed = model.timescales_ps[0], model.needed_ps["timescales_ps"][0]
+    known = 0.5 * np.log(timescale.high / timescale.low)
+    assert needed.to_10_percent_ps == pytest.approx(20_000 * (known / 0.1) ** 2)
+    assert needed.to_5_percent_ps == pytest.approx(4 * needed.to_10_percent_ps)
