@@ -50,7 +50,7 @@ def verdict_of(test: "Test") -> dict[str, Any]:
             "effect": test.effect,
             "power": test.power,
             "chance": test.chance,
-            "timescale_ratio": test.timescale_ratio,
+            **twins(timescale_ratio=test.timescale_ratio),
             "seen_deviation": test.unseen,
         },
     }

@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Any
 from gdyn.analyses.base import MODEL, TRUST, Analysis, Figure, Row, by_state, twins, twins_by_name
 
 if TYPE_CHECKING:
+    from gdyn.kinetics.convergence import Convergence
     from gdyn.kinetics.model import KoopmanModel
+    from gdyn.kinetics.stationarity import Stationarity
     from gdyn.statistics.interval import Interval
 
 
@@ -34,7 +36,7 @@ class Koopman(Analysis):
         "pcca": "1",
         "vamp2": "1",
         "counted_timescales_ps": "ps",
-        "stationary": "in words, and probabilities",
+        "stationary": "in words",
         "convergence": "ps",
         "convergence.change": "1",
         "needed_ps": "ps, length of the whole trajectory",
@@ -104,15 +106,8 @@ class Koopman(Analysis):
             | {"noise_floor": scores["test"].noise_floor, "convention": result.vamp2.convention},
             "vamp2_interval": twins_by_name("vamp2", scores)["vamp2_interval"],
             "intervals": result.intervals,
-            "stationary": result.stationarity,
-            "convergence": result.convergence
-            and {
-                "outcome": result.convergence.outcome,
-                "lower_bound_ps": [rise.lower_bound_ps for rise in result.convergence.processes],
-                "change": [rise.change for rise in result.convergence.processes],
-                "longest_lag_ps": [rise.longest_lag_ps for rise in result.convergence.processes],
-                "next_lag_ps": result.convergence.next_lag_ps,
-            },
+            "stationary": result.stationarity and _stationary(result.stationarity),
+            "convergence": result.convergence and _convergence(result.convergence),
             "needed_ps": result.needed_ps,
         }
 
@@ -143,6 +138,22 @@ class Koopman(Analysis):
         if result.pcca:
             trust += by_state("population of state {}, PCCA+", result.pcca.populations)
         return {MODEL: [*model, Row("purity of the states", str(result.purity))], TRUST: trust}
+
+
+def _stationary(found: "Stationarity") -> dict[str, Any]:
+    return {"outcome": found.outcome, "reason": found.reason, "slower": found.slower, "collective": found.collective}
+
+
+def _convergence(found: "Convergence") -> dict[str, Any]:
+    changes = {part: [getattr(rise.change, part) for rise in found.processes] for part in ("value", "low", "high")}
+    return {
+        "outcome": found.outcome,
+        "lower_bound_ps": [rise.lower_bound_ps for rise in found.processes],
+        "change": changes["value"],
+        "change_interval": {part: changes[part] for part in ("low", "high")},
+        "longest_lag_ps": [rise.longest_lag_ps for rise in found.processes],
+        "next_lag_ps": found.next_lag_ps,
+    }
 
 
 def _counted(result: "KoopmanModel") -> list["Interval"]:

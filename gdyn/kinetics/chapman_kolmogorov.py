@@ -1,6 +1,6 @@
 """The Chapman-Kolmogorov test: whether the model predicts what is observed after many lag times."""
 
-from typing import Final, Literal, Self
+from typing import Any, Final, Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -55,7 +55,9 @@ class ChapmanKolmogorov(Result):
     observed: Share
     """(steps + 1, states, states), Koopman matrices at the longer lag times."""
     max_deviation: Share
-    """Difference between prediction and observation of the entry that deviates most beyond its error."""
+    """Difference between prediction and observation of the entry that deviates most."""
+    deviation: Share = Interval.unknown()
+    """That of the entry that deviates most beyond its error."""
     at: Place | None = None
     """Which one that is."""
     chance: Number = float("nan")
@@ -89,12 +91,12 @@ class ChapmanKolmogorov(Result):
     @property
     def effect(self) -> str:
         """By how much the model is wrong, in words."""
-        if self.at is None or not np.isfinite(self.max_deviation.value):
+        if self.at is None or not np.isfinite(self.deviation.value):
             return "nothing was compared"
         more = "more" if self.at.more else "less"
         ratio = self.timescale_ratio
         text = (
-            f"from state {self.at.start} to {self.at.to} within {self.at.time_ps:g} ps, {self.max_deviation} {more} is "
+            f"from state {self.at.start} to {self.at.to} within {self.at.time_ps:g} ps, {self.deviation} {more} is "
             f"observed than predicted"
         )
         if np.isfinite(ratio.low):
@@ -191,18 +193,19 @@ def chapman_kolmogorov(states: States, steps: int, blocks: Blocks | None = None)
             f"a slowest timescale twice as long at {fitting * states.lag_ps:g} ps would be missed in more than one of "
             f"ten cases; a longer trajectory, or more targets, would tell"
         )
-    deviation = Interval(*(getattr(found.apart, part)[n, i, j] for part in PARTS))
-    largest = deviation if deviation.value >= 0 else Interval(-deviation.value, -deviation.high, -deviation.low)
+    more = bool(found.apart.value[n, i, j] > 0)
+    largest = np.unravel_index(np.abs(apart.whole).argmax(), apart.whole.shape)
     return ChapmanKolmogorov(
         lag_ps=np.arange(fitting + 1) * states.lag_ps,
         predicted=predicted.interval(within=PROBABILITY),
         observed=observed.interval(within=PROBABILITY),
-        max_deviation=largest,
+        max_deviation=_size(found.apart, largest),
+        deviation=_size(found.apart, found.worst),
         outcome=CANNOT_SAY if reason else outcome,
         reason=reason,
         passed=outcome == "holds" and not reason,
         chance=found.chance,
-        at=Place(start=i + 1, to=j + 1, time_ps=(n + 2) * states.lag_ps, more=bool(deviation.value > 0)),
+        at=Place(start=i + 1, to=j + 1, time_ps=(n + 2) * states.lag_ps, more=more),
         timescale_ratio=_ratio_of_timescales(observed, states.lag_ps),
         unseen=unseen,
         unseen_factor=factor,
@@ -265,6 +268,13 @@ def stretches_of(states: States, steps: int) -> Blocks:
 def longest_segment(states: States) -> int:
     """The number of frames of the longest segment."""
     return int(np.unique(states.segment, return_counts=True)[1].max(initial=0))
+
+
+def _size(apart: Interval, place: tuple[Any, ...]) -> Interval:
+    """How large a difference is, whichever sign it has."""
+    value, low, high = (float(getattr(apart, part)[place]) for part in PARTS)
+    low, high = (low, high) if value >= 0 else (-high, -low)
+    return Interval(abs(value), np.maximum(0.0, low), high)
 
 
 def _ratio_of_timescales(observed: Estimate[Curves], lag_ps: float) -> Interval:

@@ -70,7 +70,8 @@ def flags_of(model: "KoopmanModel", states: States, blocks: Blocks) -> dict[str,
     if blocks.method == "time" and np.isfinite(slowest) and blocks.length_ps < INDEPENDENT * slowest:
         flags["intervals"].append(
             f"the stretches of time behind the intervals are {blocks.length_ps:.0f} ps long, under {INDEPENDENT:g} "
-            f"times the slowest timescale ({slowest:.0f} ps): the intervals are too narrow"
+            f"times the slowest timescale ({slowest:.0f} ps): those of populations are widened by what this timescale "
+            f"makes likely"
         )
     elif np.isfinite(slowest) and blocks.length_ps < slowest:
         flags["timescales_ps"].append(

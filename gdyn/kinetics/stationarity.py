@@ -143,7 +143,10 @@ def _trends(courses: list[_Course], tau: float) -> tuple[list[str], bool]:
             error = change.std(0, ddof=1) / np.sqrt(n)
             chance = _two_sided(mean, error, n - 1)
         if long:
-            error = np.maximum(error, _error_of_slope(course.stretches.mean(1), weights))
+            by_model = (
+                course.variance / n * variance_of_mean(course.length_ps / STRETCHES / tau) * np.square(weights).sum()
+            )
+            error = np.maximum.reduce([error, _error_of_slope(course.stretches.mean(1), weights), np.sqrt(by_model)])
             chance = np.maximum(chance, _two_sided(mean, error, STRETCHES - 2))
         told = told or bool(error.max() * DETECTED < SEEN_TREND)
         state = int(chance.argmin())

@@ -105,7 +105,7 @@ def summarise(results: dict[str, Result], trajectories: Trajectories, name: str,
             flags = {"planned_ps": [_describe_progress(planned_ps, reached_ps, system.labels, not_begun)]} | flags
     return numbers | {
         "flags": flags,
-        "warnings": list(dict.fromkeys(chain.from_iterable(flags.values()))),
+        "warnings": list(chain.from_iterable(flags.values())),
         "units": units,
         "provenance": {
             "version": gdyn.__version__,

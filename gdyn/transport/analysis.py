@@ -14,7 +14,7 @@ from gdyn.result import Charge, Number, Result, Sentences, Share, Table, measure
 from gdyn.statistics import Covariances
 from gdyn.statistics.interval import POSITIVE, PROBABILITY, Interval
 from gdyn.statistics.shapes import Matrix
-from gdyn.statistics.uncertainty import Blocks, Estimate
+from gdyn.statistics.uncertainty import FEW_BLOCKS, Blocks, Estimate
 from gdyn.store import States
 from gdyn.store.walk import Integers, Trajectories
 from gdyn.transport.displacement import (
@@ -110,6 +110,8 @@ def transport_by_state(
     ------
     InputError : displacements are meaningless in these trajectories.
     """
+    if kinetics.chunks == "auto":  # displacements take long, and many short blocks would not hold them
+        kinetics = kinetics.model_copy(update={"chunks": FEW_BLOCKS})
     blocks = blocks_of(states, kinetics)
     paths = read_paths(states, trajectories, transport.reference)
     flags = list(paths.flags)

@@ -87,6 +87,13 @@ EXACT = {
     "block_ps",
     "training",
     "provenance",
+    "lower_bound_ps",
+    "longest_lag_ps",
+    "next_lag_ps",
+    "to_10_percent_ps",
+    "to_5_percent_ps",
+    "chance",
+    "seen_deviation",
 }
 
 
