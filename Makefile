@@ -28,7 +28,7 @@ demo: env
 
 # Fast tests side by side; then those that run Snakemake, which divides the cores itself.
 test: env
-	$(FAST)
+	$(FAST) $(COVERAGE)
 	$(BIN)/python -m pytest tests/workflow
 
 coverage: env

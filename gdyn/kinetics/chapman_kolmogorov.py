@@ -16,7 +16,7 @@ from gdyn.result import Array, Number, Result, Share
 from gdyn.statistics import Covariances
 from gdyn.statistics.interval import HALF, PARTS, PROBABILITY, Interval
 from gdyn.statistics.joint import LEVEL, POWER, judge
-from gdyn.statistics.lag import lagged_frames
+from gdyn.statistics.lag import lagged_frames, longest_segment
 from gdyn.statistics.shapes import Matrix, PerState
 from gdyn.statistics.uncertainty import MANY_BLOCKS, Blocks, Estimate
 from gdyn.store import States
@@ -148,7 +148,7 @@ def chapman_kolmogorov(states: States, steps: int, blocks: Blocks | None = None)
     The differences of the two are estimated as such, from the same frames, and their errors from many short stretches
     of time: what is not predicted in one stretch says nothing about the next, however slow the processes are. The
     largest difference in units of its error is compared with the largest of the same data after the signs of whole
-    stretches were turned at random, which is as likely where the states are Markovian (section "Tests" there).
+    stretches were turned at random, which is as likely where the states are Markovian (section "Kinetics" there).
 
     Parameters
     ----------
@@ -165,7 +165,14 @@ def chapman_kolmogorov(states: States, steps: int, blocks: Blocks | None = None)
     if blocks is None or len(blocks) < FEWEST_STRETCHES:
         blocks = stretches_of(states, steps)
     fitting = steps if blocks.method == "targets" else min(steps, blocks.frames // (2 * lag))
-    fitting = min(fitting, longest_segment(states) // (2 * lag))
+    whole = longest_segment(states.segment)
+    fitting = min(fitting, whole // (2 * lag))
+    if fitting < 2:
+        raise InputError(
+            f"the Chapman-Kolmogorov test needs {4 * lag} frames in each of {len(blocks)} blocks of the "
+            f"{states.split} frames, without a gap, but they have {min(blocks.frames, whole)}; lower search.lag_ps, or "
+            f"use a longer trajectory"
+        )
     if fitting < steps:
         LOG.warning(
             "the Chapman-Kolmogorov test looks %d instead of %d lag times ahead: more do not fit into a block",
@@ -244,30 +251,13 @@ def stretches_of(states: States, steps: int) -> Blocks:
 
     At least ten. Where not even five lag times fit twice into each, groups of targets, if there are enough; else as few
     stretches as eight.
-
-    Raises
-    ------
-    InputError : not even two lag times fit into one of eight.
     """
     lag, frames = states.lag_frames, len(states.segment)
     number = int(np.clip(frames // (4 * steps * lag), STRETCHES, MANY_BLOCKS))
     fitting = frames // number // (2 * lag)
-    if fitting < min(steps, FEW_STEPS) and len(states.target_ids) >= ENOUGH and longest_segment(states) >= 4 * lag:
+    if fitting < min(steps, FEW_STEPS) and len(states.target_ids) >= ENOUGH:
         return Blocks.of(states, Kinetics(intervals="targets", chunks=min(MANY_BLOCKS, len(states.target_ids))))
-    if fitting >= 2:
-        return Blocks.by_time(states, number)
-    if frames // FEWEST_STRETCHES >= 4 * lag:
-        return Blocks.by_time(states, FEWEST_STRETCHES)
-    raise InputError(
-        f"the Chapman-Kolmogorov test needs {4 * lag} frames in each of {FEWEST_STRETCHES} blocks of the "
-        f"{states.split} frames, but they have {frames // FEWEST_STRETCHES}; lower search.lag_ps, or use a longer "
-        f"trajectory"
-    )
-
-
-def longest_segment(states: States) -> int:
-    """The number of frames of the longest segment."""
-    return int(np.unique(states.segment, return_counts=True)[1].max(initial=0))
+    return Blocks.by_time(states, number if fitting >= 2 else FEWEST_STRETCHES)
 
 
 def _size(apart: Interval, place: tuple[Any, ...]) -> Interval:

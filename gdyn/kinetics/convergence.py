@@ -10,11 +10,13 @@ from gdyn.result import Number, Result, Share
 from gdyn.rounding import brief_time
 from gdyn.statistics import Covariances
 from gdyn.statistics.interval import Interval
+from gdyn.statistics.lag import longest_segment
 from gdyn.statistics.uncertainty import Blocks, Estimate
 from gdyn.store import States
 
 KNOWN = 1.5  # factor to which a ratio of timescales has to be known to say something
 RISE, SMALL_RISE = 1.1, 1.25  # factor from which on a timescale rises; up to which it does not, with its whole interval
+ABOVE_NOISE = 0.5  # relative error of an eigenvalue, up to which it is one
 WELL = 0.75  # of the logarithm of that, within which a ratio has to be known to show it
 LAGS = 10
 
@@ -67,8 +69,7 @@ def convergence_of(states: States, blocks: Blocks, n_resolved: int) -> Convergen
     n_resolved : the number of processes, from the slowest on, to look at.
     """
     lag, frame_ps = states.lag_frames, states.frame_interval_ps
-    within = int(np.unique(states.segment, return_counts=True)[1].max())
-    longest = (within if blocks.method == "targets" else blocks.frames) // 2
+    longest = (longest_segment(states.segment) if blocks.method == "targets" else blocks.frames) // 2
     lags = np.unique(np.geomspace(lag, max(lag, longest), LAGS).astype(int))
     if n_resolved == 0 or len(lags) < 2:
         nothing = [_judge(None, Interval.unknown(), np.nan, np.nan)] * n_resolved
@@ -86,8 +87,10 @@ def convergence_of(states: States, blocks: Blocks, n_resolved: int) -> Convergen
 
     logs = Estimate.of(lambda p, s: [Covariances.of(p, s, int(n)) for n in lags], states, blocks).map(logarithms)
     times, ratios = logs.interval(), logs.map(lambda x: x - x[0]).interval()
-    with np.errstate(invalid="ignore"):
-        says = ratios.half < np.log(KNOWN)
+    # Far beyond a timescale its eigenvalue is noise of some size, and -lag / ln of that rises with the lag.
+    with np.errstate(invalid="ignore", over="ignore"):
+        eigenvalue_error = (lags * frame_ps)[:, None] / np.exp(times.value) * times.half  # relative
+        says = (ratios.half < np.log(KNOWN)) & (eigenvalue_error < ABOVE_NOISE)
     processes, following = [], []
     for process in range(n_resolved):
         known = np.flatnonzero(says[1:, process]) + 1

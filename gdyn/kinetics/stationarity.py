@@ -49,7 +49,7 @@ class Stationarity(Result):
 def stationarity_of(splits: list[States], slowest_ps: float, seen: list[dict[str, Any]]) -> Stationarity:
     """Look for trends of populations, processes that go one way, and targets that differ or move together.
 
-    Section "Stationarity" of docs/theory.md.
+    Section "Stationary?" of docs/theory.md.
 
     Parameters
     ----------

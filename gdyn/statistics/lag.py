@@ -27,6 +27,11 @@ def lagged_frames(segment: Int[np.ndarray, " frames"], lag_frames: int) -> Int[n
     return np.flatnonzero(same)
 
 
+def longest_segment(segment: Int[np.ndarray, " frames"]) -> int:
+    """The number of frames of the longest segment: what no lag time can be longer than."""
+    return int(np.unique(segment, return_counts=True)[1].max(initial=0))
+
+
 def split_frames(n_frames: int, fractions: Sequence[float]) -> slice:
     """Return the slice of a trajectory's frames that a split given in fractions covers.
 

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 from benchmarks.synthetic import WORLDS
 from benchmarks.worlds import chosen
+from helpers import markov_chain
+from helpers import states_of as hard_states
 
 from gdyn.config import Kinetics
 from gdyn.kinetics.chapman_kolmogorov import ck_test
+from gdyn.kinetics.convergence import convergence_of
 from gdyn.kinetics.events import transitions
 from gdyn.kinetics.koopman import blocks_of, koopman_matrix, timescales
 from gdyn.kinetics.model import koopman_model
@@ -16,6 +19,8 @@ from gdyn.kinetics.number_of_states import added_by
 from gdyn.kinetics.populations import populations_of
 from gdyn.kinetics.stationarity import stationarity_of
 from gdyn.statistics.interval import PROBABILITY
+from gdyn.statistics.uncertainty import Blocks
+from gdyn.store import States
 
 LAG_PS = 10.0
 KINETICS = Kinetics(timescale_lags_ps=[LAG_PS])
@@ -135,3 +140,23 @@ def test_how_long_a_run_has_to_be_follows_from_how_well_a_number_is_known():
     known = 0.5 * np.log(timescale.high / timescale.low)
     assert needed.to_10_percent_ps == pytest.approx(20_000 * (known / 0.1) ** 2)
     assert needed.to_5_percent_ps == pytest.approx(4 * needed.to_10_percent_ps)
+
+
+def test_far_beyond_a_timescale_nothing_rises():
+    """There an eigenvalue is noise, and -lag / ln of it grows with the lag."""
+    outcomes = []
+    for seed in range(40):
+        labels = markov_chain([[0.9, 0.1], [0.2, 0.8]], 1200, np.random.default_rng(seed), 4)
+        states = hard_states(labels, 2, lag_ps=2.0)
+        outcomes.append(convergence_of(states, Blocks.by_time(states, 5), 1).outcome)
+    assert outcomes.count("rising") <= 4
+
+
+def test_segments_that_hold_no_two_lag_times_leave_no_test():
+    """Many short trajectories: the blocks are long enough, and nothing in them is."""
+    parts = [WORLDS["two"]().sample(30, 4, np.random.default_rng(seed)).states(LAG_PS) for seed in range(40)]
+    number = np.repeat(np.arange(40), 30)
+    many = States.of(np.concatenate([part.probabilities for part in parts]), LAG_PS, 1.0, trajectory=number)
+    found = ck_test(many, KINETICS)
+    assert found.outcome == "cannot say"
+    assert "needs 40 frames" in found.reason
