@@ -13,9 +13,8 @@ from gdyn.kinetics.populations import populations_of
 from gdyn.kinetics.timescales import Process, as_processes
 from gdyn.logs import LOG
 from gdyn.result import Result, Sentences, Share, measured
-from gdyn.statistics import Covariances
 from gdyn.statistics.interval import PROBABILITY, Interval, student
-from gdyn.statistics.uncertainty import Estimate
+from gdyn.statistics.uncertainty import covariances_of
 from gdyn.store import States
 
 
@@ -72,8 +71,7 @@ def _estimate_one(states: States, kinetics: Kinetics, label: str) -> tuple[OneTr
         of_blocks = populations_of(states, blocks)
         n_blocks, symmetric = len(blocks), of_blocks.interval(correlated=True)
         populations = of_blocks.interval(within=PROBABILITY, correlated=True)
-        covariances = Estimate.of(lambda p, s: Covariances.of(p, s, states.lag_frames), states, blocks)
-        matrices = covariances.map(koopman_of)
+        matrices = covariances_of(states, blocks).map(koopman_of)
         matrix = matrices.interval(within=PROBABILITY)
         seen = transitions(states, matrices.whole)
         slow = as_processes(matrices.map(lambda m: timescales(m, states.lag_ps)).interval(True), states, seen)

@@ -72,7 +72,7 @@ def convergence_of(states: States, blocks: Blocks, n_resolved: int) -> Convergen
     longest = (longest_segment(states.segment) if blocks.method == "targets" else blocks.frames) // 2
     lags = np.unique(np.geomspace(lag, max(lag, longest), LAGS).astype(int))
     if n_resolved == 0 or len(lags) < 2:
-        nothing = [_judge(None, Interval.unknown(), np.nan, np.nan)] * n_resolved
+        nothing = [_judge(False, Interval.unknown(), np.nan, np.nan)] * n_resolved
         return Convergence(processes=nothing, next_lag_ps=np.nan)
 
     def logarithms(covariances: list[Covariances]) -> np.ndarray:
@@ -95,7 +95,7 @@ def convergence_of(states: States, blocks: Blocks, n_resolved: int) -> Convergen
     for process in range(n_resolved):
         known = np.flatnonzero(says[1:, process]) + 1
         if not len(known):
-            processes.append(_judge(None, Interval.unknown(), np.nan, float(np.exp(times.low[0, process]))))
+            processes.append(_judge(False, Interval.unknown(), np.nan, float(np.exp(times.low[0, process]))))
             continue
         last = int(known[-1])
         change = ratios[last, process].map(np.exp)
@@ -117,8 +117,6 @@ def _rise_to(last: int, process: int) -> Callable[[np.ndarray], np.ndarray]:
     return lambda logs: logs[last, process] - logs[:, process]
 
 
-def _judge(rising: bool | None, change: Interval, longest_lag_ps: float, bound_ps: float) -> Rise:
-    outcome: Any = "rising" if rising else "cannot say"
-    if rising is False and change.high < SMALL_RISE:
-        outcome = "converged"
+def _judge(rising: bool, change: Interval, longest_lag_ps: float, bound_ps: float) -> Rise:
+    outcome: Any = "rising" if rising else ("converged" if change.high < SMALL_RISE else "cannot say")
     return Rise(outcome=outcome, change=change, longest_lag_ps=longest_lag_ps, lower_bound_ps=bound_ps)

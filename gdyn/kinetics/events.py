@@ -71,17 +71,6 @@ def transitions(states: States, matrix: Matrix) -> list[dict[str, Any]]:
     return processes
 
 
-def counted_timescale(process: dict[str, Any]) -> float:
-    """Relaxation time of a process from its counted transitions, ``1 / (k_forward + k_backward)``, ps.
-
-    The rates are the numbers of transitions divided by the time spent at the end that they begin at; infinite where
-    there are none, NaN where a target was never at one of the ends.
-    """
-    with np.errstate(divide="ignore", invalid="ignore"):
-        rates = np.array([process["forward"], process["backward"]]) / np.array(process["time_ps"])
-        return float(1.0 / rates.sum())
-
-
 def effective_events(process: dict[str, Any]) -> float:
     """The number of counted events that a single rate would have to rest on to be known as well as the timescale is.
 

@@ -8,6 +8,7 @@ import scipy
 from gdyn.kinetics.events import FEW
 from gdyn.kinetics.koopman import sorted_eigenvalues
 from gdyn.statistics import present_rows
+from gdyn.statistics.interval import overlap
 from gdyn.statistics.lag import lagged_frames
 from gdyn.statistics.shapes import Matrix
 from gdyn.statistics.uncertainty import INDEPENDENT, Blocks
@@ -110,11 +111,9 @@ def flag_counted(model: "KoopmanModel") -> list[str]:
     if np.ndim(counted.value) == 0:
         return []
     for number, (one, other) in enumerate(zip(model.timescales_ps, counted, strict=True), start=1):
-        parts = np.array([one.value, one.low, one.high, other.value, other.low, other.high], float)
-        if not one.resolved or not np.isfinite(parts).all() or not parts.min() > 0:
+        if not one.resolved or not (np.isfinite(other.high) and other.value > 0):
             continue
-        apart = abs(np.log(one.value / other.value))
-        if apart > max(0.5 * np.hypot(np.log(one.high / one.low), np.log(other.high / other.low)), np.log(DIFFERS)):
+        if not overlap(one, other) and not 1.0 / DIFFERS < one.value / other.value < DIFFERS:
             flags.append(
                 f"process {number} takes {one.as_brief_time()} by the Koopman matrix, but {other.as_brief_time()} by "
                 f"what is counted from core to core: targets cross without staying, or the states are not Markovian"

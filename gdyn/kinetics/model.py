@@ -35,7 +35,7 @@ from gdyn.statistics import (
 )
 from gdyn.statistics.interval import PROBABILITY, Interval
 from gdyn.statistics.shapes import Matrix, PerState, Probabilities
-from gdyn.statistics.uncertainty import Estimate
+from gdyn.statistics.uncertainty import Estimate, covariances_of
 from gdyn.store import States
 
 VAMP2_CONVENTION = "means removed: at most n_states - 1; deeptime's score is larger by 1"
@@ -164,7 +164,7 @@ def koopman_model(
     lag, lag_ps = test.lag_frames, test.lag_ps
     n = test.probabilities.shape[-1]
     blocks = blocks_of(test, kinetics)
-    covariances = Estimate.of(lambda p, s: Covariances.of(p, s, lag), test, blocks)
+    covariances = covariances_of(test, blocks)
     matrices = covariances.map_or_nan(koopman_of, (n, n))
     matrix = matrices.whole
     populations = populations_of(test, blocks)
@@ -250,8 +250,7 @@ def score(states: States, kinetics: Kinetics) -> Score:
     try:
         blocks = blocks_of(states, kinetics)
         most = states.probabilities.shape[-1] - 1.0
-        covariances = Estimate.of(lambda p, s: Covariances.of(p, s, states.lag_frames), states, blocks)
-        estimate = covariances.map(vamp2).interval(within=(0.0, most))
+        estimate = covariances_of(states, blocks).map(vamp2).interval(within=(0.0, most))
     except InputError:  # too few trajectories or targets in this split to say
         estimate = Interval.unknown()
     return Score(value, estimate.low, estimate.high, noise_floor=floor)

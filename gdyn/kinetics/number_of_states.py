@@ -5,7 +5,7 @@ Chapman-Kolmogorov test, whatever else there is. What tells is the score on fram
 what raises it is a process (section "Number of states" of docs/theory.md).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Annotated
 
 import numpy as np
@@ -17,7 +17,7 @@ from gdyn.result import Result, Share, measured
 from gdyn.rounding import brief_time
 from gdyn.statistics import Covariances, vamp2
 from gdyn.statistics.interval import Interval
-from gdyn.statistics.uncertainty import Estimate
+from gdyn.statistics.uncertainty import Estimate, covariances_of
 from gdyn.store import States
 
 OF_SEEDS = 0.5  # part of the seeds that have to find a process
@@ -42,7 +42,7 @@ class Added(Result):
     """In words."""
 
 
-def added_by(more: States, rivals: Sequence[States], fewer: States | None, kinetics: Kinetics) -> Added:
+def added_by(more: States, rivals: Iterable[States], fewer: States | None, kinetics: Kinetics) -> Added:
     """Whether the best model of a number of states has a process that the best one of a smaller number lacks.
 
     The score has to be higher beyond its error, which is estimated from the same frames for both; every process of the
@@ -56,28 +56,25 @@ def added_by(more: States, rivals: Sequence[States], fewer: States | None, kinet
     kinetics : that section of a system.
     """
     n, lag_ps = more.probabilities.shape[-1], more.lag_ps
+    than = 1 if fewer is None else fewer.probabilities.shape[-1]
     blocks = blocks_of(more, kinetics)
-
-    def pairs(states: States) -> Estimate[Covariances]:
-        return Estimate.of(lambda p, s: Covariances.of(p, s, states.lag_frames), states, blocks)
-
-    covariances = pairs(more)
-    scores = covariances.map(vamp2)
+    covariances = covariances_of(more, blocks)
+    scores, least = covariances.map(vamp2), 0.0
     if fewer is not None:
-        scores = Estimate.join(lambda a, b: a - b, scores, pairs(fewer).map(vamp2))
+        of_fewer = covariances_of(fewer, blocks).map(vamp2)
+        scores, least = Estimate.join(lambda a, b: a - b, scores, of_fewer), of_fewer.whole
     gain = scores.interval()
     times = covariances.map_or_nan(lambda c: timescales(koopman_of(c), lag_ps), n - 1).interval(logarithmic=True)
     fastest = min(as_processes(times, more), key=lambda one: np.nan_to_num(one.value))
-    least = 0.0 if fewer is None else _score(fewer)
-    found = sum(_score(rival) > least and _fastest(rival) > lag_ps for rival in rivals)
-    reason = _why(n, 1 if fewer is None else fewer.probabilities.shape[-1], gain, fastest, found, len(rivals), lag_ps)
+    has_it = [_has_more(rival, least) for rival in rivals]
+    reason = _why(n, than, gain, fastest, sum(has_it), len(has_it), lag_ps)
     return Added(
         n_states=n,
-        than=1 if fewer is None else fewer.probabilities.shape[-1],
+        than=than,
         gain=gain,
         timescale_ps=fastest,
-        seeds=len(rivals),
-        found=found,
+        seeds=len(has_it),
+        found=sum(has_it),
         added=not reason,
         reason=reason or f"{n} states add a process of {fastest.as_time()}; the score rises by {gain}",
     )
@@ -98,14 +95,11 @@ def _why(n: int, than: int, gain: Interval, fastest: Process, found: int, seeds:
     return ""
 
 
-def _score(states: States) -> float:
-    return vamp2(Covariances.of(states.probabilities, states.segment, states.lag_frames))
-
-
-def _fastest(states: States) -> float:
-    """The fastest timescale, ps; 0 where the states do not determine any."""
+def _has_more(states: States, least: float) -> bool:
+    """Whether the score of a model is above another, and its fastest process slower than the lag time."""
+    covariances = Covariances.of(states.probabilities, states.segment, states.lag_frames)
     try:
-        matrix = koopman_of(Covariances.of(states.probabilities, states.segment, states.lag_frames))
+        fastest_ps = timescales(koopman_of(covariances), states.lag_ps).min()
     except np.linalg.LinAlgError:
-        return 0.0
-    return float(timescales(matrix, states.lag_ps).min())
+        return False
+    return bool(vamp2(covariances) > least and fastest_ps > states.lag_ps)

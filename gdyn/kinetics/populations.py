@@ -11,8 +11,7 @@ from gdyn.store import States
 
 def mean_population(probabilities: Probabilities) -> PerState:
     """Mean of the probabilities over all targets and frames in which there are any: (states,)."""
-    rows = present_rows(probabilities)
-    return rows.mean(0, dtype=np.float64) if len(rows) else np.full(probabilities.shape[-1], np.nan)
+    return share_of_sums(population_sums(probabilities))
 
 
 def populations_of(states: States, blocks: Blocks) -> Estimate[PerState]:

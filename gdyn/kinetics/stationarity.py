@@ -8,7 +8,7 @@ import scipy
 from jaxtyping import Float
 
 from gdyn.kinetics.events import FEW
-from gdyn.result import Array, Result, Sentences
+from gdyn.result import Result, Sentences
 from gdyn.rounding import brief_time
 from gdyn.statistics.uncertainty import INDEPENDENT, variance_of_mean
 from gdyn.store import States
@@ -30,10 +30,6 @@ class Stationarity(Result):
 
     outcome: Outcome
     reason: str
-    populations_begin: Array
-    """(states,), in the first tenth of the frames of all splits."""
-    populations_end: Array
-    """(states,), in the last tenth."""
     drift: Sentences
     """What says that populations change with time."""
     one_way: Sentences
@@ -60,7 +56,6 @@ def stationarity_of(splits: list[States], slowest_ps: float, seen: list[dict[str
     courses = [_Course(probabilities, splits[-1].frame_interval_ps) for probabilities in _one_after_the_other(splits)]
     whole = [course for course in courses if course.n_frames >= STRETCHES]
     tau = slowest_ps if np.isfinite(slowest_ps) and slowest_ps > 0 else np.inf
-    begin, end = (np.mean([c.stretches[k].mean(0) for c in whole], axis=0) for k in (0, -1)) if whole else ([], [])
     drift, told = _trends(whole, tau)
     heterogeneous, slower, more = _differences(whole, tau)
     told = told or more
@@ -84,8 +79,6 @@ def stationarity_of(splits: list[States], slowest_ps: float, seen: list[dict[str
     return Stationarity(
         outcome=outcome,
         reason=reason,
-        populations_begin=np.asarray(begin, float),
-        populations_end=np.asarray(end, float),
         drift=drift,
         one_way=one_way,
         heterogeneous=heterogeneous,

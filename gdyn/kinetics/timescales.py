@@ -10,10 +10,9 @@ from gdyn.config import Kinetics
 from gdyn.kinetics.flags import BEYOND
 from gdyn.kinetics.koopman import blocks_of, koopman_of, timescales
 from gdyn.logs import LOG
-from gdyn.statistics import Covariances
 from gdyn.statistics.interval import Interval
 from gdyn.statistics.shapes import PerProcess
-from gdyn.statistics.uncertainty import Blocks, Estimate
+from gdyn.statistics.uncertainty import Blocks, Estimate, covariances_of
 from gdyn.store import States
 from gdyn.units import multiple
 
@@ -34,7 +33,7 @@ class Process(Interval):
 def slow(states: States, lag_frames: int, blocks: Blocks) -> Estimate[PerProcess]:
     """Estimate of the timescales at a lag: (states - 1,), ps; NaN where some state never occurs."""
     lag_ps = lag_frames * states.frame_interval_ps
-    covariances = Estimate.of(lambda p, s: Covariances.of(p, s, lag_frames), states, blocks)
+    covariances = covariances_of(states, blocks, lag_frames)
     return covariances.map_or_nan(lambda c: timescales(koopman_of(c), lag_ps), states.probabilities.shape[-1] - 1)
 
 

@@ -18,9 +18,9 @@ from gdyn.kinetics.sites import SiteNetwork
 from gdyn.kinetics.timescales import COLUMNS, Process, as_processes, lag_times, process_timescales, rows_of, slow
 from gdyn.result import Array, Number, Result, Sentences, Share, Time, measured
 from gdyn.statistics import Covariances
-from gdyn.statistics.interval import PROBABILITY, Interval
+from gdyn.statistics.interval import PROBABILITY, Interval, overlap
 from gdyn.statistics.shapes import Matrix, PerProcess
-from gdyn.statistics.uncertainty import Blocks, Estimate
+from gdyn.statistics.uncertainty import Blocks, Estimate, covariances_of
 from gdyn.store import States
 from gdyn.units import multiple
 
@@ -249,9 +249,7 @@ def rebuild(
     order = np.ix_(state_of_type, state_of_type)
     n = len(state_of_type)
     n_sites = len(network.type_of)
-    local = Estimate.of(lambda p, s: Covariances.of(p, s, lag), states, blocks).map_or_nan(
-        lambda c: koopman_of(c)[order], (n, n)
-    )
+    local = covariances_of(states, blocks).map_or_nan(lambda c: koopman_of(c)[order], (n, n))
     of_forms = local.map_or_nan(
         lambda matrix: np.stack(network.rebuild(matrix, lag_ps)), (len(FORMS), n_sites, n_sites)
     )
@@ -301,15 +299,6 @@ def mean_of_slowest(times: Estimate[PerProcess], number: int) -> Interval:
     return times.map(lambda t: np.exp(np.log(t[:number]).mean())).interval(logarithmic=True)
 
 
-def overlap(a: Interval, b: Interval) -> bool:
-    """Whether two positive numbers differ by no more than their 95 % intervals, added in squares on the logarithm."""
-    numbers = [a.value, a.high, b.value, b.high]
-    if not (np.isfinite(numbers).all() and min(numbers) > 0):
-        return False
-    half = np.hypot(np.log(a.high / a.value), np.log(b.high / b.value))
-    return bool(abs(np.log(a.value / b.value)) <= half)
-
-
 def lag_table(
     name: str,
     states: States,
@@ -340,8 +329,7 @@ def lag_table(
             return timescales(matrix, lag_ps)
 
         try:
-            pairs = Estimate.of(lambda p, s, lag=lag: Covariances.of(p, s, lag), states, blocks)
-            times = pairs.map(estimate).interval(logarithmic=True)
+            times = covariances_of(states, blocks, lag).map(estimate).interval(logarithmic=True)
         except np.linalg.LinAlgError:
             continue
         rows += [{"model": name} | row for row in rows_of(lag_ps, as_processes(times, states, lag_ps=lag_ps))]

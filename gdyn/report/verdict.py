@@ -66,16 +66,13 @@ def how_many(choice: "Choice") -> Line:
     if not chosen.added:
         return Line(question, "red", chosen.because)
     more = [c for c in at_lag if c.n_states > choice.n_states]
-    if any(c.added for c in more):
-        return Line(question, "amber", f"{choice.n_states} were asked for, but {max(more, key=_added).because}")
+    adding = next((c for c in more if c.added), None)
+    if adding:
+        return Line(question, "amber", f"{choice.n_states} were asked for, but {adding.because}")
     if choice.more_may_be or not more:
         tried = "no larger number was tried" if len(at_lag) > 1 else "no other number was tried"
         return Line(question, "amber", f"there may be more: {tried}")
     return Line(question, "green", f"{chosen.because}; {more[0].because}")
-
-
-def _added(candidate: Any) -> bool:
-    return bool(candidate.added)
 
 
 def is_it_markovian(test: "ChapmanKolmogorov") -> Line:

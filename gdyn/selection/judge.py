@@ -14,9 +14,9 @@ from gdyn.kinetics.number_of_states import Added, added_by
 from gdyn.kinetics.populations import assign
 from gdyn.kinetics.timescales import process_timescales
 from gdyn.result import Number, Result, Share
-from gdyn.statistics import Covariances, vamp2
+from gdyn.statistics import vamp2
 from gdyn.statistics.interval import Interval
-from gdyn.statistics.uncertainty import Estimate
+from gdyn.statistics.uncertainty import covariances_of
 from gdyn.store import States
 
 Run = dict[str, Any]
@@ -97,8 +97,10 @@ def judge_all(best: dict[Key, Run], rivals: dict[Key, list[Run]], kinetics: Kine
     candidates: list[Candidate] = []
     before: dict[float, States] = {}
     for (n_states, lag_ps), run in sorted(best.items()):
-        same = [States.read(one["states"]) for one in rivals[n_states, lag_ps] if one["trial"] == run["trial"]]
         states = States.read(run["states"])
+        seeds = (one for one in rivals[n_states, lag_ps] if one["trial"] == run["trial"])
+        # One after the other: the states of all seeds may be more than memory holds.
+        same = (states if one is run else States.read(one["states"]) for one in seeds)
         more = added_by(states, same, before.get(lag_ps), kinetics)
         if more.added:
             before[lag_ps] = states
@@ -119,14 +121,13 @@ def judge(run: Run, states: States, more: Added, kinetics: Kinetics) -> Candidat
         flat = False if "rising" in outcomes else (True if outcomes == {"converged"} else None)
         changes = [float(rise.change.value) for rise in rises if np.isfinite(rise.change.value)]
         change = max(changes, key=lambda x: abs(np.log(x)), default=None)
-    covariances = Estimate.of(lambda p, s: Covariances.of(p, s, states.lag_frames), states, blocks)
     return Candidate(
         n_states=run["trial"].n_states,
         lag_ps=run["trial"].lag_ps,
         trial=run.get("name", run["trial"].name),
         seed=run["seed"],
         validation_vamp2=run["validation_vamp2"],
-        score=covariances.map(vamp2).interval(within=(0.0, run["trial"].n_states - 1.0)),
+        score=covariances_of(states, blocks).map(vamp2).interval(within=(0.0, run["trial"].n_states - 1.0)),
         noise_floor=run["noise_floor"],
         purity=run["purity"],
         ck_passed=test.passed,

@@ -75,7 +75,10 @@ class Covariances:
 
     @classmethod
     def together(cls, parts: Sequence["Covariances"], weights: Sequence[float] | None = None) -> Self:
-        """Covariances of the pairs of all ``parts``, which have none in common, each with a weight."""
+        """Covariances of the pairs of all ``parts``, which have none in common, each with a weight.
+
+        A negative weight takes pairs away that are in another part.
+        """
         samples = np.array([part.samples for part in parts], float) * (1.0 if weights is None else weights)
         share = samples / max(samples.sum(), 1.0)
         mean0, mean1 = (share @ np.array([getattr(part, name) for part in parts]) for name in ("mean0", "mean1"))

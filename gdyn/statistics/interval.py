@@ -274,6 +274,15 @@ def bounded(value: Any, half: Any, within: Bounds, trials: Any = None) -> tuple[
     return low, high
 
 
+def overlap(a: Interval, b: Interval) -> bool:
+    """Whether two positive numbers differ by no more than their 95 % intervals, added in squares on the logarithm."""
+    numbers = [a.value, a.high, b.value, b.high]
+    if not (np.isfinite(numbers).all() and min(numbers) > 0):
+        return False
+    half = np.hypot(np.log(a.high / a.value), np.log(b.high / b.value))
+    return bool(abs(np.log(a.value / b.value)) <= half)
+
+
 def jackknife_weight(k: int, part: float = 1.0 - HALF) -> float:
     """Of the standard deviation of ``k`` estimates in :meth:`Interval.of`, each with ``part`` of one block left out."""
     return (k - part) / (part * np.sqrt(k))

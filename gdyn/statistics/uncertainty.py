@@ -161,6 +161,12 @@ def time_chunks(n_frames: int, n_chunks: int) -> list[slice]:
     return [slice(a, b) for a, b in pairwise(edges)]
 
 
+def covariances_of(states: States, blocks: Blocks, lag_frames: int | None = None) -> "Estimate[Covariances]":
+    """Estimate of the covariances of the states, by default at their own lag time."""
+    lag = states.lag_frames if lag_frames is None else lag_frames
+    return Estimate.of(lambda p, s: Covariances.of(p, s, lag), states, blocks)
+
+
 def together(parts: Sequence[Any], weights: Sequence[float]) -> Any:
     """The sums, or the covariances, of several parts of the data in one, each with a weight; or a list of such."""
     if isinstance(parts[0], Covariances):
@@ -221,8 +227,8 @@ class Estimate(Generic[T]):
 
         def halved(of: Blocks) -> list[Other | None]:
             parts = [function(*part(*place)) for place in of.parts]
-            weights = np.ones((len(parts), len(parts))) - (1.0 - HALF) * np.eye(len(parts))
-            return [together(parts, row) for row in weights.tolist()]
+            total = together(parts, [1.0] * len(parts))
+            return [together([total, one], [1.0, HALF - 1.0]) for one in parts]
 
         whole = function(*part(slice(None), slice(None)))
         beside = (halved(blocks.beside), blocks.beside.correction) if blocks.beside else None

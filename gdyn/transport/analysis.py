@@ -14,7 +14,7 @@ from gdyn.result import Charge, Number, Result, Sentences, Share, Table, measure
 from gdyn.statistics import Covariances
 from gdyn.statistics.interval import POSITIVE, PROBABILITY, Interval
 from gdyn.statistics.shapes import Matrix
-from gdyn.statistics.uncertainty import FEW_BLOCKS, Blocks, Estimate
+from gdyn.statistics.uncertainty import FEW_BLOCKS, Blocks, Estimate, covariances_of
 from gdyn.store import States
 from gdyn.store.walk import Integers, Trajectories
 from gdyn.transport.displacement import (
@@ -162,7 +162,7 @@ def by_transitions(
     z = np.ones(n) if charges is None else charges.value
     pair_z = 0.5 * (z[:, None] + z)
     moved = transitions_at(states, blocks, paths, lag)
-    weights = Estimate.of(lambda p, s: Covariances.of(p, s, lag), states, blocks).map_or_nan(_paper_weights, (n, n))
+    weights = covariances_of(states, blocks).map_or_nan(_paper_weights, (n, n))
     exact = moved.map(lambda m: pair_z**2 * m[1])
     paper = Estimate.join(lambda m, w: pair_z**2 * w * _ratio(m[1], m[0]), moved, weights)
     msd = mean_square(paths.targets, states.segment, lag)

@@ -198,7 +198,9 @@ def masses(atoms: Atoms, flags: set[str]) -> OfAtoms:
 def transition_sums(
     probabilities: Probabilities, segment: Segment, positions: Float[np.ndarray, "frames targets 3"], lag_frames: int
 ) -> list[np.ndarray]:
-    """Sums over all pairs of frames and targets, and how many there are, of which transitions have their means.
+    """What transitions have their means from, of all pairs of frames and targets (equations 21, 22, docs/theory.md).
+
+    The means are ``P_ij = <p_i(t) p_j(t + lag)>`` and ``S_ij = <p_i(t) p_j(t + lag) |dr|^2>``; see :func:`mean_of`.
 
     Parameters
     ----------
@@ -217,23 +219,6 @@ def transition_sums(
     both = ~(np.isnan(x[..., 0]) | np.isnan(y[..., 0]))
     x, y, square = x[both], y[both], square[both]
     return [np.stack([x.T @ y, (x * square[:, None]).T @ y]), np.array(float(len(x)))]
-
-
-def by_transition(
-    probabilities: Probabilities, segment: Segment, positions: Float[np.ndarray, "frames targets 3"], lag_frames: int
-) -> Float[np.ndarray, "2 states states"]:
-    """Joint probabilities and squared displacements of all transitions at a lag (equations 21 and 22, docs/theory.md).
-
-    Parameters
-    ----------
-    probabilities, segment, positions, lag_frames : as of :func:`transition_sums`.
-
-    Returns
-    -------
-    (2, states, states) : ``P_ij = <p_i(t) p_j(t + lag)>``, and ``S_ij = <p_i(t) p_j(t + lag) |dr|^2>`` in A^2; NaN
-        where there is no pair of frames.
-    """
-    return mean_of(transition_sums(probabilities, segment, positions, lag_frames))
 
 
 def square_sums(

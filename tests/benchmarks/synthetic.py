@@ -365,6 +365,19 @@ class World:
         if not self.has_dump:
             raise ValueError(f"{self.name}: there is no dump of it, only states")
         sample = self.sample(n_frames, n_targets, rng, interval_ps)
+        n_hosts, atoms, side_A, positions = self.arranged(sample, rng, noise_A, spacing_A)
+        _write(path, n_frames, n_targets, n_hosts, atoms, side_A, columns, interval_ps / timestep_ps)
+        return replace(sample, positions=positions)
+
+    def arranged(self, sample, rng, noise_A, spacing_A):
+        """Where the atoms of a sample are.
+
+        Returns
+        -------
+        the number of hosts; a function of a slice of frames that gives the positions of all atoms in these, targets
+        first; the side of the box; (frames, targets, 3) the positions of the targets, known once all frames were asked
+        """
+        n_frames, n_targets = sample.labels.shape
         places = self.shows if self.places is None else self.places
         shells, place = np.unique(places, return_inverse=True)
         n_sites = n_targets * len(shells)
@@ -383,8 +396,7 @@ class World:
             positions[frames] = moved[:, :n_targets]
             return moved
 
-        _write(path, n_frames, n_targets, len(hosts), atoms, side * spacing_A, columns, interval_ps / timestep_ps)
-        return replace(sample, positions=positions)
+        return len(hosts), atoms, side * spacing_A, positions
 
 
 @dataclass(frozen=True, eq=False)
@@ -575,24 +587,13 @@ class Diffusion(World):
         moves = np.sqrt(2.0 * spread)[..., None] * rng.standard_normal((n_frames, n_targets, 3))
         return self.sampled(hidden, rng, interval_ps, np.cumsum(moves, axis=0))
 
-    def write_dump(
-        self,
-        path,
-        n_frames,
-        n_targets,
-        rng,
-        interval_ps=1.0,
-        columns="xu yu zu",
-        noise_A=0.08,
-        spacing_A=12.0,
-        timestep_ps=0.001,
-    ):
-        """Write a realisation as a LAMMPS dump; return it, with the positions of the targets.
+    def arranged(self, sample, rng, noise_A, spacing_A):
+        """Every target carries six hosts along, whose distance is that of its kind.
 
-        Every target carries six hosts along, whose distance is that of its kind. The box is so large that no target
-        comes near the hosts of another. Only hosts move thermally, so that the targets' displacements are exact.
+        The box is so large that no target comes near the hosts of another. Only hosts move thermally, so that the
+        targets' displacements are exact.
         """
-        sample = self.sample(n_frames, n_targets, rng, interval_ps)
+        n_targets = sample.labels.shape[1]
         side = int(np.ceil(round(n_targets ** (1 / 3), 9)))
         apart = spacing_A + 2.0 * np.abs(sample.positions).max()
         lattice = np.stack(np.meshgrid(*[np.arange(side)] * 3, indexing="ij"), -1).reshape(-1, 3)
@@ -607,8 +608,7 @@ class Diffusion(World):
             hosts = (chunk[:, :, None] + around).reshape(len(chunk), -1, 3)
             return np.concatenate([chunk, hosts], axis=1)
 
-        _write(path, n_frames, n_targets, 6 * n_targets, atoms, side * apart, columns, interval_ps / timestep_ps)
-        return replace(sample, positions=positions)
+        return 6 * n_targets, atoms, side * apart, positions
 
 
 def ideal_states(world, sample, n_states, lag_ps, split="test", extra="noise", simplex="inner"):

@@ -13,7 +13,7 @@ from gdyn.files import read_json
 from gdyn.statistics.interval import Interval
 from gdyn.store import trajectory
 from gdyn.transport.analysis import transport_by_state
-from gdyn.transport.displacement import by_transition, mean_square, read_paths
+from gdyn.transport.displacement import mean_of, mean_square, read_paths, transition_sums
 
 HOPS = np.array([[0.9, 0.1], [0.3, 0.7]])
 D = np.array([0.5, 4.0])  # A^2/ps, of a step that begins in each state
@@ -62,7 +62,7 @@ def test_transitions_add_up_to_the_mean_square_displacement():
     chi[:50, 1] = np.nan
     positions = np.cumsum(rng.standard_normal((200, 4, 3)), axis=0)
     segment = np.repeat([0, 1], 100)
-    joint, squares = by_transition(chi, segment, np.where(np.isnan(chi[..., :1]), np.nan, positions), 7)
+    joint, squares = mean_of(transition_sums(chi, segment, np.where(np.isnan(chi[..., :1]), np.nan, positions), 7))
     direct = [
         np.square(positions[t + 7, i] - positions[t, i]).sum()
         for t in range(193)
