@@ -55,6 +55,7 @@ wildcard_constraints:
     shard="[0-9]+",
     trial="[^/]+",
     seed="[0-9]+",
+    number="[0-9]+",
     figure="|".join(FIGURES),
 
 
@@ -244,9 +245,47 @@ def hops(wildcards):
 
 
 def trial(wildcards):
-    """The hyperparameters of a trial, of the search or of the baseline."""
+    """The hyperparameters of a trial: of the search, of the baseline, or of a first model."""
     known = system(wildcards.system)
-    return (known.trials.get(wildcards.trial) or known.baselines[wildcards.trial]).model_dump()
+    return (known.trials | known.baselines | known.pilots)[wildcards.trial].model_dump()
+
+
+def first_states(wildcards):
+    """Input: the validation states of the first model."""
+    known = system(wildcards.system)
+    (pilot,) = known.pilots
+    return f"results/{wildcards.system}/trials/{pilot}/seed~{known.seeds[0]}/validation.h5"
+
+
+def lag_found(wildcards):
+    """Input: the lag time, of a trial whose lag time is to be found."""
+    return [] if trial(wildcards)["lag_ps"] else f"results/{wildcards.system}/analysis/lag.json"
+
+
+def fewer_added(wildcards):
+    """Input: whether one state fewer added a process, where the number of states is to be found.
+
+    What has been trained stays as it is if that is looked at again, with more seeds for example.
+    """
+    known, of = system(wildcards.system), trial(wildcards)
+    if known.search.n_states != "auto" or wildcards.trial not in known.trials or of["n_states"] == 2:
+        return []
+    model = Path(f"results/{wildcards.system}/trials/{wildcards.trial}/seed~{wildcards.seed}/model.pt")
+    path = f"results/{wildcards.system}/trials/added/{of['n_states'] - 1}.json"
+    return ancient(path) if model.exists() and model.stat().st_size else path
+
+
+def up_to_number(file):
+    """Input: a file of all trainings of at most a number of states."""
+
+    def files(wildcards):
+        known, number = system(wildcards.system), int(wildcards.number)
+        names = [name for name, of in known.trials.items() if of.n_states <= number]
+        return expand(
+            f"results/{wildcards.system}/trials/{{trial}}/seed~{{seed}}/{file}", trial=names, seed=known.seeds
+        )
+
+    return files
 
 
 def baselines(system):

@@ -2,6 +2,8 @@ rule train:
     input:
         files=graphs_or_trajectories(lambda wildcards: trial(wildcards)["model"]),
         warm=warm_start,
+        lag=lag_found,
+        fewer=fewer_added,
     output:
         model="results/{system}/trials/{trial}/seed~{seed}/model.pt",
         history="results/{system}/trials/{trial}/seed~{seed}/history.csv",
@@ -32,6 +34,55 @@ rule train:
         "{wildcards.system}: training {wildcards.trial}, seed {wildcards.seed}"
     script:
         "../workflow_scripts/train.py"
+
+
+rule lag:
+    input:
+        states=first_states,
+    output:
+        result="results/{system}/analysis/lag.json",
+        curves="results/{system}/analysis/lag.csv",
+    log:
+        "results/{system}/logs/lag.log",
+    benchmark:
+        "results/{system}/benchmarks/lag.tsv"
+    conda:
+        "../envs/analyse.yaml"
+    resources:
+        mem_mb=memory(1500, 40),
+        runtime=runtime(60),
+    params:
+        version=SINCE["train"],
+        # None: a change of the analysis of the states does not train them anew.
+        settings={},
+    message:
+        "{wildcards.system}: lag time, from the timescales of a first model"
+    script:
+        "../workflow_scripts/analyse.py"
+
+
+rule added:
+    input:
+        states=up_to_number("validation.h5"),
+        numbers=up_to_number("numbers.json"),
+    output:
+        result="results/{system}/trials/added/{number}.json",
+    log:
+        "results/{system}/logs/added_{number}.log",
+    benchmark:
+        "results/{system}/benchmarks/added_{number}.tsv"
+    conda:
+        "../envs/analyse.yaml"
+    resources:
+        mem_mb=memory(2000),
+        runtime=runtime(60),
+    params:
+        version=SINCE["train"],
+        settings=section("kinetics"),
+    message:
+        "{wildcards.system}: whether {wildcards.number} states add a process"
+    script:
+        "../workflow_scripts/added.py"
 
 
 rule select:

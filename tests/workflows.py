@@ -77,6 +77,7 @@ def short_toy(root):
     """The toy system, 2 x 20 ns, two seeds, and few epochs."""
     system = yaml.safe_load((root / "config/systems/toy.yaml").read_text())
     system["simulate"] |= {"length_ps": 20000, "seed": 12}
+    system["search"] = {"n_states": 2, "lag_ps": 10}
     system["seeds"] = [1, 2]
     system["training"] = {"max_epochs": 5, "epoch_steps": 15}
     system["kinetics"] = {"chapman_kolmogorov_steps": 5}

@@ -141,7 +141,8 @@ class Koopman(Analysis):
 
 
 def _stationary(found: "Stationarity") -> dict[str, Any]:
-    return {"outcome": found.outcome, "reason": found.reason, "slower": found.slower, "collective": found.collective}
+    beside = {key: getattr(found, key) for key in ("slower", "collective", "driven")}
+    return {"outcome": found.outcome, "reason": found.reason} | beside
 
 
 def _convergence(found: "Convergence") -> dict[str, Any]:

@@ -39,11 +39,14 @@ class Selection(Analysis):
             "selection",
             "gdyn.figures.selection:draw_selection",
             caption=(
-                "The models that were trained. Each point is one model: its VAMP-2 score (means removed) on the whole "
-                "validation set; the grey area is what unrelated features would score. For every number of states and "
-                "lag time the best model is tested on the validation frames: it holds (disk) if the "
-                "Chapman-Kolmogorov test holds and its timescales do not rise beyond the lag time. The "
-                "ring marks the chosen model; choice.json says why."
+                "The models that were trained, by their number of states. (a) VAMP-2 score (means removed) on the "
+                "whole validation set of every model, and of the best one of every lag time with its 95 % interval; "
+                "the grey area is what unrelated features would score. The best ones are tested on the validation "
+                "frames: one holds (disk) if the Chapman-Kolmogorov test holds and its timescales do not rise beyond "
+                "the lag time. The ring marks the chosen model. (b) Timescales of the best models at the lag time that "
+                "was chosen, with 95 % intervals; a full disk is a process that is resolved at that lag time (the edge "
+                "of the grey area). A state more is wanted where the score rises beyond its error and all "
+                "processes are resolved; choice.json says why."
             ),
             applies=trained_here,
         ),

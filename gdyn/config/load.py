@@ -262,8 +262,35 @@ def validated(model: type[Model], values: Mapping[str, Any], where: str) -> Mode
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        sentences = [f"{where}: {_sentence(model, problem)}" for problem in error.errors()]
+        sentences = [f"{where}: {_sentence(model, problem)}" for problem in _merged(error.errors(), values)]
         raise ConfigError("\n".join(dict.fromkeys(sentences))) from None
+
+
+def _merged(problems: Sequence[Any], values: Any) -> list[dict[str, Any]]:
+    """The problems of a value that may be of several kinds as one; of these, those of the items of a list alone."""
+    merged: dict[tuple, dict[str, Any]] = {}
+    for problem in problems:
+        path = _path(problem, values)
+        message = problem["msg"].removeprefix("Value error, ").removeprefix("Input ").rstrip(".")
+        if problem["type"] == "too_short":
+            message = f"should have at least {problem['ctx']['min_length']} of them"
+        if path not in merged:
+            merged[path] = dict(problem) | {"loc": path, "msg": message}
+        elif message not in merged[path]["msg"]:
+            merged[path]["msg"] += f", or {message.removeprefix('should ').removeprefix('be ')}"
+    return [one for path, one in merged.items() if not path or not any(path == other[:-1] for other in merged)]
+
+
+def _path(problem: Any, values: Any) -> tuple[str | int, ...]:
+    """Where a problem is, without the names that pydantic has for the kinds that a value may be of."""
+    *above, last = problem["loc"] or [None]
+    path: list[str | int] = []
+    for part in above:
+        if (isinstance(values, dict) and part in values) or (isinstance(values, list) and isinstance(part, int)):
+            path.append(part)
+            values = values[part]
+    at_key = isinstance(values, dict) or (isinstance(values, list) and isinstance(last, int))
+    return (*path, last) if last is not None and at_key else tuple(path)
 
 
 def _sentence(model: type[BaseModel], problem: Any) -> str:
@@ -276,7 +303,7 @@ def _sentence(model: type[BaseModel], problem: Any) -> str:
     if kind == "missing":
         meaning = (_fields(model, path[:-1]).get(path[-1]) or "").split("\n")[0].rstrip(".")
         return f"{key}: this key is missing; add it" + (f" ({' '.join(meaning.split())})" if meaning else "")
-    message = problem["msg"].removeprefix("Value error, ").removeprefix("Input ").rstrip(".")
+    message = problem["msg"]
     if not path:
         return message
     if isinstance(problem["input"], str | int | float | bool | None):

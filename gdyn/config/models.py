@@ -48,6 +48,9 @@ def _named(value: str, info: ValidationInfo) -> str:
 
 
 PART_FRAMES = 2000  # of a part of a simulated run, by default
+MOST_STATES = 8  # that are tried where their number is to be found
+PILOT = "lag"  # the name of the trial on whose timescales a lag time is chosen
+PILOT_STATES, PILOT_FRAMES = 4, 5  # its number of states, and its lag time in frames
 SORT_STEPS = 1000  # after which LAMMPS sorts its atoms by default; a restart elsewhere changes rounding
 NOW = "@now"  # behind the name of a system that is analysed as far as it has been simulated
 
@@ -327,16 +330,27 @@ class Search(Section):
     new trials.
     """
 
-    n_states: OneOrMore[Annotated[Integer, Field(ge=2)]]
-    """Number of states."""
-    lag_ps: OneOrMore[Positive]
-    """Lag time of the Koopman model, ps; a whole multiple of the frame interval."""
+    n_states: Literal["auto"] | OneOrMore[Annotated[Integer, Field(ge=2)]] = "auto"
+    """Number of states. `auto`: 2, 3, ... up to 8, until a state more adds no process."""
+    lag_ps: Literal["auto"] | OneOrMore[Positive] = "auto"
+    """Lag time of the Koopman model, ps; a whole multiple of the frame interval. `auto`: the shortest from which on
+    the timescales of a first model do not rise."""
     width: OneOrMore[Count] = [16]
     """Number of features of an atom inside the network."""
     convolutions: OneOrMore[Count] = [2]
     """Number of graph convolutions: how many neighbor shells away a target can see. For a VAMPnet, hidden layers."""
     learning_rate: OneOrMore[Positive] = [0.005]
     """Step size of the Adam optimiser."""
+
+    @property
+    def numbers_of_states(self) -> list[int]:
+        """Those that may be trained."""
+        return list(range(2, MOST_STATES + 1)) if self.n_states == "auto" else list(self.n_states)
+
+    @property
+    def lags_ps(self) -> list[float]:
+        """The lag times that are set, ps; none where one is to be found."""
+        return [] if self.lag_ps == "auto" else list(self.lag_ps)
 
 
 class Baseline(Section):
@@ -348,8 +362,8 @@ class Baseline(Section):
 
     n_states: OneOrMore[Annotated[Integer, Field(ge=2)]]
     """Numbers of states; each is a separate VAMPnet."""
-    lag_ps: Positive
-    """Lag time of the Koopman model, ps."""
+    lag_ps: Positive | None = None
+    """Lag time of the Koopman model, ps; by default that of the search, the first if there are several."""
     width: Count = 64
     """Number of features in a hidden layer."""
     layers: Count = 3
@@ -357,11 +371,11 @@ class Baseline(Section):
     learning_rate: Positive = 0.001
     """Step size of the Adam optimiser."""
 
-    def trial(self, n_states: int) -> "Trial":
+    def trial(self, n_states: int, lag_ps: float) -> "Trial":
         return Trial(
             model="vampnet",
             n_states=n_states,
-            lag_ps=self.lag_ps,
+            lag_ps=self.lag_ps or lag_ps,
             width=self.width,
             convolutions=self.layers,
             learning_rate=self.learning_rate,
@@ -374,6 +388,7 @@ class Trial(Section):
     model: NetworkName = "gdynet"
     n_states: int
     lag_ps: float
+    """Lag time, ps; 0 where it is still to be found."""
     width: int
     convolutions: int
     learning_rate: float
@@ -381,7 +396,7 @@ class Trial(Section):
     @property
     def name(self) -> str:
         """The trial as a folder name that says its values, so that adding one moves no other."""
-        values = [f"{key}~{value:.12g}" for key, value in self if key != "model"]
+        values = [f"{key}~{f'{value:.12g}' if value else 'auto'}" for key, value in self if key != "model"]
         return "_".join(values if self.model == "gdynet" else [f"model~{self.model}", *values])
 
 
@@ -605,7 +620,7 @@ class System(Section):
         description=f"What is learned: {', or '.join(f'{kind.learns} (`{name}`)' for name, kind in NETWORKS.items())}.",
     )
     network: Network = Network()
-    search: Search
+    search: Search = Search()
     seeds: Annotated[list[Count], Field(min_length=1)] = [1, 2, 3, 4, 5]
     """Each trial is trained once from each of these random seeds."""
     training: Training = Training()
@@ -689,14 +704,29 @@ class System(Section):
     def trials(self) -> dict[str, Trial]:
         """Every trial of the search by its name."""
         keys = Search.model_fields
-        points = product(*(getattr(self.search, key) for key in keys))
+        values = {key: getattr(self.search, key) for key in keys}
+        values |= {"n_states": self.search.numbers_of_states, "lag_ps": self.search.lags_ps or [0.0]}
+        points = product(*values.values())
         trials = [Trial(model=self.model, **dict(zip(keys, point, strict=True))) for point in points]
         return {trial.name: trial for trial in trials}
 
     @cached_property
+    def pilots(self) -> dict[str, Trial]:
+        """The first model, on whose timescales a lag time is chosen, where one is to be found."""
+        if self.search.lag_ps != "auto":
+            return {}
+        first = next(iter(self.trials.values()))
+        return {
+            PILOT: first.model_copy(
+                update={"n_states": PILOT_STATES, "lag_ps": PILOT_FRAMES * self.trajectory.frame_interval_ps}
+            )
+        }
+
+    @cached_property
     def baselines(self) -> dict[str, Trial]:
         """The trials of the baseline by their names."""
-        trials = [self.baseline.trial(n_states) for n_states in self.baseline.n_states] if self.baseline else []
+        lag_ps = next(iter(self.trials.values())).lag_ps
+        trials = [self.baseline.trial(n_states, lag_ps) for n_states in self.baseline.n_states] if self.baseline else []
         return {trial.name: trial for trial in trials}
 
     @model_validator(mode="after")
@@ -714,7 +744,7 @@ class System(Section):
             raise ValueError(f"seeds: {self.seeds} names a seed twice; each seed is one training run")
         for key in ("n_states", "lag_ps"):
             value, searched = getattr(self.selection, key), getattr(self.search, key)
-            if value is not None and value not in searched:
+            if value is not None and searched != "auto" and value not in searched:
                 raise ValueError(
                     f"selection.{key}: {value:g} is not among search.{key} "
                     f"({', '.join(f'{one:g}' for one in searched)}); add it there"
@@ -727,9 +757,9 @@ class System(Section):
         try:
             _ = self.trajectory.steps_per_frame
             for key, lags in (
-                ("search.lag_ps", self.search.lag_ps),
+                ("search.lag_ps", self.search.lags_ps),
                 ("kinetics.timescale_lags_ps", self.kinetics.timescale_lags_ps or []),
-                ("baseline.lag_ps", [self.baseline.lag_ps] if self.baseline else []),
+                ("baseline.lag_ps", [self.baseline.lag_ps] if self.baseline and self.baseline.lag_ps else []),
             ):
                 for lag in lags:
                     multiple(lag, interval, key, "the frame interval")
@@ -773,9 +803,10 @@ class System(Section):
         if self.simulate and self.splits.by == "time":
             for name, (begin, end) in self.splits.as_dict().items():
                 length = (end - begin) * self.simulate.length_ps
-                if max(self.search.lag_ps) >= length:
+                longest = max(self.search.lags_ps, default=0.0)
+                if longest >= length:
                     raise ValueError(
-                        f"search.lag_ps: a lag of {max(self.search.lag_ps):g} ps does not fit into the "
+                        f"search.lag_ps: a lag of {longest:g} ps does not fit into the "
                         f"{length:g} ps of the {name} split; shorten the lag or lengthen the trajectory"
                     )
         return self

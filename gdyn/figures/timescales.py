@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
@@ -26,7 +27,6 @@ def draw_timescales(model: KoopmanModel, sites: SiteComparison | None = None) ->
     table = model.timescales
     figure = new_figure(2.9, 3.6)
     axes = figure.subplots()
-    lags = np.sort(table["lag_ps"].unique())
     if sites is not None:
         for process, rows in each(sites.timescales, "process"):
             axes.plot(
@@ -38,6 +38,22 @@ def draw_timescales(model: KoopmanModel, sites: SiteComparison | None = None) ->
                 zorder=3,
                 label="assigned by cores" if process == 1 else None,
             )
+    draw_curves(axes, table, model.lag_ps, label="learned states")
+    axes.legend(loc="upper left")
+    return figure
+
+
+def draw_curves(axes: Axes, table: pd.DataFrame, lag_ps: float, label: str | None = None) -> None:
+    """Draw the timescales of each process against the lag time, the one that was chosen, and what is not resolved.
+
+    Parameters
+    ----------
+    axes : to draw into.
+    table : with ``process``, ``lag_ps``, ``timescale_ps``, ``low_ps`` and ``high_ps``.
+    lag_ps : the lag time that was chosen.
+    label : of the curves in the legend.
+    """
+    lags = np.sort(table["lag_ps"].unique())
     for process, rows in each(table, "process"):
         axes.fill_between(rows["lag_ps"], rows["low_ps"], rows["high_ps"], color=colour(process - 1), alpha=0.22, lw=0)
         axes.plot(
@@ -46,7 +62,7 @@ def draw_timescales(model: KoopmanModel, sites: SiteComparison | None = None) ->
             color=colour(process - 1),
             marker="o",
             zorder=4,
-            label="learned states" if process == 1 else None,
+            label=label if process == 1 else None,
         )
     first, last = limits_of(lags)
     bottom, top = limits_of(np.append(table[["timescale_ps", "high_ps"]].to_numpy()[believed(table)], last))
@@ -58,7 +74,7 @@ def draw_timescales(model: KoopmanModel, sites: SiteComparison | None = None) ->
         nothing = "no timescale is determined\nby these frames"
         axes.text(0.5, 0.6, nothing, fontsize=7.5, color="#5f6368", ha="center", transform=axes.transAxes)
     axes.text(0.985, 0.03, "not resolved", fontsize=6.5, color="#5f6368", ha="right", transform=axes.transAxes)
-    axes.axvline(model.lag_ps, color="#9aa0a6", lw=0.8, ls=":", zorder=1)
+    axes.axvline(lag_ps, color="#9aa0a6", lw=0.8, ls=":", zorder=1)
     axes.set(
         xlabel="lag time (ps)",
         ylabel="timescale (ps)",
@@ -71,8 +87,6 @@ def draw_timescales(model: KoopmanModel, sites: SiteComparison | None = None) ->
         axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.set_major_formatter("{x:g}")
         axis.set_minor_locator(NullLocator())
-    axes.legend(loc="upper left")
-    return figure
 
 
 def limits_of(values: np.ndarray) -> tuple[float, float]:

@@ -170,8 +170,8 @@ def chapman_kolmogorov(states: States, steps: int, blocks: Blocks | None = None)
     if fitting < 2:
         raise InputError(
             f"the Chapman-Kolmogorov test needs {4 * lag} frames in each of {len(blocks)} blocks of the "
-            f"{states.split} frames, without a gap, but they have {min(blocks.frames, whole)}; lower search.lag_ps, or "
-            f"use a longer trajectory"
+            f"{states.split} frames, without a gap, but they have {min(blocks.frames, whole)}; use a longer trajectory"
+            f"{', or lower search.lag_ps' if lag > 1 else ''}"
         )
     if fitting < steps:
         LOG.warning(
@@ -233,14 +233,16 @@ def smallest_seen(matrix: Matrix, detectable: Curves) -> tuple[float, float]:
     eigenvalues, right = np.linalg.eig(matrix)
     slowest = np.argsort(-np.abs(eigenvalues), kind="stable")[1]
     value = eigenvalues[slowest]
-    if abs(value.imag) > ONE_PART * abs(value) or not 0 < value.real < 1:
+    decay = abs(value)
+    if not 0 < decay < 1:
         return np.nan, np.nan
-    left = np.linalg.inv(right)
-    process = np.real(np.outer(right[:, slowest], left[slowest]))
+    pair = 2.0 if abs(value.imag) > ONE_PART * decay else 1.0  # what goes round is two processes
+    process = pair * np.outer(right[:, slowest], np.linalg.inv(right)[slowest])
     n = np.arange(2, len(detectable) + 2)
+    course = np.real((value / decay) ** n[:, None, None] * process)
     for factor in np.geomspace(1.05, 10.0, 50):
         rise = 1.0 + (factor - 1.0) * (n - 1.0) / (n[-1] - 1.0)
-        deviation = np.abs((value.real ** (n / rise) - value.real**n)[:, None, None] * process)
+        deviation = np.abs((decay ** (n / rise) - decay**n)[:, None, None] * course)
         if (deviation >= detectable).any():
             return float(factor), float(deviation.max())
     return np.nan, np.nan

@@ -1,9 +1,12 @@
 """Whether timescales still rise with the lag time: then they are lower bounds."""
 
-from collections.abc import Callable
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Self
 
 import numpy as np
+from jaxtyping import Float, Int
+from pydantic import Field
 
 from gdyn.kinetics.koopman import koopman_of, timescales
 from gdyn.result import Number, Result, Share
@@ -18,6 +21,7 @@ KNOWN = 1.5  # factor to which a ratio of timescales has to be known to say some
 RISE, SMALL_RISE = 1.1, 1.25  # factor from which on a timescale rises; up to which it does not, with its whole interval
 ABOVE_NOISE = 0.5  # relative error of an eigenvalue, up to which it is one
 WELL = 0.75  # of the logarithm of that, within which a ratio has to be known to show it
+FAR_LAGS, FAR = 3.0, 0.5  # lag times, and parts of the timescale, up to which it has to be followed to be converged
 LAGS = 10
 
 
@@ -50,6 +54,8 @@ class Convergence(Result):
 
     processes: list[Rise]
     """One for each process that is resolved at the lag time, slowest first."""
+    numbers: list[int] = Field(default_factory=list)
+    """Which processes these are, from 1."""
     next_lag_ps: Number
     """The lag time to try next; NaN where none is needed."""
 
@@ -59,64 +65,99 @@ class Convergence(Result):
         return self.processes[0].outcome if self.processes else "cannot say"
 
 
-def convergence_of(states: States, blocks: Blocks, n_resolved: int) -> Convergence:
+@dataclass(frozen=True)
+class Curves:
+    """Timescales at several lag times, all from the same blocks.
+
+    lag_ps : (lags,) ascending
+    logarithms : estimate of the logarithms of the timescales, (lags, processes), slowest first
+    """
+
+    lag_ps: Float[np.ndarray, " lags"]
+    logarithms: Estimate[Float[np.ndarray, "lags processes"]]
+
+    @classmethod
+    def of(cls, states: States, blocks: Blocks, lags: Int[np.ndarray, " lags"], n_processes: int) -> Self:
+        """The curves of the slowest processes; ``lags`` in frames."""
+        frame_ps = states.frame_interval_ps
+
+        def logarithms(covariances: list[Covariances]) -> np.ndarray:
+            times = []
+            for n, one in zip(lags, covariances, strict=True):
+                try:
+                    slow = timescales(koopman_of(one), n * frame_ps)[:n_processes]
+                    times.append(np.log(np.where(slow > 0, slow, np.nan)))
+                except np.linalg.LinAlgError:
+                    times.append(np.full(n_processes, np.nan))
+            return np.array(times)
+
+        each = Estimate.of(lambda p, s: [Covariances.of(p, s, int(n)) for n in lags], states, blocks)
+        return cls(lags * frame_ps, each.map(logarithms))
+
+    def beyond(self, first: int, places: Sequence[int]) -> "Convergence":
+        """How some processes, by their places from 0, change from a lag time on, that of index ``first``."""
+        lag_ps, which = self.lag_ps[first:], list(places)
+        logs = self.logarithms.map(lambda x: x[first:, which])
+        times, ratios = logs.interval(), logs.map(lambda x: x - x[0]).interval()
+        # Far beyond a timescale its eigenvalue is noise of some size, and -lag / ln of that rises with the lag.
+        with np.errstate(invalid="ignore", over="ignore"):
+            eigenvalue_error = lag_ps[:, None] / np.exp(times.value) * times.half  # relative
+            says = (ratios.half < np.log(KNOWN)) & (eigenvalue_error < ABOVE_NOISE)
+        processes, following = [], []
+        for process in range(len(which)):
+            known = np.flatnonzero(says[1:, process]) + 1
+            if not len(known):
+                processes.append(_judge(False, Interval.unknown(), np.nan, float(np.exp(times.low[0, process]))))
+                continue
+            last = int(known[-1])
+            change = ratios[last, process].map(np.exp)
+            rising = bool(change.low > 1.0 and change.value > RISE)
+            # At a lag time hardly longer, or short beside the process, nothing would be seen to rise.
+            far = lag_ps[known] >= max(FAR_LAGS * lag_ps[0], FAR * np.exp(times.value[0, process]))
+            well = known[far & (ratios.half[known, process] < WELL * np.log(SMALL_RISE))]
+            if not rising and len(well):  # nothing rises; how sure that is shows at a lag time that says more
+                last = int(well[-1])
+                change = ratios[last, process].map(np.exp)
+            bound = times.low[last if rising else 0, process]
+            processes.append(_judge(rising, change, lag_ps[last], float(np.exp(bound)), bool(len(well))))
+            if rising:
+                after = logs.map(_rise_to(last, process)).interval()[:last]
+                flat = [n for n, up in zip(lag_ps[:last], after, strict=True) if up.low <= 0 or up.value < np.log(RISE)]
+                following.append(flat[0] if flat else 2 * lag_ps[last])
+        return Convergence(
+            processes=processes,
+            numbers=[place + 1 for place in which],
+            next_lag_ps=max(following, default=np.nan),
+        )
+
+
+def convergence_of(states: States, blocks: Blocks, places: Sequence[int]) -> Convergence:
     """Compare the timescales at the lag time with those at longer ones, paired within blocks.
 
     Parameters
     ----------
     states : States
     blocks : Blocks
-    n_resolved : the number of processes, from the slowest on, to look at.
+    places : which processes to look at, from 0 for the slowest.
     """
-    lag, frame_ps = states.lag_frames, states.frame_interval_ps
-    longest = (longest_segment(states.segment) if blocks.method == "targets" else blocks.frames) // 2
+    lag, longest = states.lag_frames, longest_lag(states, blocks)
     lags = np.unique(np.geomspace(lag, max(lag, longest), LAGS).astype(int))
-    if n_resolved == 0 or len(lags) < 2:
-        nothing = [_judge(False, Interval.unknown(), np.nan, np.nan)] * n_resolved
-        return Convergence(processes=nothing, next_lag_ps=np.nan)
+    if not len(places) or len(lags) < 2:
+        nothing = [_judge(False, Interval.unknown(), np.nan, np.nan)] * len(places)
+        return Convergence(processes=nothing, numbers=[place + 1 for place in places], next_lag_ps=np.nan)
+    return Curves.of(states, blocks, lags, max(places) + 1).beyond(0, places)
 
-    def logarithms(covariances: list[Covariances]) -> np.ndarray:
-        times = []
-        for n, one in zip(lags, covariances, strict=True):
-            try:
-                slow = timescales(koopman_of(one), n * frame_ps)[:n_resolved]
-                times.append(np.log(np.where(slow > 0, slow, np.nan)))
-            except np.linalg.LinAlgError:
-                times.append(np.full(n_resolved, np.nan))
-        return np.array(times)
 
-    logs = Estimate.of(lambda p, s: [Covariances.of(p, s, int(n)) for n in lags], states, blocks).map(logarithms)
-    times, ratios = logs.interval(), logs.map(lambda x: x - x[0]).interval()
-    # Far beyond a timescale its eigenvalue is noise of some size, and -lag / ln of that rises with the lag.
-    with np.errstate(invalid="ignore", over="ignore"):
-        eigenvalue_error = (lags * frame_ps)[:, None] / np.exp(times.value) * times.half  # relative
-        says = (ratios.half < np.log(KNOWN)) & (eigenvalue_error < ABOVE_NOISE)
-    processes, following = [], []
-    for process in range(n_resolved):
-        known = np.flatnonzero(says[1:, process]) + 1
-        if not len(known):
-            processes.append(_judge(False, Interval.unknown(), np.nan, float(np.exp(times.low[0, process]))))
-            continue
-        last = int(known[-1])
-        change = ratios[last, process].map(np.exp)
-        rising = bool(change.low > 1.0 and change.value > RISE)
-        well = known[ratios.half[known, process] < WELL * np.log(SMALL_RISE)]
-        if not rising and len(well):  # nothing rises; how sure that is shows at a lag time that says more
-            last = int(well[-1])
-            change = ratios[last, process].map(np.exp)
-        bound = times.low[last if rising else 0, process]
-        processes.append(_judge(rising, change, lags[last] * frame_ps, float(np.exp(bound))))
-        if rising:
-            after = logs.map(_rise_to(last, process)).interval()[:last]
-            flat = [n for n, up in zip(lags[:last], after, strict=True) if up.low <= 0 or up.value < np.log(RISE)]
-            following.append((flat[0] if flat else 2 * lags[last]) * frame_ps)
-    return Convergence(processes=processes, next_lag_ps=max(following, default=np.nan))
+def longest_lag(states: States, blocks: Blocks) -> int:
+    """The longest lag time at which timescales are looked at, frames: half of a block."""
+    return (longest_segment(states.segment) if blocks.method == "targets" else blocks.frames) // 2
 
 
 def _rise_to(last: int, process: int) -> Callable[[np.ndarray], np.ndarray]:
     return lambda logs: logs[last, process] - logs[:, process]
 
 
-def _judge(rising: bool, change: Interval, longest_lag_ps: float, bound_ps: float) -> Rise:
-    outcome: Any = "rising" if rising else ("converged" if change.high < SMALL_RISE else "cannot say")
+def _judge(rising: bool, change: Interval, longest_lag_ps: float, bound_ps: float, far: bool = False) -> Rise:
+    settled = far and change.high < SMALL_RISE
+    outcome: Any = "rising" if rising else ("converged" if settled else "cannot say")
     return Rise(outcome=outcome, change=change, longest_lag_ps=longest_lag_ps, lower_bound_ps=bound_ps)

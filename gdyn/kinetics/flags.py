@@ -35,7 +35,7 @@ def flags_of(model: "KoopmanModel", states: States, blocks: Blocks) -> dict[str,
     flags: dict[str, list[str]] = {key: [] for key in keys}
     flags["populations"] = flag_populations(states, model)
     if np.isfinite(matrix).all():
-        flags["koopman"] = flag_matrix(matrix)
+        flags["koopman"] = flag_matrix(matrix, bool(model.stationarity and model.stationarity.driven))
     else:
         flags["koopman"] = [
             f"the test frames do not determine a Koopman matrix of {len(matrix)} states at {states.lag_ps:g} ps, nor "
@@ -62,7 +62,7 @@ def flags_of(model: "KoopmanModel", states: States, blocks: Blocks) -> dict[str,
                 f"process {number} rests on {seen['forward']} observed transitions and {seen['backward']} back"
             )
     resolved = sum(process.resolved for process in slow)
-    if 0 < resolved < len(slow):
+    if 0 < resolved < len(slow) and all(process.resolved for process in slow[:resolved]):
         flags["timescales_ps"].append(
             f"{resolved} of {len(slow)} processes are resolved at this lag time: {resolved + 1} states would do, or a "
             f"shorter lag may resolve more"
@@ -83,6 +83,7 @@ def flags_of(model: "KoopmanModel", states: States, blocks: Blocks) -> dict[str,
     if model.stationarity:
         found = model.stationarity
         flags["stationary"] = [*found.drift, *found.one_way, *found.heterogeneous]
+        flags["koopman"] += found.driven
         flags["timescales_ps"] += found.slower
         flags["intervals"] += found.collective
     flags["vamp2"] += flag_overfitting(model)
@@ -99,7 +100,7 @@ def flag_convergence(model: "KoopmanModel") -> list[str]:
         return []
     return [
         f"the timescale of process {number} is {rise.verdict}"
-        for number, rise in enumerate(model.convergence.processes, start=1)
+        for number, rise in zip(model.convergence.numbers, model.convergence.processes, strict=True)
         if rise.outcome == "rising"
     ]
 
@@ -157,14 +158,14 @@ def flag_populations(states: States, model: "KoopmanModel") -> list[str]:
     return flags
 
 
-def flag_matrix(matrix: Matrix) -> list[str]:
-    """Caveats about a Koopman matrix."""
+def flag_matrix(matrix: Matrix, driven: bool) -> list[str]:
+    """Caveats about a Koopman matrix; of what is ``driven``, complex eigenvalues mean something."""
     flags, lowest = [], matrix.min()
     if lowest < -ROUNDING:
         i, j = np.unravel_index(matrix.argmin(), matrix.shape)
         flags.append(f"the Koopman matrix has a negative entry ({lowest:.2g}, from state {i + 1} to {j + 1})")
     eigenvalues = sorted_eigenvalues(matrix)[1:]
-    if np.abs(eigenvalues.imag).max() > 1e-9:
+    if np.abs(eigenvalues.imag).max() > 1e-9 and not driven:
         flags.append("the Koopman matrix has complex eigenvalues, which no process in equilibrium has: they are noise")
     if np.abs(eigenvalues[0]) >= 1.0:
         flags.append(

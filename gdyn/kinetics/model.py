@@ -9,6 +9,7 @@ from pydantic import Field
 
 from gdyn.config import Kinetics
 from gdyn.errors import InputError
+from gdyn.kinetics.balance import imbalance
 from gdyn.kinetics.convergence import Convergence, convergence_of
 from gdyn.kinetics.events import effective_events, transitions
 from gdyn.kinetics.flags import flags_of
@@ -23,7 +24,7 @@ from gdyn.kinetics.koopman import (
 from gdyn.kinetics.populations import assign, populations_of, share_of_sums
 from gdyn.kinetics.reversible import Reversible, of_reversible
 from gdyn.kinetics.stationarity import Stationarity, stationarity_of
-from gdyn.kinetics.timescales import Process, as_processes, implied_timescales
+from gdyn.kinetics.timescales import Process, as_processes, implied_timescales, resolved_of
 from gdyn.result import Flags, Number, Result, Share, Table, measured
 from gdyn.statistics import (
     Covariances,
@@ -172,11 +173,10 @@ def koopman_model(
     certain = Estimate.of(lambda p, s: purity_sums(p), test, blocks).map(share_of_sums)
     like = left_eigenvectors(matrix)
     seen = transitions(test, matrix)
-    slow = matrices.map(lambda m: timescales(m, lag_ps)).interval(logarithmic=True).with_least(
-        [effective_events(process) for process in seen]
-    )  # fmt: skip
+    events = [effective_events(process) for process in seen]
+    slow = matrices.map(lambda m: timescales(m, lag_ps)).interval(logarithmic=True).with_least(events)
     processes = as_processes(slow, test, seen)
-    resolved = sum(process.resolved for process in processes)
+    driven = imbalance(test)
     splits = [split for split in (train, validation, test) if split is not None]
     of_populations = populations.interval(within=PROBABILITY, correlated=True)
     longer = sum(split.length_ps for split in splits) / test.length_ps
@@ -193,7 +193,7 @@ def koopman_model(
         eigenvectors=matrices.map(lambda m: left_eigenvectors(m, like)).interval(),
         timescales_ps=processes,
         transitions=seen,
-        **of_reversible(covariances, test, blocks),
+        **of_reversible(covariances, test, blocks, events, driven),
         pcca=pcca_form(test, populations, matrices),
         vamp2=Scores(
             train=None if train is None else score(train, kinetics),
@@ -203,8 +203,8 @@ def koopman_model(
         intervals=Origin(
             method=f"jackknife, t-distribution over {blocks.described}", blocks=len(blocks), block_ps=blocks.length_ps
         ),
-        convergence=convergence_of(test, blocks, resolved),
-        stationarity=stationarity_of(splits, slow.value[0], seen),
+        convergence=convergence_of(test, blocks, resolved_of(processes)),
+        stationarity=stationarity_of(splits, slow.value, seen, driven),
         needed_ps={
             "populations": [needed(one, longer * test.length_ps) for one in of_populations],
             "timescales_ps": [needed(one, longer * test.length_ps) for one in processes],

@@ -1,12 +1,20 @@
 """The reversible matrix, and the rates and mean times that follow from it, or from counting visits."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
 
 from gdyn.kinetics.flags import EMPTY
-from gdyn.kinetics.koopman import koopman_of, nearest_reversible, reversible_of, timescales, transition_matrix
+from gdyn.kinetics.koopman import (
+    koopman_of,
+    nearest_reversible,
+    reversible_of,
+    timescales,
+    transition_matrix,
+    trials_of,
+)
 from gdyn.kinetics.populations import mean_population
 from gdyn.kinetics.rates import (
     cores,
@@ -27,6 +35,7 @@ from gdyn.statistics.uncertainty import Blocks, Estimate
 from gdyn.store import States
 
 SAME_SHARE = 0.05  # of what leaves a state within the lag, by which two matrices may differ besides their intervals
+SMALL = 1e-9  # probabilities below which are rounding
 SURELY = 1.5  # half widths of a 95 % interval, beyond which two of several times differ
 CERTAIN = 0.5  # share of the frames of a state in which a target must be in its core for visits to be counted
 
@@ -53,8 +62,21 @@ class Reversible(Result):
     """Why visits cannot be counted, if so."""
 
 
-def of_reversible(covariances: Estimate[Covariances], states: States, blocks: Blocks) -> dict[str, Any]:
+def of_reversible(
+    covariances: Estimate[Covariances],
+    states: States,
+    blocks: Blocks,
+    events: Sequence[float] | None = None,
+    driven: str | None = None,
+) -> dict[str, Any]:
     """The reversible matrix, and the rates and times from it or, where its generator is not usable, from counting.
+
+    Parameters
+    ----------
+    covariances, states, blocks : of the states, and behind the intervals.
+    events : of each process, if known, on how many its timescale rests
+        (:func:`gdyn.kinetics.events.effective_events`).
+    driven : how it is seen that the states are not in detailed balance, if so. Then rates are counted one way and back.
 
     Returns
     -------
@@ -62,26 +84,29 @@ def of_reversible(covariances: Estimate[Covariances], states: States, blocks: Bl
     """
     n, lag_ps, frame_ps = states.probabilities.shape[-1], states.lag_ps, states.frame_interval_ps
     joints = covariances.map_or_nan(reversible_of, (n, n))
-    matrices = joints.map(transition_matrix).interval(within=PROBABILITY)
+    known_by = np.inf if events is None else events
+    trials = trials_of(covariances.whole, states.lag_frames)
+    matrices = joints.map(transition_matrix).interval(within=PROBABILITY, trials=trials)
     counts, uncounted = counts_of(states, blocks)
     by_counting = counts.map(lambda number: counted_rates(number, frame_ps))
     of_cores = counts.map_or_nan(lambda number: generator_of(nearest_reversible(number), frame_ps), (n, n))
-    if not np.isfinite(of_cores.whole).any():
+    if driven or not np.isfinite(of_cores.whole).any():
         of_cores = by_counting
     rates = joints.map_or_nan(lambda joint: generator_of(joint, lag_ps), (n, n))
     raw = covariances.map_or_nan(koopman_of, (n, n)).interval()
-    reason = explain_no_generator(rates, of_cores, matrices, raw, lag_ps)
+    reason = driven or explain_no_generator(rates, of_cores, matrices, raw, lag_ps)
     if reason:
         rates = of_cores
     stays, passages = rates.map(mean_stays), rates.map(first_passage_times)
     moves = np.nan_to_num(counts.whole) * ~np.eye(n, dtype=bool)
-    left, reached = moves.sum(1), np.broadcast_to(moves.sum(0), (n, n))
+    left = moves.sum(1)
+    reached = np.minimum(left[:, None], moves.sum(0))  # of what is seldom left or seldom reached
     return {
         "reversible": matrices,
         "reversible_timescales_ps": joints.map(
             lambda joint: timescales(transition_matrix(joint), lag_ps)
-        ).interval(logarithmic=True),
-        "counted_timescales_ps": of_cores.map(relaxation_times).interval(logarithmic=True),
+        ).interval(logarithmic=True).with_least(known_by),
+        "counted_timescales_ps": of_cores.map(relaxation_times).interval(logarithmic=True).with_least(known_by),
         "lifetimes_ps": stays.interval(logarithmic=True).with_least(left),
         "first_passage_ps": with_zeros(passages.interval(logarithmic=True).with_least(reached)),
         "counted_lifetimes_ps": by_counting.map(mean_stays).interval(logarithmic=True).with_least(left),
@@ -126,7 +151,7 @@ def explain_no_generator(
     wrong = np.abs(misfit(rates.whole, raw.value, lag_ps))
     allowed = 2.0 * np.nan_to_num(raw.half) + SAME_SHARE * (1.0 - np.diag(raw.value))[:, None]
     i, j = np.unravel_index((wrong - allowed).argmax(), wrong.shape)
-    if wrong[i, j] > allowed[i, j]:
+    if wrong[i, j] > allowed[i, j] + SMALL:
         return f"its rates do not give the Koopman matrix back (from state {i + 1} to {j + 1} by {wrong[i, j]:.2g})"
     stays, visits = mean_stays(rates.whole), mean_stays(of_cores.whole)
     # From the same frames: what they have in common is no error of their ratio.
@@ -135,8 +160,8 @@ def explain_no_generator(
         apart = np.abs(ratio.value) > np.maximum(SURELY * ratio.half, SAME_SHARE)
     for state in np.flatnonzero(apart):
         return (
-            f"it gives {time(stays[state])} in state {state + 1} where visits last {time(visits[state])}, as the "
-            f"states are not pure"
+            f"it gives {time(stays[state])} in state {state + 1} where visits last {time(visits[state])}: the states "
+            f"are not pure, or not Markovian, or this is chance"
         )
     return None
 

@@ -6,18 +6,23 @@ from typing import Any, Literal
 import numpy as np
 import scipy
 from jaxtyping import Float
+from pydantic import Field
 
 from gdyn.kinetics.events import FEW
 from gdyn.result import Result, Sentences
 from gdyn.rounding import brief_time
+from gdyn.statistics.interval import student
+from gdyn.statistics.shapes import PerProcess
 from gdyn.statistics.uncertainty import INDEPENDENT, variance_of_mean
 from gdyn.store import States
 
 STRETCHES = 10
 LEVEL = 0.01  # chance of a false alarm of each check
 ENOUGH_TARGETS = 6
-DETECTED = 4.2  # errors, which are seen at this level in 80 % of cases
+MOSTLY = 0.8  # of a stretch, in which a target has to be there
+DETECTED = 1.5  # errors beyond those of the level, from which on a trend is nearly always seen
 ONE_WAY = 5  # transitions one way and none back, from which on a process counts as not in equilibrium
+NOTHING = 1e-12  # variance of what does not vary
 LEAST_TREND, LEAST_SHARE = 0.02, 0.05  # of a population; of its variance between targets
 FOR_GOOD = 0.5  # of the variance between targets, that is the same at the beginning and at the end
 SEEN_TREND = 0.3  # of a population, that should be seen
@@ -40,9 +45,16 @@ class Stationarity(Result):
     """What says that there is a process slower than those found."""
     collective: Sentences
     """What says that targets do not move independently of each other."""
+    driven: Sentences = Field(default_factory=list)
+    """What says that the states are not in detailed balance."""
 
 
-def stationarity_of(splits: list[States], slowest_ps: float, seen: list[dict[str, Any]]) -> Stationarity:
+def stationarity_of(
+    splits: list[States],
+    timescales_ps: PerProcess,
+    seen: list[dict[str, Any]],
+    driven: str | None = None,
+) -> Stationarity:
     """Look for trends of populations, processes that go one way, and targets that differ or move together.
 
     Section "Stationary?" of docs/theory.md.
@@ -50,18 +62,21 @@ def stationarity_of(splits: list[States], slowest_ps: float, seen: list[dict[str
     Parameters
     ----------
     splits : states of the splits that there are, that of the test frames last.
-    slowest_ps : the slowest timescale at the lag time.
+    timescales_ps : those at the lag time, slowest first.
     seen : the transitions of each process in the test frames; see :func:`gdyn.kinetics.events.transitions`.
+    driven : how it is seen that the states are not in detailed balance, if so.
     """
     courses = [_Course(probabilities, splits[-1].frame_interval_ps) for probabilities in _one_after_the_other(splits)]
-    whole = [course for course in courses if course.n_frames >= STRETCHES]
-    tau = slowest_ps if np.isfinite(slowest_ps) and slowest_ps > 0 else np.inf
+    whole = [course for course in courses if course.n_frames >= STRETCHES and course.n_targets]
+    tau = next((time for time in timescales_ps if time > 0), np.inf)
+    # What never happened has no timescale; targets that differ by it differ for good.
+    happened = [time for time, one in zip(timescales_ps, seen, strict=True) if one["forward"] + one["backward"]]
     drift, told = _trends(whole, tau)
-    heterogeneous, slower, more = _differences(whole, tau)
+    heterogeneous, slower, more = _differences(whole, next((time for time in happened if time > 0), tau))
     told = told or more
     one_way = _one_way(seen)
     never_back = [(number, one) for number, one in enumerate(seen, start=1) if not (one["forward"] and one["backward"])]
-    collective = [] if drift else _together(whole)
+    collective = [] if drift or one_way else _together(whole)
     sentences = [*drift, *one_way, *heterogeneous]
     known = told and not never_back
     outcome: Outcome = "not stationary" if sentences else ("stationary" if known else "cannot say")
@@ -84,6 +99,7 @@ def stationarity_of(splits: list[States], slowest_ps: float, seen: list[dict[str
         heterogeneous=heterogeneous,
         slower=slower,
         collective=collective,
+        driven=[f"{driven}: the run is driven, or not in equilibrium yet"] if driven else [],
     )
 
 
@@ -96,14 +112,16 @@ class _Course:
     """
 
     def __init__(self, probabilities: Float[np.ndarray, "frames targets states"], frame_ps: float) -> None:
-        there = ~np.isnan(probabilities).any((0, 2))
-        p = probabilities[:, there].astype(np.float64)
-        self.n_frames, self.n_targets = p.shape[:2] if there.any() else (0, 0)
+        self.n_frames, self.n_targets = len(probabilities), 0
         self.length_ps = self.n_frames * frame_ps
         if self.n_frames >= STRETCHES:
-            parts = np.array_split(p, STRETCHES)
-            self.stretches = np.array([part.mean(0) for part in parts])
-            self.variance = p.var((0, 1))
+            present = ~np.isnan(probabilities[..., 0])
+            # Targets that are there for nearly all of the time, in every stretch.
+            there = np.min([part.mean(0) for part in np.array_split(present, STRETCHES)], axis=0) >= MOSTLY
+            self.n_targets = int(there.sum())
+            p = probabilities[:, there].astype(np.float64)
+            self.stretches = np.array([np.nanmean(part, axis=0) for part in np.array_split(p, STRETCHES)])
+            self.variance = np.nanvar(p, axis=(0, 1)) if self.n_targets else np.zeros(p.shape[-1])
 
 
 def _one_after_the_other(splits: list[States]) -> list[np.ndarray]:
@@ -141,9 +159,11 @@ def _trends(courses: list[_Course], tau: float) -> tuple[list[str], bool]:
             )
             error = np.maximum.reduce([error, _error_of_slope(course.stretches.mean(1), weights), np.sqrt(by_model)])
             chance = np.maximum(chance, _two_sided(mean, error, STRETCHES - 2))
-        told = told or bool(error.max() * DETECTED < SEEN_TREND)
+        level = LEVEL / len(courses) / max(1, len(mean) - 1)
+        seen_from = student(1.0 - 0.5 * level, STRETCHES - 2 if long else n - 1) + DETECTED
+        told = told or bool(error.max() * seen_from < SEEN_TREND)
         state = int(chance.argmin())
-        if chance[state] * max(1, len(mean) - 1) < LEVEL and abs(mean[state]) > LEAST_TREND:
+        if chance[state] < level and abs(mean[state]) > LEAST_TREND:
             first, last = (course.stretches[k].mean(0)[state] for k in (0, -1))
             where = f" of trajectory {number}" if len(courses) > 1 else ""
             sentences.append(
@@ -184,7 +204,7 @@ def _differences(courses: list[_Course], tau: float) -> tuple[list[str], list[st
         of_targets = course.stretches.mean(0)
         between = of_targets.var(0, ddof=1)
         expected = course.variance * variance_of_mean(course.length_ps / tau)
-        limit = scipy.special.chdtri(n - 1, LEVEL / max(1, len(expected) - 1)) / (n - 1)
+        limit = scipy.special.chdtri(n - 1, LEVEL / len(courses) / max(1, len(expected) - 1)) / (n - 1)
         with np.errstate(invalid="ignore", divide="ignore"):
             beyond = np.nan_to_num(between / expected)
             share = np.nan_to_num((between - expected) / course.variance)
@@ -235,9 +255,9 @@ def _together(courses: list[_Course]) -> list[str]:
         beside = beside + course.stretches.mean((0, 1))
         alone = np.square(beside).sum((0, 1)) / ((STRETCHES - 1) * (n - 1))
         with np.errstate(invalid="ignore", divide="ignore"):
-            beyond = np.nan_to_num(n * course.stretches.mean(1).var(0, ddof=1) / alone)
+            beyond = np.where(alone > NOTHING, n * course.stretches.mean(1).var(0, ddof=1) / alone, 0.0)
         state = int(beyond.argmax())
-        level = LEVEL / max(1, len(beyond) - 1)
+        level = LEVEL / len(courses) / max(1, len(beyond) - 1)
         if beyond[state] > scipy.special.fdtri(STRETCHES - 1, (STRETCHES - 1) * (n - 1), 1.0 - level):
             where = f" of trajectory {number}" if len(courses) > 1 else ""
             return [

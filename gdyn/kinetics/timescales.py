@@ -1,5 +1,6 @@
 """Timescales of the processes with their intervals, at one lag time and at many."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +29,11 @@ class Process(Interval):
     def as_time(self) -> str:
         """In words, which say so where it is not resolved."""
         return super().as_time() + ("" if self.resolved else ", not resolved")
+
+
+def resolved_of(processes: Sequence[Process]) -> list[int]:
+    """Which processes are resolved: their places, from 0."""
+    return [place for place, process in enumerate(processes) if process.resolved]
 
 
 def slow(states: States, lag_frames: int, blocks: Blocks) -> Estimate[PerProcess]:

@@ -105,7 +105,7 @@ def is_it_stationary(model: "KoopmanModel") -> Line:
     if found is None:
         return Line(question, "cannot say", "it was not looked at")
     colours: dict[str, Colour] = {"stationary": "green", "not stationary": "red", "cannot say": "cannot say"}
-    beside = [*found.slower, *found.collective]
+    beside = [*found.driven, *found.slower, *found.collective]
     colour = colours[found.outcome]
     return Line(question, "amber" if colour == "green" and beside else colour, "; ".join([found.reason, *beside]))
 

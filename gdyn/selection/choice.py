@@ -7,10 +7,10 @@ from pathlib import Path
 import pandas as pd
 
 from gdyn.config import Kinetics, Selection, Trial
-from gdyn.files import FilePath, read_json, whole_file
+from gdyn.files import FilePath, read_json, whole_file, write_json
 from gdyn.logs import LOG
 from gdyn.result import Result, Table
-from gdyn.selection.judge import RULES, Candidate, Run, has_matrix, judge_all
+from gdyn.selection.judge import RULES, Candidate, Run, best_of, compare, judge_all, rivals_of
 from gdyn.selection.seeds import Seeds, compare_seeds
 
 
@@ -90,30 +90,20 @@ def select(
         number ``skipped``.
     kinetics, selection : those sections of a system.
     """
-    runs = [
-        {"model": model, "states": path, "history": history, **read_json(number)}
-        for model, path, number, history in zip(models, states, numbers, histories, strict=True)
-    ]
-    skipped = [run for run in runs if "skipped" in run]
-    runs = [run for run in runs if "skipped" not in run]
-    for run in runs:
-        run["trial"] = Trial(**run["trial"])
-    rivals_of: dict[tuple[int, float], list[Run]] = {}
-    for run in sorted(runs, key=lambda run: -run["validation_vamp2"]):
-        rivals_of.setdefault((run["trial"].n_states, run["trial"].lag_ps), []).append(run)
-    # States are read until there are some that determine a matrix: nearly always those of the first.
-    best = {key: next(filter(has_matrix, rivals), rivals[0]) for key, rivals in rivals_of.items()}
-    candidates = judge_all(best, rivals_of, kinetics)
+    runs = read_runs(numbers, model=models, states=states, history=histories)
+    rivals_by_key = rivals_of(runs)
+    best = best_of(rivals_by_key)
+    candidates = judge_all(best, rivals_by_key, kinetics)
     asked = {key: getattr(selection, key) for key in ("n_states", "lag_ps")}
     wanted = [c for c in candidates if all(x in (None, getattr(c, key)) for key, x in asked.items())]
     known = [c for c in wanted if c.known] or wanted
     chosen = RULES[selection.rule](known, asked["n_states"])
     run = best[chosen.n_states, chosen.lag_ps]
-    rivals = sorted((rival for rival in runs if rival["trial"] == run["trial"]), key=lambda rival: rival["seed"])
+    rivals = sorted((one for one in runs if one["trial"] == run["trial"]), key=lambda one: one["seed"])
     seeds = compare_seeds(run, rivals, kinetics)
     reason = explain(chosen, candidates, wanted, runs, seeds, selection.rule)
     rest = [c for c in candidates if c.lag_ps == chosen.lag_ps and c.n_states > chosen.n_states]
-    more = chosen.added and not rest and not skipped
+    more = chosen.added and not rest
     LOG.info("%s", reason)
     return Choice(
         **run["trial"].model_dump(exclude={"model"}),
@@ -131,6 +121,36 @@ def select(
         histories=pd.concat([pd.read_csv(rival["history"]).assign(seed=rival["seed"]) for rival in rivals]),
         models=table_of(runs, candidates, run),
     )
+
+
+def read_runs(numbers: Paths, **files: Paths) -> list[Run]:
+    """The trainings that were needed: their numbers, and the paths of their files by name."""
+    runs = [
+        dict(zip(files, paths, strict=True)) | read_json(number)
+        for number, *paths in zip(numbers, *files.values(), strict=True)
+    ]
+    return [run | {"trial": Trial(**run["trial"])} for run in runs if "skipped" not in run]
+
+
+def write_added(states: Paths, numbers: Paths, kinetics: Kinetics, result: FilePath) -> None:
+    """Write whether the largest number of states adds a process to smaller ones, at any lag time, as JSON.
+
+    Parameters
+    ----------
+    states, numbers : paths of the validation states, and of the trials and scores, of all trainings of up to that
+        number, in the same order.
+    kinetics : that section of a system.
+    result : path to write: ``added``, and the ``reason`` in words.
+    """
+    skipped = [numbers["skipped"] for numbers in map(read_json, numbers) if "skipped" in numbers]
+    runs = read_runs(numbers, states=states)
+    rivals = rivals_of(runs)
+    largest = max(n_states for n_states, _ in rivals)
+    found = [more for run, _, more in compare(best_of(rivals), rivals, kinetics) if run["trial"].n_states == largest]
+    reasons = skipped or [more.reason for more in found]
+    LOG.info("%s", "; ".join(dict.fromkeys(reasons)))
+    added = not skipped and any(more.added for more in found)
+    write_json(result, {"added": added, "reason": "; ".join(dict.fromkeys(reasons))})
 
 
 def choose(

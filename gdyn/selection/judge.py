@@ -1,8 +1,8 @@
 """Each number of states and lag time, tested on the validation frames, and the rules that choose among them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
@@ -12,8 +12,8 @@ from gdyn.kinetics.convergence import convergence_of
 from gdyn.kinetics.koopman import blocks_of, slowest_timescale
 from gdyn.kinetics.number_of_states import Added, added_by
 from gdyn.kinetics.populations import assign
-from gdyn.kinetics.timescales import process_timescales
-from gdyn.result import Number, Result, Share
+from gdyn.kinetics.timescales import Process, process_timescales, resolved_of
+from gdyn.result import Number, Result, Share, measured
 from gdyn.statistics import vamp2
 from gdyn.statistics.interval import Interval
 from gdyn.statistics.uncertainty import covariances_of
@@ -51,6 +51,8 @@ class Candidate(Result):
     largest_change: float | None
     resolved: bool
     """Whether any process is resolved at the lag time."""
+    timescales_ps: list[Annotated[Process, measured("ps", Process)]]
+    """Of all processes, slowest first."""
     holds: bool
     """Whether the test is passed and the timescales do not rise."""
     added: bool = True
@@ -89,12 +91,27 @@ def has_matrix(run: Run) -> bool:
     return bool(np.isfinite(slowest_timescale(States.read(run["states"]))))
 
 
-def judge_all(best: dict[Key, Run], rivals: dict[Key, list[Run]], kinetics: Kinetics) -> list[Candidate]:
-    """Test the best model of each number of states and lag time, fewest states and then shortest lag first.
+def rivals_of(runs: Iterable[Run]) -> dict[Key, list[Run]]:
+    """The runs of each number of states and lag time, the highest score on the validation frames first."""
+    rivals: dict[Key, list[Run]] = {}
+    for run in sorted(runs, key=lambda run: -run["validation_vamp2"]):
+        rivals.setdefault((run["trial"].n_states, run["trial"].lag_ps), []).append(run)
+    return rivals
 
-    Each is compared with the last one at its lag time that added a process.
+
+def best_of(rivals: Mapping[Key, list[Run]]) -> dict[Key, Run]:
+    """The best of each: the first whose states determine a Koopman matrix, if there is any."""
+    # States are read until there are some that do: nearly always those of the first.
+    return {key: next(filter(has_matrix, of_key), of_key[0]) for key, of_key in rivals.items()}
+
+
+def compare(
+    best: Mapping[Key, Run], rivals: Mapping[Key, list[Run]], kinetics: Kinetics
+) -> Iterator[tuple[Run, States, Added]]:
+    """What the best model of each number of states and lag time adds, fewest states and then shortest lag first.
+
+    Each is compared with the last one at its lag time that added a process. With it come its validation states.
     """
-    candidates: list[Candidate] = []
     before: dict[float, States] = {}
     for (n_states, lag_ps), run in sorted(best.items()):
         states = States.read(run["states"])
@@ -104,8 +121,12 @@ def judge_all(best: dict[Key, Run], rivals: dict[Key, list[Run]], kinetics: Kine
         more = added_by(states, same, before.get(lag_ps), kinetics)
         if more.added:
             before[lag_ps] = states
-        candidates.append(judge(run, states, more, kinetics))
-    return candidates
+        yield run, states, more
+
+
+def judge_all(best: Mapping[Key, Run], rivals: Mapping[Key, list[Run]], kinetics: Kinetics) -> list[Candidate]:
+    """Test the best model of each number of states and lag time, see :func:`compare`."""
+    return [judge(run, states, more, kinetics) for run, states, more in compare(best, rivals, kinetics)]
 
 
 def judge(run: Run, states: States, more: Added, kinetics: Kinetics) -> Candidate:
@@ -113,10 +134,11 @@ def judge(run: Run, states: States, more: Added, kinetics: Kinetics) -> Candidat
     blocks = blocks_of(states, kinetics)
     test = ck_test(states, kinetics)
     assigned = replace(states, probabilities=assign(states.probabilities))
-    n_resolved = sum(process.resolved for process in process_timescales(states, states.lag_frames, blocks))
+    processes = process_timescales(states, states.lag_frames, blocks)
+    places = resolved_of(processes)
     flat, change = None, None
-    if n_resolved:
-        rises = convergence_of(states, blocks, n_resolved).processes
+    if places:
+        rises = convergence_of(states, blocks, places).processes
         outcomes = {rise.outcome for rise in rises}
         flat = False if "rising" in outcomes else (True if outcomes == {"converged"} else None)
         changes = [float(rise.change.value) for rise in rises if np.isfinite(rise.change.value)]
@@ -138,8 +160,9 @@ def judge(run: Run, states: States, more: Added, kinetics: Kinetics) -> Candidat
         ck_assigned=ck_test(assigned, kinetics).outcome,
         flat=flat,
         largest_change=change,
-        resolved=n_resolved > 0,
-        holds=test.passed and n_resolved > 0 and flat is not False,
+        resolved=bool(places),
+        timescales_ps=processes,
+        holds=test.passed and bool(places) and flat is not False,
         added=more.added,
         because=more.reason,
     )

@@ -7,7 +7,7 @@ from typing import Any, Generic, Self, TypeVar
 
 import numpy as np
 import scipy
-from jaxtyping import Shaped
+from jaxtyping import Float, Shaped
 
 from gdyn.config.models import Kinetics
 from gdyn.errors import InputError
@@ -18,6 +18,7 @@ from gdyn.store import States
 INDEPENDENT = 5.0  # length of a stretch of time, in slowest timescales, from which on stretches are independent
 FEWEST_BLOCKS, FEW_BLOCKS, MANY_BLOCKS = 3, 5, 20
 ENOUGH_TRAJECTORIES = 5
+SIMILAR = 0.5  # length of the shortest trajectory beside the longest, from which on they are blocks by themselves
 SURELY_MORE = 0.9  # level at which the variance between times is larger than that between targets
 SHUFFLE_SEED = 2019  # of the targets, where groups of them are the blocks
 
@@ -35,6 +36,7 @@ class Blocks:
     frames : number of frames of the shortest
     length_ps : that as a time
     correction : of the variance of what a process as slow as the slowest one moves; see :func:`correction_of`.
+    shares : of the data that are in each, where they are of different length; else None
     beside : five stretches of time beside groups of targets, or beside many stretches. Targets that share what moves
         them, such as an interface, are not independent, nor are stretches that are short beside it: where the five
         differ by clearly more, it is they that count.
@@ -46,6 +48,7 @@ class Blocks:
     length_ps: float
     correction: float = 1.0
     beside: "Blocks | None" = None
+    shares: np.ndarray | None = None
 
     @classmethod
     def of(cls, states: States, kinetics: Kinetics, slowest_ps: float = np.nan) -> Self:
@@ -54,9 +57,10 @@ class Blocks:
         Parameters
         ----------
         states : States
-        kinetics : that section of a system. ``intervals: auto`` takes trajectories where there are at least five;
-            else stretches of time; else, where five of these are not five slowest timescales long each but there are
-            enough targets, groups of targets. ``chunks: auto`` takes as many as are independent, from 5 to 20.
+        kinetics : that section of a system. ``intervals: auto`` takes trajectories where there are at least five of
+            similar length; else stretches of time; else, where five of these are not five slowest timescales long each
+            but there are enough targets, groups of targets. ``chunks: auto`` takes as many as are independent, from 5
+            to 20.
         slowest_ps : the slowest timescale, where it is known.
 
         Raises
@@ -72,7 +76,9 @@ class Blocks:
         by_time = cls.by_time(states, in_time, slowest_ps)
         method = kinetics.intervals
         if method == "auto":
-            method = "trajectories" if len(numbers) >= ENOUGH_TRAJECTORIES else "time"
+            lengths = np.diff([*np.sort(begins), len(states.trajectory)])
+            similar = lengths.min() >= SIMILAR * lengths.max()
+            method = "trajectories" if len(numbers) >= ENOUGH_TRAJECTORIES and similar else "time"
             too_short = INDEPENDENT * slowest_ps > by_time.length_ps
             if method == "time" and too_short and len(states.target_ids) >= 2 * FEW_BLOCKS:
                 method = "targets"
@@ -89,7 +95,8 @@ class Blocks:
                 )
             edges = [*np.sort(begins), len(states.trajectory)]
             parts: list[Part] = [(slice(a, b), everything) for a, b in pairwise(edges)]
-            return cls._of_parts(method, parts, states)
+            sizes = np.array([states.present[part].sum() for part, _ in parts], float)
+            return cls._of_parts(method, parts, states, shares=sizes / max(1.0, sizes.sum()))
         if len(states.target_ids) < in_targets:
             raise InputError(
                 f"kinetics.intervals: {len(states.target_ids)} targets cannot be divided into {in_targets} groups; "
@@ -146,6 +153,18 @@ def correction_of(number: int, length_ps: float, slowest_ps: float) -> float:
     return (number - 1) * whole / (within - whole) if within > whole else np.inf
 
 
+def scale_of(shares: Float[np.ndarray, " blocks"]) -> Float[np.ndarray, " blocks"]:
+    """By how much more estimates with one block for a half would move if all blocks were of one length.
+
+    The estimate of a block with a share ``w`` of the data is off that of all by a variance ``s^2 (1 / w - 1)``, where
+    ``s^2`` is that of all, which follows from each block so, and is averaged (section "Intervals" of docs/theory.md).
+    """
+    k, part = len(shares), 1.0 - HALF
+    w = np.clip(shares, 1e-12, 1.0 - 1e-12)
+    with_one = (1.0 - part * w) / (part * w) * np.sqrt(w * (k - 1.0) / ((1.0 - w) * k))
+    return np.asarray(with_one / jackknife_weight(k, part))
+
+
 def variance_of_mean(times: float) -> float:
     """``g(x) = 2 / x (1 - (1 - exp(-x)) / x)``: of the mean over a time ``x`` of what is correlated for a time 1."""
     return 2.0 / times * (1.0 + np.expm1(-times) / times) if times > 1e-4 else 1.0 - times / 3.0
@@ -187,12 +206,14 @@ class Estimate(Generic[T]):
     samples : with each block for a half; None where that does not determine it
     correction : of the variance, see :class:`Blocks`
     beside : the samples by the blocks beside, if there are any, and their correction
+    scale : of how far each sample is from the whole, for blocks of different length; see :func:`scale_of`
     """
 
     whole: T
     samples: list[T | None]
     correction: float = 1.0
     beside: "tuple[list[T | None], float] | None" = None
+    scale: np.ndarray | None = None
 
     @classmethod
     def of(
@@ -232,7 +253,8 @@ class Estimate(Generic[T]):
 
         whole = function(*part(slice(None), slice(None)))
         beside = (halved(blocks.beside), blocks.beside.correction) if blocks.beside else None
-        return Estimate(whole, halved(blocks), blocks.correction, beside)
+        scale = None if blocks.shares is None else scale_of(blocks.shares)
+        return Estimate(whole, halved(blocks), blocks.correction, beside, scale)
 
     @classmethod
     def join(cls, function: Callable[..., Other], *estimates: "Estimate[Any]") -> "Estimate[Other]":
@@ -246,7 +268,11 @@ class Estimate(Generic[T]):
         if first.beside:
             beside = (rows([one.beside[0] for one in estimates if one.beside]), first.beside[1])
         joined = Estimate[Sequence[Any]](
-            [one.whole for one in estimates], rows([one.samples for one in estimates]), first.correction, beside
+            [one.whole for one in estimates],
+            rows([one.samples for one in estimates]),
+            first.correction,
+            beside,
+            first.scale,
         )
         return joined.map(lambda values: function(*values))
 
@@ -262,7 +288,7 @@ class Estimate(Generic[T]):
             return [None if x is None else _or_none(function, x) for x in samples]
 
         beside = self.beside and (each(self.beside[0]), self.beside[1])
-        return Estimate(function(self.whole), each(self.samples), self.correction, beside)
+        return Estimate(function(self.whole), each(self.samples), self.correction, beside, self.scale)
 
     def map_or_nan(self, function: Callable[[T], Any], shape: int | tuple[int, ...] = ()) -> "Estimate[Any]":
         """As :meth:`map`, but NaN where all frames together do not determine it."""
@@ -289,17 +315,25 @@ class Estimate(Generic[T]):
         """
         value = np.asarray(self.whole)
 
-        def by(samples: list[T | None], correction: float) -> tuple[Interval, Any, int]:
+        def by(
+            samples: list[T | None], correction: float, scale: np.ndarray | None = None
+        ) -> tuple[Interval, Any, int]:
             """The interval, the variance, and the number of estimates."""
             unknown = np.full(value.shape, np.nan)
             arrays = np.array([unknown if x is None else np.asarray(x) for x in samples], float)
+            if scale is not None:
+                by_block = scale.reshape(-1, *[1] * value.ndim)
+                with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+                    arrays = (
+                        value * (arrays / value) ** by_block if logarithmic else value + by_block * (arrays - value)
+                    )
             weight = jackknife_weight(len(samples)) * (np.sqrt(correction) if correlated else 1.0)
             found = Interval.of(value, arrays, logarithmic, within, weight, trials)
             with np.errstate(invalid="ignore", divide="ignore"):
                 spread = weight * (np.log(arrays) if logarithmic else arrays).std(0, ddof=1)
             return found, np.square(spread), len(samples)
 
-        one, variance, k = by(self.samples, self.correction)
+        one, variance, k = by(self.samples, self.correction, self.scale)
         if self.beside is None:
             return one
         other, larger, n = by(*self.beside)

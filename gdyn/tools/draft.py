@@ -98,8 +98,6 @@ def draft(
     if selection is None:
         selection, why = _rarest(facts, identity)
         settled.append(f"targets.selection: {selection}, {why}; choose yours")
-    if interval_ps is None:
-        missing.append("search.lag_ps")
     text = _text(name, facts, units, step, interval_ps, identity, selection)
     problems = [f"{fact.path}: {problem}" for fact in facts for problem in fact.problems]
     return Draft(text, settled + [f"problem: {problem}" for problem in problems], missing)
@@ -311,10 +309,10 @@ def _text(
         f"  neighbors: {20 if first.n_atoms > 50 else 12}",
         "",
         "search:",
-        "  # Lists are searched over.",
-        "  n_states: [2, 3, 4]",
-        "  # Whole multiples of frame_interval_ps, well below the timescales you look for.",
-        f"  lag_ps: [{FILL_IN if interval_ps is None else f'{10 * interval_ps:.10g}'}]",
+        "  # Both are found; or set them, or give lists to be searched over: n_states: [2, 3, 4].",
+        "  n_states: auto",
+        "  # In ps: a whole multiple of frame_interval_ps, well below the timescales you look for.",
+        "  lag_ps: auto",
         "",
     ]
     return "\n".join(lines)

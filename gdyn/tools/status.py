@@ -57,14 +57,18 @@ def _describe_system(name: str, settings: Config, results: FilePath, now: float)
         return [f"{head} (the model is that of {system.apply})"]
     trials = system.trials | system.baselines
     trainings = [folder / "trials" / trial / f"seed~{seed}" for trial in trials for seed in system.seeds]
+    trainings += [folder / "trials" / trial / f"seed~{system.seeds[0]}" for trial in system.pilots]
     done = [training for training in trainings if (training / "numbers.json").exists()]
-    scores = {training: read_json(training / "numbers.json")["validation_vamp2"] for training in done}
-    begun = [training for training in trainings if training not in scores and (training / "progress.json").exists()]
-    lines = [f"{head}; trainings: {len(done)} of {len(trainings)} done, {len(begun)} begun"]
+    numbers = {training: read_json(training / "numbers.json") for training in done}
+    scores = {training: of["validation_vamp2"] for training, of in numbers.items() if "skipped" not in of}
+    begun = [training for training in trainings if training not in numbers and (training / "progress.json").exists()]
+    unneeded = f", {len(done) - len(scores)} not needed" if len(scores) < len(done) else ""
+    lines = [f"{head}; trainings: {len(scores)} of {len(trainings)} done{unneeded}, {len(begun)} begun"]
     best = {}  # scores of other numbers of states or lag times are those of something else
-    for training in sorted(done, key=scores.__getitem__):
-        trial = trials[training.parent.name]
-        best[trial.model, trial.n_states, trial.lag_ps] = training
+    for training in sorted(scores, key=scores.__getitem__):
+        if training.parent.name in trials:
+            trial = trials[training.parent.name]
+            best[trial.model, trial.n_states, trial.lag_ps or numbers[training]["trial"]["lag_ps"]] = training
     for (_, n_states, lag_ps), training in sorted(best.items()):
         lines.append(
             f"  best of {n_states} states at {lag_ps:g} ps so far: {_called(training)}: "

@@ -71,6 +71,7 @@ def train_here(
     network: Network,
     training: Training,
     warm: str | None = None,
+    name: str | None = None,
 ) -> None:
     """Train in this process, or as one of several that do the same.
 
@@ -85,6 +86,7 @@ def train_here(
     device : ``auto``, ``cpu`` or ``cuda``.
     splits, targets, network, training : those sections of the system.
     warm : path of a model to begin from, if any.
+    name : of the trial, where it is not what its values say.
 
     Raises
     ------
@@ -134,6 +136,7 @@ def train_here(
         numbers,
         {
             "trial": trial.model_dump(),
+            "name": name or trial.name,
             "seed": seed,
             "validation_vamp2": score,
             "noise_floor": floor,

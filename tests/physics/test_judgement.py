@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from benchmarks.synthetic import WORLDS
+from benchmarks.synthetic import WORLDS, ideal_states
 from benchmarks.worlds import chosen
 from helpers import markov_chain
 from helpers import states_of as hard_states
@@ -18,6 +18,7 @@ from gdyn.kinetics.model import koopman_model
 from gdyn.kinetics.number_of_states import added_by
 from gdyn.kinetics.populations import populations_of
 from gdyn.kinetics.stationarity import stationarity_of
+from gdyn.selection import choose_lag
 from gdyn.statistics.interval import PROBABILITY
 from gdyn.statistics.uncertainty import Blocks
 from gdyn.store import States
@@ -90,8 +91,7 @@ def stationarity_at(name, seed, **parameters):
     """What is said of 20 targets in 4000 frames, whose slowest timescale is that of the lag time."""
     states = states_of(name, 4000, 20, seed, **parameters)
     matrix = koopman_matrix(states.probabilities, states.segment, states.lag_frames)
-    slowest_ps = float(timescales(matrix, LAG_PS)[0])
-    return stationarity_of([states], slowest_ps, transitions(states, matrix))
+    return stationarity_of([states], timescales(matrix, LAG_PS), transitions(states, matrix))
 
 
 @pytest.mark.parametrize(("name", "n_states"), [("two", 2), ("four", 4), ("fast", 2)])
@@ -148,7 +148,7 @@ def test_far_beyond_a_timescale_nothing_rises():
     for seed in range(40):
         labels = markov_chain([[0.9, 0.1], [0.2, 0.8]], 1200, np.random.default_rng(seed), 4)
         states = hard_states(labels, 2, lag_ps=2.0)
-        outcomes.append(convergence_of(states, Blocks.by_time(states, 5), 1).outcome)
+        outcomes.append(convergence_of(states, Blocks.by_time(states, 5), [0]).outcome)
     assert outcomes.count("rising") <= 4
 
 
@@ -160,3 +160,110 @@ def test_segments_that_hold_no_two_lag_times_leave_no_test():
     found = ck_test(many, KINETICS)
     assert found.outcome == "cannot say"
     assert "needs 40 frames" in found.reason
+
+
+def test_trajectories_of_different_length_count_by_their_length():
+    """One of 10 000 frames and four of 200: it is no better known than by the long one alone, nor much worse."""
+    world, covered, widths = WORLDS["two"](), 0, []
+    for seed in range(60):
+        rng = np.random.default_rng([seed, 18])
+        parts = [world.sample(n, 5, rng).states(LAG_PS).probabilities for n in (10_000, 200, 200, 200, 200)]
+        number = np.repeat(np.arange(5), [len(part) for part in parts])
+        states = States.of(np.concatenate(parts), LAG_PS, 1.0, trajectory=number)
+        blocks = Blocks.of(states, Kinetics(intervals="trajectories"))
+        found = populations_of(states, blocks).interval(within=(0.0, 1.0))[0]
+        covered += bool(found.low <= world.start[0] <= found.high)
+        widths.append(found.half)
+    assert covered >= 54
+    assert np.median(widths) < 4 * 1.96 * world.population_sd(10_800, 5)[0]
+    assert Blocks.of(states, KINETICS).method == "time"
+
+
+def test_many_trajectories_are_no_more_often_doubted_than_one():
+    doubts = 0
+    for seed in range(20):
+        rng = np.random.default_rng([seed, 19])
+        parts = [WORLDS["two"]().sample(400, 10, rng).states(LAG_PS).probabilities for _ in range(30)]
+        states = States.of(np.concatenate(parts), LAG_PS, 1.0, trajectory=np.repeat(np.arange(30), 400))
+        matrix = koopman_matrix(states.probabilities, states.segment, states.lag_frames)
+        found = stationarity_of([states], timescales(matrix, LAG_PS), transitions(states, matrix))
+        doubts += found.outcome == "not stationary" or bool(found.slower or found.collective)
+    assert doubts <= 3
+
+
+def test_a_frame_in_which_a_target_is_missing_hides_no_trend():
+    states = states_of("drift", 4000, 20, 1)
+    for target in range(20):
+        states.probabilities[100 * target, target] = np.nan
+    matrix = koopman_matrix(states.probabilities, states.segment, states.lag_frames)
+    assert stationarity_of([states], timescales(matrix, LAG_PS), transitions(states, matrix)).drift
+
+
+def test_what_goes_round_is_not_in_equilibrium():
+    """Three states, 0 to 1 to 2 to 0, each left after 30 ps: never back."""
+    step = np.eye(3) * (1.0 - 1.0 / 30.0) + np.roll(np.eye(3), 1, axis=1) / 30.0
+    labels = markov_chain(step, 20_000, np.random.default_rng(4), 4)
+    states = hard_states(labels, 3, lag_ps=10.0)
+    found = koopman_model(states, KINETICS)
+    assert "which no process in equilibrium does" in found.stationarity.driven[0]
+    assert not any("noise" in sentence for sentence in found.flags["koopman"])
+    there, back = found.first_passage_ps[0, 1], found.first_passage_ps[1, 0]
+    assert there.low < 30.0 < there.high
+    assert back.low < 60.0 < back.high
+    assert found.rates_from == "counted"
+    assert ck_test(states, KINETICS).outcome == "holds"
+
+
+def test_what_is_in_equilibrium_does_not_go_round():
+    found = [koopman_model(states_of("four", 4000, 4, seed), KINETICS).stationarity.driven for seed in range(20)]
+    assert sum(map(bool, found)) <= 1
+
+
+def test_targets_that_never_leave_a_state_of_their_own_differ_for_good():
+    world, rng = WORLDS["two"](), np.random.default_rng(5)
+    labels = world.sample(4000, 12, rng).labels.copy()
+    labels[:, 10:] = 2
+    found = koopman_model(hard_states(labels, 3, lag_ps=10.0), KINETICS)
+    assert found.stationarity.heterogeneous
+    assert not found.stationarity.collective
+    assert found.convergence.numbers == [2]
+    assert not any("states would do" in sentence for sentence in found.flags["timescales_ps"])
+
+
+def test_times_from_a_state_that_was_seldom_left_are_known_no_better_than_that():
+    """A state of 0.5 %, whose exits decide how long it takes from it to any other."""
+    world, covered, known = WORLDS["rare"](), 0, 0
+    truth = world.first_passage_ps[1, 0]
+    for seed in range(60):
+        states = world.sample(4000, 4, np.random.default_rng([seed, 20])).states(LAG_PS)
+        passage = koopman_model(states, KINETICS).first_passage_ps[1, 0]
+        known += bool(np.isfinite(passage.low))
+        covered += bool(passage.low <= truth <= passage.high)
+    assert known >= 45
+    assert covered >= 0.87 * known
+
+
+@pytest.mark.parametrize(("name", "frames"), [("two", 4000), ("four", 20_000)])
+def test_the_lag_time_found_is_below_the_processes_and_not_too_short(name, frames):
+    world = WORLDS[name]()
+    sample = world.sample(frames, 5, np.random.default_rng(3))
+    found = choose_lag(ideal_states(world, sample, 4, 5.0, split="validation"))
+    fastest = world.timescales_ps.min()
+    assert found.outcome == "converged"
+    assert fastest / 12 < found.lag_ps < fastest / 3
+
+
+def test_a_lag_time_at_which_timescales_still_rise_is_said_to_be_no_answer():
+    world = WORLDS["hidden"]()
+    sample = world.sample(20_000, 5, np.random.default_rng(3))
+    found = choose_lag(ideal_states(world, sample, 2, 5.0, split="validation"))
+    assert found.outcome == "rising"
+    assert "still rise" in found.flags["lag_ps"][0]
+
+
+def test_what_has_no_process_has_no_lag_time():
+    world = WORLDS["nothing"]()
+    states = ideal_states(world, world.sample(4000, 5, np.random.default_rng(3)), 3, 5.0, split="validation")
+    found = choose_lag(states)
+    assert found.lag_ps == 5.0
+    assert "no process of it is resolved at any lag time" in found.flags["lag_ps"][0]

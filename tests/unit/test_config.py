@@ -243,6 +243,32 @@ def test_trials_are_named_by_their_values_and_a_new_one_moves_none(tmp_path):
     assert len(after.trials) == 6
 
 
+def test_a_search_that_is_left_out_finds_both(tmp_path):
+    system = load(tmp_path, search={}, seeds=[3, 4])
+    assert (system.search.n_states, system.search.lag_ps) == ("auto", "auto")
+    assert [trial.n_states for trial in system.trials.values()] == [2, 3, 4, 5, 6, 7, 8]
+    assert {trial.lag_ps for trial in system.trials.values()} == {0.0}
+    assert "n_states~2_lag_ps~auto_width~16_convolutions~2_learning_rate~0.005" in system.trials
+    (pilot,) = system.pilots.values()
+    assert (pilot.n_states, pilot.lag_ps) == (4, 5 * system.trajectory.frame_interval_ps)
+    assert not load(tmp_path, search={"lag_ps": 10}).pilots
+    assert [trial.lag_ps for trial in load(tmp_path, search={"lag_ps": 10}).trials.values()] == [10.0] * 7
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "sentence"),
+    [
+        ("search__n_states", "many", "search.n_states: should be 'auto', or a valid integer, but is 'many'"),
+        ("search__n_states", [2, "x"], "search.n_states[1]: should be a valid integer, but is 'x'"),
+        ("search__n_states", [], "search.n_states: should be 'auto', or have at least 1 of them"),
+        ("search__lag_ps", 0, "search.lag_ps: should be 'auto', or greater than 0, but is 0"),
+        ("kinetics__chunks", 2, "kinetics.chunks: should be 'auto', or greater than or equal to 3, but is 2"),
+    ],
+)
+def test_a_value_of_none_of_several_kinds_is_one_sentence(tmp_path, key, value, sentence):
+    assert problem(tmp_path, **{key: value}).endswith(sentence)
+
+
 def test_sections_survive_the_way_through_plain_values(tmp_path):
     system = load(tmp_path, search__lag_ps=[5, 10], trajectory__elements={1: "Li", 2: "S"})
     plain = json.loads(json.dumps(system.model_dump(mode="json", include={"trajectory", "splits", "sites"})))

@@ -10,6 +10,7 @@ from gdyn.kinetics.convergence import convergence_of
 from gdyn.selection import judge
 from gdyn.statistics.interval import Interval
 from gdyn.statistics.uncertainty import Blocks
+from gdyn.training.skip import not_needed, skip
 
 MARKOV = np.array([[0.97, 0.02, 0.01], [0.04, 0.95, 0.01], [0.01, 0.02, 0.97]])
 HIDDEN = np.array([[0.98, 0.02, 0.0], [0.02, 0.88, 0.10], [0.0, 0.02, 0.98]])
@@ -112,17 +113,17 @@ def test_timescales_that_change_with_the_lag_do_not_hold(tmp_path, chains, monke
 def test_timescales_that_rise_are_told_from_flat_ones(chains):
     labels, hidden = chains
     markov = states_of(labels, 3, lag_ps=2.0)
-    found = convergence_of(markov, Blocks.by_time(markov, 10), 2)
+    found = convergence_of(markov, Blocks.by_time(markov, 10), [0, 1])
     assert [rise.outcome for rise in found.processes] == ["converged", "converged"]
     assert np.isnan(found.next_lag_ps)
     lumped = states_of((hidden == 2).astype(int), 2, lag_ps=1.0)
-    found = convergence_of(lumped, Blocks.by_time(lumped, 10), 1)
+    found = convergence_of(lumped, Blocks.by_time(lumped, 10), [0])
     assert found.outcome == "rising"
     assert found.processes[0].change.low > 1.0
     assert found.next_lag_ps > 1.0
     assert "not converged: still rising by a factor of" in found.processes[0].verdict
     short = states_of(labels[:50], 3, lag_ps=5.0)
-    assert convergence_of(short, Blocks.by_time(short, 5), 2).outcome == "cannot say"
+    assert convergence_of(short, Blocks.by_time(short, 5), [0, 1]).outcome == "cannot say"
 
 
 def test_a_score_below_its_noise_floor_is_not_chosen(tmp_path, chains):
@@ -201,3 +202,31 @@ def test_a_model_without_a_resolved_process_does_not_hold(tmp_path):
 )
 def test_timescales_of_seeds_are_compared_whatever_they_are(one, other, same):
     assert selection.same_timescale(one, other) is same
+
+
+def test_whether_a_state_more_adds_a_process_is_written_down(tmp_path, chains):
+    """As is said of what was not tried; and nothing of that is among what is chosen from."""
+    labels, _ = chains
+    two, three = (np.minimum(labels, n - 1) for n in (2, 3))
+    noise = np.where(three == 2, 2 + np.random.default_rng(1).integers(2, size=three.shape), three)
+    paths = [make(tmp_path, one, n, score) for one, n, score in ((two, 2, 0.8), (three, 3, 1.6), (noise, 4, 1.6))]
+    for n, added in ((2, True), (3, True), (4, False)):
+        files = {name: [path / file for path in paths[: n - 1]] for name, file in
+                 (("states", "validation.h5"), ("numbers", "numbers.json"))}  # fmt: skip
+        selection.write_added(**files, kinetics=Kinetics(), result=tmp_path / f"{n}.json")
+        assert read_json(tmp_path / f"{n}.json")["added"] is added
+    reason = not_needed(tmp_path / "4.json")
+    assert "4 states add no process to 3" in reason
+    assert not not_needed(tmp_path / "3.json")
+    assert not not_needed(None)
+    left_out = tmp_path / "n_states~5/seed~1"
+    left_out.mkdir(parents=True)
+    files = {"model": "model.pt", "states": "validation.h5", "numbers": "numbers.json", "history": "history.csv"}
+    skip({name: left_out / file for name, file in files.items()}, reason)
+    choice = choose(tmp_path, [*paths, left_out])
+    assert choice["n_states"] == 3
+    assert not choice["more_may_be"]
+    everything = [path / "numbers.json" for path in [*paths, left_out]]
+    states = [path / "validation.h5" for path in [*paths, left_out]]
+    selection.write_added(states=states, numbers=everything, kinetics=Kinetics(), result=tmp_path / "5.json")
+    assert read_json(tmp_path / "5.json") == {"added": False, "reason": reason}

@@ -110,3 +110,20 @@ def test_no_configuration_is_told(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match="--configfile"):
         status()
+
+
+def test_trainings_whose_lag_time_is_found(folder):
+    (folder / "config/systems/mine.yaml").write_text(yaml.safe_dump(SYSTEM | {"search": {}, "seeds": [1]}))
+    name = "n_states~{}_lag_ps~auto_width~16_convolutions~2_learning_rate~0.005"
+    for trial, numbers in (
+        ("lag", {"validation_vamp2": 0.9, "trial": {"lag_ps": 2.5}}),
+        (name.format(2), {"validation_vamp2": 0.5, "trial": {"lag_ps": 7}}),
+        (name.format(3), {"skipped": "2 states have no process"}),
+    ):
+        path = folder / f"results/mine/trials/{trial}/seed~1"
+        path.mkdir(parents=True)
+        (path / "numbers.json").write_text(json.dumps(numbers))
+    lines = status()
+    assert lines[0].endswith("trainings: 2 of 8 done, 1 not needed, 0 begun")
+    assert lines[1].startswith("  best of 2 states at 7 ps so far")
+    assert len(lines) == 2

@@ -1,0 +1,121 @@
+"""The lag time to train at, from how the timescales of a first model change with it.
+
+A process that is followed at too short a lag time is not Markovian yet, and its timescale rises with the lag time; one
+that is followed at too long a lag time is over before it is seen. So a lag time is taken from which on no timescale
+rises, well below the fastest of them (section "Lag time" of docs/theory.md).
+"""
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from gdyn.config import Kinetics
+from gdyn.kinetics.convergence import Convergence, Curves, longest_lag
+from gdyn.kinetics.koopman import blocks_of
+from gdyn.result import Number, Result, Table
+from gdyn.rounding import brief_time
+from gdyn.statistics.lag import longest_segment
+from gdyn.store import States
+
+STEPS = (1, 1.5, 2, 3, 5, 7)  # of lag times, frames, in a power of ten
+PART = 20  # times that a lag time has to fit into the longest stretch of frames
+BELOW_FASTEST = 5  # times that it has to fit into the fastest process, to be longer than it needs to be
+
+Outcome = Literal["converged", "rising", "cannot say"]
+
+
+class Tried(NamedTuple):
+    """What is known of a lag time: the fastest process that is resolved there, and how timescales change beyond it."""
+
+    lag_ps: float
+    fastest_ps: float
+    found: Convergence
+
+
+class LagTime(Result):
+    """The lag time that was chosen, and why."""
+
+    lag_ps: Number
+    reason: str
+    outcome: Outcome
+    """Whether the timescales that are resolved there rise beyond it."""
+    tried_ps: list[float]
+    """The lag times that were compared."""
+    curves: Table
+    """Timescales of the first model with 95 % intervals: ``process``, ``lag_ps``, ``timescale_ps``, ``low_ps``,
+    ``high_ps``."""
+
+    @property
+    def flags(self) -> dict[str, list[str]]:
+        """Caveats by the name of a number of the summary."""
+        return {"lag_ps": [self.reason]} if self.outcome == "rising" or not self.tried_ps else {}
+
+
+def choose_lag(states: States, kinetics: Kinetics | None = None) -> LagTime:
+    """Choose a lag time.
+
+    Parameters
+    ----------
+    states : validation states of a model that was trained at a short lag time.
+    kinetics : that section of a system.
+
+    Raises
+    ------
+    InputError : there are too few frames, see :func:`gdyn.statistics.uncertainty.Blocks.of`.
+    """
+    blocks, n_processes = blocks_of(states, kinetics or Kinetics()), states.probabilities.shape[-1] - 1
+    most = max(1, min(longest_segment(states.segment) // PART, longest_lag(states, blocks)))
+    lags = np.unique([int(step * 10.0**power) for power in range(9) for step in STEPS])
+    lags = lags[lags <= max(most, longest_lag(states, blocks))]
+    curves = Curves.of(states, blocks, lags, n_processes)
+    times = curves.logarithms.interval().map(np.exp)
+    tried: list[Tried] = []
+    for first, lag_ps in enumerate(curves.lag_ps[lags <= most]):
+        # A process counts where it is slower than the lag time, with its whole interval.
+        n_resolved = int(np.cumprod(times.low[first] > lag_ps).sum())
+        if n_resolved == 0:
+            break
+        fastest_ps = float(times.value[first, n_resolved - 1])
+        tried.append(Tried(float(lag_ps), fastest_ps, curves.beyond(first, range(n_resolved))))
+    lag_ps, outcome, reason = _best(tried, states.lag_ps)
+    rows = [
+        {"process": process + 1, "lag_ps": lag, "timescale_ps": one.value, "low_ps": one.low, "high_ps": one.high}
+        for process in range(n_processes)
+        for lag, one in zip(curves.lag_ps, times[:, process], strict=True)
+    ]
+    return LagTime(
+        lag_ps=lag_ps,
+        reason=reason,
+        outcome=outcome,
+        tried_ps=[one.lag_ps for one in tried],
+        curves=pd.DataFrame(rows),
+    )
+
+
+def _best(tried: list[Tried], fallback_ps: float) -> tuple[float, Outcome, str]:
+    """The lag time, whether the timescales have converged there, and why in words."""
+    if not tried:
+        why = "that of a first model, as no process of it is resolved at any lag time; search.lag_ps sets another"
+        return fallback_ps, "cannot say", f"a lag time of {fallback_ps:g} ps was taken, {why}"
+    outcomes = [{rise.outcome for rise in one.found.processes} for one in tried]
+    settled = next((n for n, kinds in enumerate(outcomes) if kinds == {"converged"}), None)
+    quiet = next((n for n, kinds in enumerate(outcomes) if "rising" not in kinds), None)
+    first = settled if settled is not None else quiet
+    one = tried[-1 if first is None else first]
+    rises = one.found.processes
+    n = len(rises)
+    slow = f"the timescales of the {n} processes" if n > 1 else "the timescale of the one process"
+    slow += f" of a first model that {'are' if n > 1 else 'is'} resolved there"
+    known = [rise for rise in rises if np.isfinite(rise.longest_lag_ps)]
+    changes = f"by a factor of {', '.join(str(rise.change) for rise in known)}" if known else "by how much is not known"
+    if first is None:
+        why = f"the longest that fits {PART} times into the validation frames and at which a process is resolved"
+        why += f", but {slow} still {'rise' if n > 1 else 'rises'} beyond it ({changes})"
+        return one.lag_ps, "rising", f"a lag time of {one.lag_ps:g} ps was taken, {why}"
+    # Nothing is gained by a lag time far below the fastest of them: each pair of frames tells less.
+    lag_ps = max([one.lag_ps] + [other.lag_ps for other in tried if other.lag_ps <= one.fastest_ps / BELOW_FASTEST])
+    longer = f"; {lag_ps:g} ps is well below the fastest, {brief_time(one.fastest_ps)}" if lag_ps > one.lag_ps else ""
+    seen = ("do not rise" if n > 1 else "does not rise") if settled is not None else "may rise or not"
+    why = f"from {one.lag_ps:g} ps on, {slow} {seen} ({changes}){longer}"
+    return lag_ps, "cannot say" if settled is None else "converged", f"a lag time of {lag_ps:g} ps was taken: {why}"
