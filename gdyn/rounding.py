@@ -26,7 +26,8 @@ def rounded(value: float | None, low: float | None = None, high: float | None = 
     # Numpy rounds 0.415 otherwise than Python does: a number reads the same wherever it comes from.
     value = float(value)
     if not (_known(low) and _known(high)):
-        return f"{value:.3g}{unit} (no interval)"
+        three = f"{value:.3g}"
+        return f"{float(three):.6g}{unit} (no interval)" if abs(value) < 1e5 else f"{three}{unit} (no interval)"
     low, high = float(low), float(high)
     place = decimals(min(high - value, value - low) or 0.5 * (high - low), value)
     largest = max(map(abs, (value, low, high)))
@@ -56,6 +57,11 @@ def time(ps: float | None, low: float | None = None, high: float | None = None) 
 def brief_time(ps: float | None, low: float | None = None, high: float | None = None) -> str:
     """The time alone, to the digits that its error leaves; three where that is not known."""
     return time(ps, low, high).partition(" (")[0]
+
+
+def several(number: int, what: str) -> str:
+    """A number of things: ``1 time``, ``2 times``."""
+    return f"{number} {what}" + ("" if number == 1 else "s")
 
 
 def _plain(value: float, place: int) -> str:

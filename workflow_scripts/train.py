@@ -1,24 +1,19 @@
-from gdyn.config import Trial, load_config, sections
-from gdyn.files import read_json
+from gdyn.config import load_config, sections
 from gdyn.logs import job
-from gdyn.training.skip import not_needed, skip
+from gdyn.training.skip import train_if_needed
 
 with job(snakemake):
-    if reason := not_needed(snakemake.input.get("fewer")):
-        skip(dict(snakemake.output), reason)
-    else:
-        from gdyn.training.loop import train  # torch takes its time
-
-        lag = snakemake.input.get("lag")
-        train(
-            files=snakemake.input.files,
-            warm=snakemake.input.get("warm") or None,
-            **snakemake.output,
-            resume=snakemake.params.resume,
-            trial=Trial(**snakemake.params.trial | ({"lag_ps": read_json(lag)["lag_ps"]} if lag else {})),
-            name=snakemake.wildcards.trial,
-            seed=int(snakemake.wildcards.seed),
-            threads=snakemake.threads,
-            device=load_config(snakemake.config).device,
-            **sections(snakemake.params.settings),
-        )
+    train_if_needed(
+        outputs=dict(snakemake.output),
+        trial=snakemake.params.trial,
+        fewer=snakemake.input.get("fewer") or None,
+        lag=snakemake.input.get("lag") or None,
+        files=snakemake.input.files,
+        warm=snakemake.input.get("warm") or None,
+        resume=snakemake.params.resume,
+        name=snakemake.wildcards.trial,
+        seed=int(snakemake.wildcards.seed),
+        threads=snakemake.threads,
+        device=load_config(snakemake.config).device,
+        **sections(snakemake.params.settings),
+    )

@@ -371,7 +371,8 @@ class Baseline(Section):
     learning_rate: Positive = 0.001
     """Step size of the Adam optimiser."""
 
-    def trial(self, n_states: int, lag_ps: float) -> "Trial":
+    def trial(self, n_states: int, lag_ps: float = 0.0) -> "Trial":
+        """Of a number of states; at a lag time, if it has none itself."""
         return Trial(
             model="vampnet",
             n_states=n_states,
@@ -472,7 +473,7 @@ class Kinetics(Section):
     timescale_lags_ps: OneOrMore[Positive] | None = None
     """Lag times of the implied-timescales figure, ps; by default a series from one
     frame to ten lag times."""
-    chapman_kolmogorov_steps: Count = 10
+    chapman_kolmogorov_steps: Annotated[Integer, Field(ge=2)] = 10
     """Number of lag times that the Chapman-Kolmogorov test looks ahead."""
     intervals: Literal["auto", "time", "trajectories", "targets"] = "auto"
     """What is taken as independent for the 95 % intervals: stretches of time, trajectories,

@@ -3,7 +3,7 @@
 from matplotlib.figure import Figure
 
 from gdyn.figures.style import new_figure, styled
-from gdyn.figures.timescales import draw_curves
+from gdyn.figures.timescales import plot_curves
 from gdyn.selection import LagTime
 
 
@@ -21,6 +21,6 @@ def draw_lag(lag: LagTime) -> Figure:
     """
     figure = new_figure(2.9, 3.6)
     axes = figure.subplots()
-    draw_curves(axes, lag.curves, lag.lag_ps)
+    plot_curves(axes, lag.curves, lag.lag_ps)
     axes.plot(lag.tried_ps, [0.02] * len(lag.tried_ps), "|", color="#202124", transform=axes.get_xaxis_transform())
     return figure

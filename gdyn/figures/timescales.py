@@ -38,12 +38,12 @@ def draw_timescales(model: KoopmanModel, sites: SiteComparison | None = None) ->
                 zorder=3,
                 label="assigned by cores" if process == 1 else None,
             )
-    draw_curves(axes, table, model.lag_ps, label="learned states")
+    plot_curves(axes, table, model.lag_ps, label="learned states")
     axes.legend(loc="upper left")
     return figure
 
 
-def draw_curves(axes: Axes, table: pd.DataFrame, lag_ps: float, label: str | None = None) -> None:
+def plot_curves(axes: Axes, table: pd.DataFrame, lag_ps: float, label: str | None = None) -> None:
     """Draw the timescales of each process against the lag time, the one that was chosen, and what is not resolved.
 
     Parameters

@@ -21,7 +21,10 @@ def imbalance(states: States) -> str | None:
     n = states.probabilities.shape[-1]
     if n < 3:
         return None
-    fluxes = covariances_of(states, stretches_of(states, 1)).map(fluxes_of)
+    try:
+        fluxes = covariances_of(states, stretches_of(states, 1)).map(fluxes_of)
+    except np.linalg.LinAlgError:
+        return None
     net = fluxes.map(lambda both: both - both.T)
     found = judge(net, np.triu(np.ones((n, n), bool), 1))
     i, j = found.worst

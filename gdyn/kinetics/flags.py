@@ -7,6 +7,7 @@ import scipy
 
 from gdyn.kinetics.events import FEW
 from gdyn.kinetics.koopman import sorted_eigenvalues
+from gdyn.rounding import several
 from gdyn.statistics import present_rows
 from gdyn.statistics.interval import overlap
 from gdyn.statistics.lag import lagged_frames
@@ -59,7 +60,8 @@ def flags_of(model: "KoopmanModel", states: States, blocks: Blocks) -> dict[str,
             flags["timescales_ps"].append(f"process {number} is not resolved: {why}")
         elif min(seen["forward"], seen["backward"]) < FEW:
             flags["timescales_ps"].append(
-                f"process {number} rests on {seen['forward']} observed transitions and {seen['backward']} back"
+                f"process {number} rests on {several(seen['forward'], 'observed transition')} and {seen['backward']} "
+                f"back"
             )
     resolved = sum(process.resolved for process in slow)
     if 0 < resolved < len(slow) and all(process.resolved for process in slow[:resolved]):
@@ -177,7 +179,7 @@ def flag_matrix(matrix: Matrix, driven: bool) -> list[str]:
         apart = " and ".join(
             "{" + ", ".join(str(i + 1) for i in np.flatnonzero(of_state == piece)) + "}" for piece in range(pieces)
         )
-        flags.append(f"the states {apart} do not exchange targets both ways in these frames")
+        flags.append(f"the groups of states {apart} do not exchange targets both ways in these frames")
     return flags
 
 

@@ -21,11 +21,12 @@ from gdyn.kinetics.koopman import (
     timescales,
     trials_of,
 )
+from gdyn.kinetics.needed import Needed, needed, variance_of_populations, variance_of_timescales
 from gdyn.kinetics.populations import assign, populations_of, share_of_sums
 from gdyn.kinetics.reversible import Reversible, of_reversible
 from gdyn.kinetics.stationarity import Stationarity, stationarity_of
 from gdyn.kinetics.timescales import Process, as_processes, implied_timescales, resolved_of
-from gdyn.result import Flags, Number, Result, Share, Table, measured
+from gdyn.result import Flags, Result, Share, Table, measured
 from gdyn.statistics import (
     Covariances,
     match_states,
@@ -77,27 +78,6 @@ class Origin(Result):
     method: str
     blocks: int
     block_ps: float
-
-
-class Needed(Result):
-    """How long the trajectory would have to be for a number to be known so well, with as many targets."""
-
-    to_10_percent_ps: Number
-    """For a 95 % interval of -+ 10 %."""
-    to_5_percent_ps: Number
-
-
-def needed(number: Interval, length_ps: float) -> Needed:
-    """The lengths at which an interval is narrow enough, as its width falls with the square root of the length.
-
-    Parameters
-    ----------
-    number : a positive one.
-    length_ps : of the trajectory that it is from.
-    """
-    with np.errstate(invalid="ignore", divide="ignore"):
-        width = 0.5 * np.log(number.high / number.low)
-    return Needed(**{f"to_{percent}_percent_ps": length_ps * (100.0 * width / percent) ** 2 for percent in (10, 5)})
 
 
 class KoopmanModel(Reversible):
@@ -179,7 +159,9 @@ def koopman_model(
     driven = imbalance(test)
     splits = [split for split in (train, validation, test) if split is not None]
     of_populations = populations.interval(within=PROBABILITY, correlated=True)
-    longer = sum(split.length_ps for split in splits) / test.length_ps
+    whole_ps = sum(split.length_ps for split in splits)
+    mean_times = of_reversible(covariances, test, blocks, events, driven)
+    rates, targets = mean_times.pop("rates"), test.present.sum() / max(1, len(test.segment))
     model = KoopmanModel(
         n_states=n,
         lag_ps=lag_ps,
@@ -193,7 +175,7 @@ def koopman_model(
         eigenvectors=matrices.map(lambda m: left_eigenvectors(m, like)).interval(),
         timescales_ps=processes,
         transitions=seen,
-        **of_reversible(covariances, test, blocks, events, driven),
+        **mean_times,
         pcca=pcca_form(test, populations, matrices),
         vamp2=Scores(
             train=None if train is None else score(train, kinetics),
@@ -206,8 +188,11 @@ def koopman_model(
         convergence=convergence_of(test, blocks, resolved_of(processes)),
         stationarity=stationarity_of(splits, slow.value, seen, driven),
         needed_ps={
-            "populations": [needed(one, longer * test.length_ps) for one in of_populations],
-            "timescales_ps": [needed(one, longer * test.length_ps) for one in processes],
+            key: [needed(*one, len(blocks), test.length_ps, whole_ps) for one in zip(numbers, expected, strict=True)]
+            for key, numbers, expected in (
+                ("populations", of_populations, variance_of_populations(rates, of_populations.value, targets)),
+                ("timescales_ps", processes, variance_of_timescales(rates, of_populations.value, targets, lag_ps)),
+            )
         },
         timescales=implied_timescales(test, kinetics),
     )

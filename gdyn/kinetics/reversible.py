@@ -35,6 +35,7 @@ from gdyn.statistics.uncertainty import Blocks, Estimate
 from gdyn.store import States
 
 SAME_SHARE = 0.05  # of what leaves a state within the lag, by which two matrices may differ besides their intervals
+PURE = 0.999  # purity above which states are as good as pure
 SMALL = 1e-9  # probabilities below which are rounding
 SURELY = 1.5  # half widths of a 95 % interval, beyond which two of several times differ
 CERTAIN = 0.5  # share of the frames of a state in which a target must be in its core for visits to be counted
@@ -80,7 +81,7 @@ def of_reversible(
 
     Returns
     -------
-    dict of the fields of :class:`Reversible`
+    dict of the fields of :class:`Reversible`, and the ``rates``, (states, states), 1/ps
     """
     n, lag_ps, frame_ps = states.probabilities.shape[-1], states.lag_ps, states.frame_interval_ps
     joints = covariances.map_or_nan(reversible_of, (n, n))
@@ -94,7 +95,8 @@ def of_reversible(
         of_cores = by_counting
     rates = joints.map_or_nan(lambda joint: generator_of(joint, lag_ps), (n, n))
     raw = covariances.map_or_nan(koopman_of, (n, n)).interval()
-    reason = driven or explain_no_generator(rates, of_cores, matrices, raw, lag_ps)
+    pure = bool(present_rows(states.probabilities).max(1, initial=0.0).mean() > PURE)
+    reason = driven or explain_no_generator(rates, of_cores, matrices, raw, lag_ps, pure)
     if reason:
         rates = of_cores
     stays, passages = rates.map(mean_stays), rates.map(first_passage_times)
@@ -113,6 +115,7 @@ def of_reversible(
         "rates_from": "counted" if reason else "generator",
         "no_generator": reason,
         "not_counted": uncounted,
+        "rates": rates.whole,
     }  # fmt: skip
 
 
@@ -135,7 +138,7 @@ def counts_of(states: States, blocks: Blocks) -> tuple[Estimate[Matrix], str | N
 
 
 def explain_no_generator(
-    rates: Estimate[Matrix], of_cores: Estimate[Matrix], matrices: Interval, raw: Interval, lag_ps: float
+    rates: Estimate[Matrix], of_cores: Estimate[Matrix], matrices: Interval, raw: Interval, lag_ps: float, pure: bool
 ) -> str | None:
     """Why the rates of the reversible matrix cannot be used, or None.
 
@@ -143,6 +146,7 @@ def explain_no_generator(
     ----------
     rates, of_cores : Estimates of the rates of the reversible matrix, and of those between cores.
     matrices, raw : the reversible matrix and the Koopman matrix, each with its interval.
+    pure : whether targets are nearly always in one state.
     """
     if not np.isfinite(matrices.value).all():
         return "there is none, as some states are not distinguished, or are left for good"
@@ -159,9 +163,8 @@ def explain_no_generator(
         ratio = Estimate.join(lambda a, b: np.log(mean_stays(a) / mean_stays(b)), rates, of_cores).interval()
         apart = np.abs(ratio.value) > np.maximum(SURELY * ratio.half, SAME_SHARE)
     for state in np.flatnonzero(apart):
-        return (
-            f"it gives {time(stays[state])} in state {state + 1} where visits last {time(visits[state])}: the states "
-            f"are not pure, or not Markovian, or this is chance"
+        return f"it gives {time(stays[state])} in state {state + 1} where visits last {time(visits[state])}, " + (
+            "though the states are pure: they may not be Markovian" if pure else "as the states are not pure"
         )
     return None
 

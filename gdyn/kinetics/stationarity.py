@@ -10,7 +10,7 @@ from pydantic import Field
 
 from gdyn.kinetics.events import FEW
 from gdyn.result import Result, Sentences
-from gdyn.rounding import brief_time
+from gdyn.rounding import brief_time, several
 from gdyn.statistics.interval import student
 from gdyn.statistics.shapes import PerProcess
 from gdyn.statistics.uncertainty import INDEPENDENT, variance_of_mean
@@ -24,6 +24,7 @@ DETECTED = 1.5  # errors beyond those of the level, from which on a trend is nea
 ONE_WAY = 5  # transitions one way and none back, from which on a process counts as not in equilibrium
 NOTHING = 1e-12  # variance of what does not vary
 LEAST_TREND, LEAST_SHARE = 0.02, 0.05  # of a population; of its variance between targets
+ALIKE = "populations show no trend, processes go both ways, and targets are alike"
 FOR_GOOD = 0.5  # of the variance between targets, that is the same at the beginning and at the end
 SEEN_TREND = 0.3  # of a population, that should be seen
 
@@ -84,11 +85,13 @@ def stationarity_of(
     if not sentences and never_back:
         number, process = never_back[0]
         times = process["forward"] + process["backward"]
-        reason = f"process {number} was seen to go one way only, {times} times, which is too seldom to say more"
+        reason = (
+            f"process {number} was seen to go one way only, {several(times, 'time')}, which is too seldom to say more"
+        )
         if not times:
             reason = f"process {number} was not seen to happen"
     elif not sentences:
-        reason = "populations show no trend, processes go both ways, and targets are alike"
+        reason = "populations show no trend, and processes go both ways" if slower else ALIKE
         if not told:
             reason = "the run is too short, and the targets are too few, for a trend to be seen"
     return Stationarity(
@@ -235,7 +238,8 @@ def _one_way(seen: list[dict[str, Any]]) -> list[str]:
         chance = 2.0 * scipy.special.bdtr(less, more + less, 0.5) if more else 1.0
         if chance < LEVEL or (less == 0 and more >= ONE_WAY):
             sentences.append(
-                f"process {number} went {process['forward']} times one way and {process['backward']} times back: it is "
+                f"process {number} went {several(process['forward'], 'time')} one way and "
+                f"{several(process['backward'], 'time')} back: it is "
                 f"not in equilibrium" + ("" if more + less >= FEW else ", or was seen too seldom")
             )
     return sentences

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import Field
 
 from gdyn.config import Kinetics
 from gdyn.kinetics.chapman_kolmogorov import ck_test
@@ -51,7 +52,7 @@ class Candidate(Result):
     largest_change: float | None
     resolved: bool
     """Whether any process is resolved at the lag time."""
-    timescales_ps: list[Annotated[Process, measured("ps", Process)]]
+    timescales_ps: list[Annotated[Process, measured("ps", Process)]] = Field(default_factory=list)
     """Of all processes, slowest first."""
     holds: bool
     """Whether the test is passed and the timescales do not rise."""

@@ -24,7 +24,8 @@ where unknown), and ``order``, which output of the model each state is. Frames f
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from numbers import Real
+from typing import Any, Self
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -82,8 +83,11 @@ class States:
         ConfigError : the lag time is not a whole number of frames.
         InputError : shapes do not fit, rows do not sum to 1, or trajectories are not in order.
         """
+        for name, value in (("lag_ps", lag_ps), ("frame_interval_ps", frame_interval_ps)):
+            if isinstance(value, bool) or not isinstance(value, Real):
+                raise InputError(f"{name}: should be a time in ps, a number, but is {value!r}")
         multiple(lag_ps, frame_interval_ps, "lag_ps", "the frame interval")
-        probabilities = np.asarray(probabilities)
+        probabilities = _real(probabilities, "probabilities")
         if probabilities.ndim != 3:
             labels = np.issubdtype(probabilities.dtype, np.integer)
             one = "; of labels from 0 on, np.eye(n_states)[labels]" if labels else "; of one target, p[:, None]"
@@ -108,7 +112,7 @@ class States:
         if time_ps is None:
             first = np.searchsorted(number, number)  # the frame that its trajectory begins with
             time_ps = (np.arange(n_frames) - first) * frame_interval_ps
-        times = np.asarray(time_ps, float)
+        times = _real(time_ps, "time_ps").astype(float)
         if times.shape != (n_frames,) or not np.isfinite(times).all():
             raise InputError(f"time_ps: should be the time of each of the {n_frames} frames")
         steps, same = np.diff(times), np.diff(number) == 0
@@ -193,6 +197,22 @@ class States:
         return replace(self, probabilities=self.probabilities[:, :, order], order=tuple(map(int, order)))
 
 
+def _real(values: Any, name: str) -> np.ndarray:
+    """The same as an array of real numbers.
+
+    Raises
+    ------
+    InputError : they are none.
+    """
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        raise InputError(f"{name}: should be an array, but its rows are of different lengths") from None
+    if array.dtype.kind not in "fiub":
+        raise InputError(f"{name}: should be real numbers, but they are of the type {array.dtype}")
+    return array
+
+
 def _check_rows(probabilities: Float[np.ndarray, "frames targets states"]) -> None:
     """Refuse what cannot be probabilities.
 
@@ -201,6 +221,8 @@ def _check_rows(probabilities: Float[np.ndarray, "frames targets states"]) -> No
     InputError : with the first frame and target that are wrong.
     """
     absent = np.isnan(probabilities).all(-1)
+    if absent.all():
+        raise InputError("probabilities: all are NaN, so that no target is present in any frame")
     rows = np.where(absent[..., None], 1.0 / max(1, probabilities.shape[-1]), probabilities)
     wrong = ~((rows >= -ROUNDING).all(-1) & (np.abs(rows.sum(-1) - 1.0) <= ROUNDING))
     if wrong.any():

@@ -19,7 +19,7 @@ from gdyn.kinetics.number_of_states import added_by
 from gdyn.kinetics.populations import populations_of
 from gdyn.kinetics.stationarity import stationarity_of
 from gdyn.selection import choose_lag
-from gdyn.statistics.interval import PROBABILITY
+from gdyn.statistics.interval import PROBABILITY, student
 from gdyn.statistics.uncertainty import Blocks
 from gdyn.store import States
 
@@ -134,12 +134,32 @@ def test_targets_that_share_what_moves_them_widen_the_intervals():
     assert np.mean(inside) >= 0.8
 
 
-def test_how_long_a_run_has_to_be_follows_from_how_well_a_number_is_known():
-    model = koopman_model(states_of("two", 20_000, 4, 3), KINETICS)
-    timescale, needed = model.timescales_ps[0], model.needed_ps["timescales_ps"][0]
-    known = 0.5 * np.log(timescale.high / timescale.low)
-    assert needed.to_10_percent_ps == pytest.approx(20_000 * (known / 0.1) ** 2)
+def test_how_long_a_run_has_to_be_is_right_within_30_percent():
+    """Against the exact spread of populations, and that of the timescales of 400 other runs."""
+    world, frames, targets = WORLDS["three"](), 8000, 4
+    many = [states_of("three", frames, targets, [seed, 1]) for seed in range(400)]
+    times = [timescales(koopman_matrix(one.probabilities, one.segment, one.lag_frames), LAG_PS) for one in many]
+    spread = {
+        "populations": 10.0 * world.population_sd(100 * frames, targets) / world.start,
+        "timescales_ps": np.log(times).std(0, ddof=1),
+    }
+    models = [koopman_model(states_of("three", frames, targets, [seed, 2]), KINETICS) for seed in range(12)]
+    for key, error in spread.items():
+        truth = frames * np.square(student(0.975, 19) * error / 0.1)
+        said = np.array([[one.to_10_percent_ps for one in model.needed_ps[key]] for model in models])
+        assert np.abs(np.log(np.median(said, axis=0) / truth)).max() < np.log(1.3)
+        assert (np.abs(np.log(said / truth)) < np.log(1.3)).mean() > 0.7
+    needed = models[0].needed_ps["populations"][0]
     assert needed.to_5_percent_ps == pytest.approx(4 * needed.to_10_percent_ps)
+
+
+def test_targets_that_move_together_need_longer_than_their_model_says():
+    world, targets = WORLDS["collective"](), 20
+    models = [koopman_model(states_of("collective", 20_000, targets, seed), KINETICS) for seed in range(3)]
+    said = np.median([model.needed_ps["populations"][0].to_10_percent_ps for model in models])
+    error = 10.0 * world.population_sd(100 * 20_000, targets)[0] / 0.5  # of two kinds alike
+    truth = 20_000 * (student(0.975, 19) * error / 0.1) ** 2
+    assert truth / 3.0 < said < 3.0 * truth
 
 
 def test_far_beyond_a_timescale_nothing_rises():

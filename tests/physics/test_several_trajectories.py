@@ -158,7 +158,7 @@ def test_a_whole_report_of_trajectories_that_differ(tmp_path):
     summary = report(tmp_path, [np.eye(2)[chain] for chain in labels], 2.0, stores=stores)
     assert set(summary["structure"]["coordination"]) == {"Br", "Li", "O", "S"}
     drawn = {path.stem for path in tmp_path.glob("*.pdf")}
-    assert drawn == set(FIGURES) - {"sites", "whole_cell", "order"} | {"report"}
+    assert drawn == set(FIGURES) - {"lag", "sites", "whole_cell", "order"} | {"report"}
 
 
 def test_a_first_shell_is_found_by_evidence(tmp_path):

@@ -1,4 +1,5 @@
 import fcntl
+import re
 
 import h5py
 import numpy as np
@@ -164,3 +165,20 @@ def test_a_store_that_cannot_be_opened_is_not_taken_for_a_dump(tmp_path):
         file.truncate(100)
     with pytest.raises(InputError, match=r"0\.h5: cannot be opened as HDF5"):
         trajectory_store.is_store(tmp_path / "0.h5")
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"probabilities": np.full((4, 2, 2), np.nan)}, "all are NaN, so that no target is present"),
+        ({"probabilities": np.full((4, 2, 2), 0.5 + 0j)}, "should be real numbers, but they are of the type complex"),
+        ({"probabilities": np.full((4, 2, 2), "x")}, "should be real numbers"),
+        ({"lag_ps": "1"}, "lag_ps: should be a time in ps, a number, but is '1'"),
+        ({"frame_interval_ps": None}, "frame_interval_ps: should be a time in ps, a number, but is None"),
+        ({"time_ps": [[0.0], [1.0, 2.0]]}, "time_ps: should be an array, but its rows are of different lengths"),
+    ],
+)
+def test_states_of_what_are_none_are_refused(change, sentence):
+    given = {"probabilities": np.full((4, 2, 2), 0.5), "lag_ps": 1.0, "frame_interval_ps": 1.0} | change
+    with pytest.raises(InputError, match=re.escape(sentence)):
+        States.of(**given)
