@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from gdyn.config import Kinetics, Selection, Trial
+from gdyn.config.models import MOST_STATES
 from gdyn.files import FilePath, read_json, whole_file, write_json
 from gdyn.logs import LOG
 from gdyn.result import Result, Table
@@ -51,13 +52,20 @@ class Choice(Result):
     """A row for every model that was trained."""
 
     @property
+    def _further(self) -> str:
+        """How to try a larger number of states."""
+        if self.n_states < MOST_STATES:
+            return f"add {self.n_states + 1} to search.n_states, or set it to auto"
+        return f"list larger ones in search.n_states ([{self.n_states}, {self.n_states + 1}, ...])"
+
+    @property
     def flags(self) -> dict[str, list[str]]:
         """Caveats by the name of a number of the summary."""
         flags, seeds = {}, self.seeds
         if self.more_may_be:
             flags["n_states"] = [
                 f"there may be more than {self.n_states} states: the last one adds a process, and no larger number was "
-                f"tried; add {self.n_states + 1} to search.n_states, or set it to auto"
+                f"tried; {self._further}"
             ]
         if 2 * seeds.agreeing < seeds.tried > 1:
             flags["seeds"] = [
