@@ -250,6 +250,17 @@ def trial(wildcards):
     return (known.trials | known.baselines | known.pilots)[wildcards.trial].model_dump()
 
 
+what_trainings_use = section("splits", "targets", "network", "training")
+
+
+def training_settings(wildcards):
+    """Params: the sections that a training depends on. A first model ends where its processes are found."""
+    settings = what_trainings_use(wildcards)
+    if wildcards.trial not in system(wildcards.system).pilots:
+        return settings
+    return settings | {"training": settings["training"] | {"scheme": "vamp2"}}
+
+
 def first_states(wildcards):
     """Input: the validation states of the first model."""
     known = system(wildcards.system)

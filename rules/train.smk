@@ -29,7 +29,7 @@ rule train:
         # Not declared as an output: a training that is killed goes on from here.
         resume="results/{system}/trials/{trial}/seed~{seed}/resume.pt",
         trial=trial,
-        settings=section("splits", "targets", "network", "training"),
+        settings=training_settings,
     message:
         "{wildcards.system}: training {wildcards.trial}, seed {wildcards.seed}"
     script:
