@@ -333,8 +333,8 @@ class Search(Section):
     n_states: Literal["auto"] | OneOrMore[Annotated[Integer, Field(ge=2)]] = "auto"
     """Number of states. `auto`: 2, 3, ... up to 8, until a state more adds no process."""
     lag_ps: Literal["auto"] | OneOrMore[Positive] = "auto"
-    """Lag time of the Koopman model, ps; a whole multiple of the frame interval. `auto`: the shortest from which on
-    the timescales of a first model do not rise."""
+    """Lag time of the Koopman model, ps; a whole multiple of the frame interval. `auto`: one from which on the
+    timescales of a first model do not rise, and well below them."""
     width: OneOrMore[Count] = [16]
     """Number of features of an atom inside the network."""
     convolutions: OneOrMore[Count] = [2]
@@ -477,8 +477,9 @@ class Kinetics(Section):
     """Number of lag times that the Chapman-Kolmogorov test looks ahead."""
     intervals: Literal["auto", "time", "trajectories", "targets"] = "auto"
     """What is taken as independent for the 95 % intervals: stretches of time, trajectories,
-    or random groups of targets. `auto` takes trajectories where there are five or more; else stretches of time;
-    or, where these are shorter than five times the slowest timescale and there are many targets, groups of targets."""
+    or random groups of targets. `auto` takes trajectories where there are five or more of similar length; else
+    stretches of time; or, where these are shorter than five times the slowest timescale and there are many targets,
+    groups of targets."""
     chunks: Literal["auto"] | Annotated[Integer, Field(ge=3, le=1000)] = "auto"
     """Number of stretches of time, or groups of targets, into which the test frames are divided for the intervals.
     `auto`: as many as are independent, from 5 to 20."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -24,11 +24,13 @@ WELL = 0.75  # of the logarithm of that, within which a ratio has to be known to
 FAR_LAGS, FAR = 3.0, 0.5  # lag times, and parts of the timescale, up to which it has to be followed to be converged
 LAGS = 10
 
+Outcome = Literal["converged", "rising", "cannot say"]
+
 
 class Rise(Result):
     """How the timescale of a process changes from the lag time of the model to the longest that says something."""
 
-    outcome: Literal["converged", "rising", "cannot say"]
+    outcome: Outcome
     change: Share
     """Timescale at the longest lag time, divided by that at the lag time."""
     longest_lag_ps: Number
@@ -60,7 +62,7 @@ class Convergence(Result):
     """The lag time to try next; NaN where none is needed."""
 
     @property
-    def outcome(self) -> Literal["converged", "rising", "cannot say"]:
+    def outcome(self) -> Outcome:
         """Of the slowest process; what is not resolved has none."""
         return self.processes[0].outcome if self.processes else "cannot say"
 
@@ -159,5 +161,5 @@ def _rise_to(last: int, process: int) -> Callable[[np.ndarray], np.ndarray]:
 
 def _judge(rising: bool, change: Interval, longest_lag_ps: float, bound_ps: float, far: bool = False) -> Rise:
     settled = far and change.high < SMALL_RISE
-    outcome: Any = "rising" if rising else ("converged" if settled else "cannot say")
+    outcome: Outcome = "rising" if rising else ("converged" if settled else "cannot say")
     return Rise(outcome=outcome, change=change, longest_lag_ps=longest_lag_ps, lower_bound_ps=bound_ps)

@@ -5,13 +5,13 @@ that is followed at too long a lag time is over before it is seen. So a lag time
 rises, well below the fastest of them (section "Lag time" of docs/theory.md).
 """
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from gdyn.config import Kinetics
-from gdyn.kinetics.convergence import Convergence, Curves, longest_lag
+from gdyn.kinetics.convergence import Convergence, Curves, Outcome, longest_lag
 from gdyn.kinetics.koopman import blocks_of
 from gdyn.result import Number, Result, Table
 from gdyn.rounding import brief_time
@@ -21,8 +21,6 @@ from gdyn.store import States
 STEPS = (1, 1.5, 2, 3, 5, 7)  # of lag times, frames, in a power of ten
 PART = 20  # times that a lag time has to fit into the longest stretch of frames
 BELOW_FASTEST = 5  # times that it has to fit into the fastest process, to be longer than it needs to be
-
-Outcome = Literal["converged", "rising", "cannot say"]
 
 
 class Tried(NamedTuple):
@@ -65,9 +63,10 @@ def choose_lag(states: States, kinetics: Kinetics | None = None) -> LagTime:
     InputError : there are too few frames, see :func:`gdyn.statistics.uncertainty.Blocks.of`.
     """
     blocks, n_processes = blocks_of(states, kinetics or Kinetics()), states.probabilities.shape[-1] - 1
-    most = max(1, min(longest_segment(states.segment) // PART, longest_lag(states, blocks)))
+    longest = max(1, longest_lag(states, blocks))
+    most = max(1, min(longest_segment(states.segment) // PART, longest))
     lags = np.unique([int(step * 10.0**power) for power in range(9) for step in STEPS])
-    lags = lags[lags <= max(most, longest_lag(states, blocks))]
+    lags = lags[lags <= longest]
     curves = Curves.of(states, blocks, lags, n_processes)
     times = curves.logarithms.interval().map(np.exp)
     tried: list[Tried] = []

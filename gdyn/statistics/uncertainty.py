@@ -68,6 +68,7 @@ class Blocks:
         InputError : there are too few trajectories or targets.
         """
         numbers, begins = np.unique(states.trajectory, return_index=True)
+        edges = [*np.sort(begins), len(states.trajectory)]
         asked = None if kinetics.chunks == "auto" else kinetics.chunks
         fitting = INDEPENDENT * slowest_ps if np.isfinite(slowest_ps) else 0.0
         fitting = max(fitting, 4.0 * states.lag_ps)
@@ -76,7 +77,7 @@ class Blocks:
         by_time = cls.by_time(states, in_time, slowest_ps)
         method = kinetics.intervals
         if method == "auto":
-            lengths = np.diff([*np.sort(begins), len(states.trajectory)])
+            lengths = np.diff(edges)
             similar = lengths.min() >= SIMILAR * lengths.max()
             method = "trajectories" if len(numbers) >= ENOUGH_TRAJECTORIES and similar else "time"
             too_short = INDEPENDENT * slowest_ps > by_time.length_ps
@@ -93,7 +94,6 @@ class Blocks:
                     f"kinetics.intervals: trajectories needs at least {FEWEST_BLOCKS} of them in the {states.split} "
                     f"split, and there are {len(numbers)}; choose time or targets"
                 )
-            edges = [*np.sort(begins), len(states.trajectory)]
             parts: list[Part] = [(slice(a, b), everything) for a, b in pairwise(edges)]
             sizes = np.array([states.present[part].sum() for part, _ in parts], float)
             return cls._of_parts(method, parts, states, shares=sizes / max(1.0, sizes.sum()))
