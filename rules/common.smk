@@ -255,10 +255,11 @@ what_trainings_use = section("splits", "targets", "network", "training")
 
 def training_settings(wildcards):
     """Params: the sections that a training depends on. A first model ends where its processes are found."""
-    settings = what_trainings_use(wildcards)
-    if wildcards.trial not in system(wildcards.system).pilots:
+    settings, known = what_trainings_use(wildcards), system(wildcards.system)
+    if wildcards.trial not in known.pilots:
         return settings
-    return settings | {"training": settings["training"] | {"scheme": "vamp2"}}
+    splits = known.splits.of_first_model.model_dump(mode="json")
+    return settings | {"splits": splits, "training": settings["training"] | {"scheme": "vamp2"}}
 
 
 def first_states(wildcards):

@@ -296,6 +296,18 @@ class Splits(Section):
     def as_dict(self) -> dict[str, tuple[float, float]]:
         return {"train": self.train, "validation": self.validation, "test": self.test}
 
+    @property
+    def of_first_model(self) -> Self:
+        """The same test frames, and half of the others to judge a first model by: these choose the lag time.
+
+        As they are where the validation frames do not follow those of training.
+        """
+        if self.train[1] != self.validation[0]:
+            return self
+        begin, end = self.train[0], self.validation[1]
+        middle = 0.5 * (begin + end)
+        return self.model_copy(update={"train": (begin, middle), "validation": (middle, end)})
+
     @model_validator(mode="after")
     def _disjoint(self) -> Self:
         parts = sorted(self.as_dict().items(), key=lambda item: item[1])

@@ -12,12 +12,13 @@ from gdyn.kinetics.koopman import koopman_of, timescales
 from gdyn.result import Number, Result, Share
 from gdyn.rounding import brief_time
 from gdyn.statistics import Covariances
-from gdyn.statistics.interval import Interval
+from gdyn.statistics.interval import Interval, student
 from gdyn.statistics.lag import longest_segment
 from gdyn.statistics.uncertainty import Blocks, Estimate
 from gdyn.store import States
 
 KNOWN = 1.5  # factor to which a ratio of timescales has to be known to say something
+CHANCE = 0.025  # that any of the timescales of a Markov chain seems to rise
 RISE, SMALL_RISE = 1.1, 1.25  # factor from which on a timescale rises; up to which it does not, with its whole interval
 ABOVE_NOISE = 0.5  # relative error of an eigenvalue, up to which it is one
 WELL = 0.75  # of the logarithm of that, within which a ratio has to be known to show it
@@ -105,15 +106,20 @@ class Curves:
         with np.errstate(invalid="ignore", over="ignore"):
             eigenvalue_error = lag_ps[:, None] / np.exp(times.value) * times.half  # relative
             says = (ratios.half < np.log(KNOWN)) & (eigenvalue_error < ABOVE_NOISE)
+        freedom = max(1, len(self.logarithms.samples) - 1)
+        wider = student(1.0 - CHANCE / len(which), freedom) / student(1.0 - CHANCE, freedom) if which else 1.0
         processes, following = [], []
         for process in range(len(which)):
-            known = np.flatnonzero(says[1:, process]) + 1
+            # Up to the first lag time that says nothing: one beyond it would only seem to.
+            known = np.arange(1, 1 + np.cumprod(says[1:, process]).sum())
             if not len(known):
                 processes.append(_judge(False, Interval.unknown(), np.nan, float(np.exp(times.low[0, process]))))
                 continue
             last = int(known[-1])
             change = ratios[last, process].map(np.exp)
-            rising = bool(change.low > 1.0 and change.value > RISE)
+            # The more processes there are, the likelier it is that one of them seems to rise.
+            ratio = ratios[last, process]
+            rising = bool(ratio.value > wider * (ratio.value - ratio.low) and change.value > RISE)
             # At a lag time hardly longer, or short beside the process, nothing would be seen to rise.
             far = lag_ps[known] >= max(FAR_LAGS * lag_ps[0], FAR * np.exp(times.value[0, process]))
             well = known[far & (ratios.half[known, process] < WELL * np.log(SMALL_RISE))]

@@ -1,7 +1,8 @@
 """Whether the trajectory is stationary: what is estimated as if in equilibrium means little where it is not."""
 
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import scipy
@@ -11,7 +12,6 @@ from pydantic import Field
 from gdyn.kinetics.events import FEW
 from gdyn.result import Result, Sentences
 from gdyn.rounding import brief_time, several
-from gdyn.statistics.interval import student
 from gdyn.statistics.shapes import PerProcess
 from gdyn.statistics.uncertainty import INDEPENDENT, variance_of_mean
 from gdyn.store import States
@@ -20,13 +20,13 @@ STRETCHES = 10
 LEVEL = 0.01  # chance of a false alarm of each check
 ENOUGH_TARGETS = 6
 MOSTLY = 0.8  # of a stretch, in which a target has to be there
-DETECTED = 1.5  # errors beyond those of the level, from which on a trend is nearly always seen
+DETECTED = 0.9  # of runs in which a trend should be seen
 ONE_WAY = 5  # transitions one way and none back, from which on a process counts as not in equilibrium
+CLEARLY = 0.1  # chance that spread seems to be more than what a process leaves
 NOTHING = 1e-12  # variance of what does not vary
 LEAST_TREND, LEAST_SHARE = 0.02, 0.05  # of a population; of its variance between targets
-ALIKE = "populations show no trend, processes go both ways, and targets are alike"
 FOR_GOOD = 0.5  # of the variance between targets, that is the same at the beginning and at the end
-SEEN_TREND = 0.3  # of a population, that should be seen
+SEEN_TREND = 0.5  # of a population, that should be seen
 
 Outcome = Literal["stationary", "not stationary", "cannot say"]
 
@@ -72,14 +72,13 @@ def stationarity_of(
     tau = next((time for time in timescales_ps if time > 0), np.inf)
     # What never happened has no timescale; targets that differ by it differ for good.
     happened = [time for time, one in zip(timescales_ps, seen, strict=True) if one["forward"] + one["backward"]]
-    drift, told = _trends(whole, tau)
-    heterogeneous, slower, more = _differences(whole, next((time for time in happened if time > 0), tau))
-    told = told or more
+    drift, seen_from = _trends(whole, tau)
+    heterogeneous, slower, compared = _differences(whole, next((time for time in happened if time > 0), tau))
     one_way = _one_way(seen)
     never_back = [(number, one) for number, one in enumerate(seen, start=1) if not (one["forward"] and one["backward"])]
     collective = [] if drift or one_way else _together(whole)
     sentences = [*drift, *one_way, *heterogeneous]
-    known = told and not never_back
+    known = seen_from < SEEN_TREND and not never_back
     outcome: Outcome = "not stationary" if sentences else ("stationary" if known else "cannot say")
     reason = "; ".join(sentences)
     if not sentences and never_back:
@@ -91,9 +90,7 @@ def stationarity_of(
         if not times:
             reason = f"process {number} was not seen to happen"
     elif not sentences:
-        reason = "populations show no trend, and processes go both ways" if slower else ALIKE
-        if not told:
-            reason = "the run is too short, and the targets are too few, for a trend to be seen"
+        reason = _nothing_seen(seen_from, compared and not slower)
     return Stationarity(
         outcome=outcome,
         reason=reason,
@@ -104,6 +101,18 @@ def stationarity_of(
         collective=collective,
         driven=[f"{driven}: the run is driven, or not in equilibrium yet"] if driven else [],
     )
+
+
+def _nothing_seen(seen_from: float, alike: bool) -> str:
+    """What was looked for and not seen, and how sure that is."""
+    if seen_from >= 1.0:
+        return "the run is too short, and the targets are too few, for a trend of populations to be seen"
+    change = f"a change of one by {np.ceil(100 * seen_from) / 100:.2g} from the first tenth to the last"
+    if seen_from >= SEEN_TREND:
+        return f"populations show no trend, but {change} would often not be seen"
+    if alike:
+        return f"populations show no trend ({change} would be seen), processes go both ways, and targets are alike"
+    return f"populations show no trend ({change} would be seen), and processes go both ways"
 
 
 class _Course:
@@ -141,39 +150,101 @@ def _one_after_the_other(splits: list[States]) -> list[np.ndarray]:
     return found
 
 
-def _trends(courses: list[_Course], tau: float) -> tuple[list[str], bool]:
-    """Sentences about populations that change with time, and whether a change could have been seen."""
-    sentences, told = [], False
+def _trends(courses: list[_Course], tau: float) -> tuple[list[str], float]:
+    """Sentences about populations that change with time, and the smallest change that would nearly always be seen.
+
+    Of each trajectory, and of the mean of all of them, which may begin alike.
+    """
+    found = [(number, course, change) for number, course in enumerate(courses) if (change := _change(course, tau))]
+    sentences, seen_from = [], np.inf
+    n_tests = len(courses) + (len(found) > 1)
+    for number, course, change in found:
+        sure, least = change.surely(LEVEL / n_tests)
+        seen_from = min(seen_from, least)
+        if sure is not None:
+            where = f" of trajectory {number}" if len(courses) > 1 else ""
+            first, last = (course.stretches[k].mean(0)[sure] for k in (0, -1))
+            sentences.append(_drifts(sure, first, last, where))
+    if len(found) > 1:
+        sure, least = _Change.mean([change for _, _, change in found]).surely(LEVEL / n_tests)
+        seen_from = min(seen_from, least)
+        if sure is not None and not sentences:
+            ends = [[course.stretches[k].mean(0)[sure] for _, course, _ in found] for k in (0, -1)]
+            first, last = np.mean(ends, axis=1)
+            sentences.append(_drifts(sure, first, last, f" of {len(found)} trajectories"))
+    return sentences, seen_from
+
+
+class _Change(NamedTuple):
+    """By how much the populations change over a run.
+
+    value, error, freedom : (states,), with the degrees of freedom of the error.
+    """
+
+    value: np.ndarray
+    error: np.ndarray
+    freedom: np.ndarray
+
+    @classmethod
+    def mean(cls, several: Sequence["_Change"]) -> "_Change":
+        """Of several trajectories, whose errors are independent (Welch and Satterthwaite for their freedom)."""
+        value = np.mean([one.value for one in several], axis=0)
+        squares = np.square([one.error for one in several])
+        with np.errstate(invalid="ignore", divide="ignore"):
+            freedom = np.square(squares.sum(0)) / (np.square(squares) / [one.freedom for one in several]).sum(0)
+        return cls(value, np.sqrt(squares.sum(0)) / len(several), np.nan_to_num(freedom, nan=np.inf))
+
+    def surely(self, level: float) -> tuple[int | None, float]:
+        """The state whose population changes by more than chance, if any; and what change would nearly always be."""
+        level /= max(1, len(self.value) - 1)
+        chance = _two_sided(self.value, self.error, self.freedom)
+        seen_from = (_quantile(1.0 - 0.5 * level, self.freedom) + _quantile(DETECTED, self.freedom)) * self.error
+        state = int(chance.argmin())
+        sure = chance[state] < level and abs(self.value[state]) > LEAST_TREND
+        return (state if sure else None), float(seen_from.max())
+
+
+def _drifts(state: int, first: float, last: float, where: str) -> str:
+    return (
+        f"the population of state {state + 1} drifts from {first:.2f} in the first tenth{where} to {last:.2f} "
+        f"in the last: the run is not stationary"
+    )
+
+
+def _change(course: _Course, tau: float) -> _Change | None:
+    """Of one trajectory, along a straight line; None if it is too short for its few targets.
+
+    The error is what a process of ``tau`` leaves, unless targets, or stretches of time that are long beside it, differ
+    by clearly more; or, where the run is short beside it, that by which targets differ.
+    """
     place = np.arange(STRETCHES) - 0.5 * (STRETCHES - 1)
     weights = place / np.square(place).sum() * (STRETCHES - 1)  # of the change from the first stretch to the last
-    for number, course in enumerate(courses):
-        change = np.tensordot(weights, course.stretches, 1)  # (targets, states)
-        mean, n = change.mean(0), course.n_targets
-        long = course.length_ps >= INDEPENDENT * STRETCHES * 0.5 * tau
-        if n < ENOUGH_TARGETS and not long:
-            continue
-        chance, error = np.zeros(len(mean)), np.zeros(len(mean))
-        if n >= ENOUGH_TARGETS:
-            error = change.std(0, ddof=1) / np.sqrt(n)
-            chance = _two_sided(mean, error, n - 1)
-        if long:
-            by_model = (
-                course.variance / n * variance_of_mean(course.length_ps / STRETCHES / tau) * np.square(weights).sum()
-            )
-            error = np.maximum.reduce([error, _error_of_slope(course.stretches.mean(1), weights), np.sqrt(by_model)])
-            chance = np.maximum(chance, _two_sided(mean, error, STRETCHES - 2))
-        level = LEVEL / len(courses) / max(1, len(mean) - 1)
-        seen_from = student(1.0 - 0.5 * level, STRETCHES - 2 if long else n - 1) + DETECTED
-        told = told or bool(error.max() * seen_from < SEEN_TREND)
-        state = int(chance.argmin())
-        if chance[state] < level and abs(mean[state]) > LEAST_TREND:
-            first, last = (course.stretches[k].mean(0)[state] for k in (0, -1))
-            where = f" of trajectory {number}" if len(courses) > 1 else ""
-            sentences.append(
-                f"the population of state {state + 1} drifts from {first:.2f} in the first tenth{where} to {last:.2f} "
-                f"in the last: the run is not stationary"
-            )
-    return sentences, told
+    change = np.tensordot(weights, course.stretches, 1)  # (targets, states)
+    value, n = change.mean(0), course.n_targets
+    long = course.length_ps >= INDEPENDENT * STRETCHES * 0.5 * tau
+    seen = []
+    if n >= ENOUGH_TARGETS:
+        seen.append((change.std(0, ddof=1) / np.sqrt(n), n - 1.0))
+    if long:
+        seen.append((_error_of_slope(course.stretches.mean(1), weights), STRETCHES - 2.0))
+    if not seen:
+        return None
+    if course.length_ps < INDEPENDENT * tau:
+        return _Change(value, seen[0][0], np.full(len(value), seen[0][1]))
+    variance = course.variance / n * (weights @ _alike(course.length_ps / STRETCHES / tau) @ weights)
+    error, freedom = np.sqrt(variance), np.full(len(value), np.inf)
+    for other, of_other in seen:
+        more = np.square(other) > variance * scipy.special.chdtri(of_other, CLEARLY / max(1, len(value) - 1)) / of_other
+        more &= other > error
+        error, freedom = np.where(more, other, error), np.where(more, of_other, freedom)
+    return _Change(value, error, freedom)
+
+
+def _alike(length: float) -> Float[np.ndarray, "stretches stretches"]:
+    """Covariance of the means over stretches of some length of what is correlated for a time of 1."""
+    apart = np.abs(np.subtract.outer(np.arange(STRETCHES), np.arange(STRETCHES)))
+    beside = (np.expm1(-length) / length) ** 2 * np.exp(-length * np.maximum(apart - 1, 0))
+    return np.where(apart == 0, variance_of_mean(length), beside)
 
 
 def _error_of_slope(course: Float[np.ndarray, "stretches states"], weights: np.ndarray) -> np.ndarray:
@@ -187,10 +258,15 @@ def _error_of_slope(course: Float[np.ndarray, "stretches states"], weights: np.n
     return np.sqrt(square / (len(course) - 2) * np.square(weights).sum() * (1.0 + alike) / (1.0 - alike))
 
 
-def _two_sided(value: np.ndarray, error: np.ndarray, freedom: int) -> np.ndarray:
+def _two_sided(value: np.ndarray, error: np.ndarray, freedom: np.ndarray) -> np.ndarray:
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = np.nan_to_num(np.abs(value) / error)
-    return 2.0 * (1.0 - scipy.special.stdtr(freedom, ratio))
+    return 2.0 * np.where(np.isinf(freedom), scipy.special.ndtr(-ratio), scipy.special.stdtr(freedom, -ratio))
+
+
+def _quantile(probability: float, freedom: np.ndarray) -> np.ndarray:
+    """Of the t-distribution, which is the normal one for infinite degrees of freedom."""
+    return np.where(np.isinf(freedom), scipy.special.ndtri(probability), scipy.special.stdtrit(freedom, probability))
 
 
 def _differences(courses: list[_Course], tau: float) -> tuple[list[str], list[str], bool]:

@@ -2,7 +2,7 @@
 
 A process that is followed at too short a lag time is not Markovian yet, and its timescale rises with the lag time; one
 that is followed at too long a lag time is over before it is seen. So a lag time is taken from which on no timescale
-rises, well below the fastest of them (section "Lag time" of docs/theory.md).
+rises, well below the fastest of those that are slow (section "Lag time" of docs/theory.md).
 """
 
 from typing import NamedTuple
@@ -16,15 +16,17 @@ from gdyn.kinetics.koopman import blocks_of
 from gdyn.result import Number, Result, Table
 from gdyn.rounding import brief_time
 from gdyn.statistics.lag import longest_segment
+from gdyn.statistics.shapes import PerProcess
 from gdyn.store import States
 
 STEPS = (1, 1.5, 2, 3, 5, 7)  # of lag times, frames, in a power of ten
 PART = 20  # times that a lag time has to fit into the longest stretch of frames
-BELOW_FASTEST = 5  # times that it has to fit into the fastest process, to be longer than it needs to be
+BELOW_FASTEST = 5  # times that it has to fit into the fastest slow process, to be longer than it needs to be
+GAP = 5  # factor between two timescales from which on the faster one is not slow
 
 
 class Tried(NamedTuple):
-    """What is known of a lag time: the fastest process that is resolved there, and how timescales change beyond it."""
+    """What is known of a lag time: the fastest slow process that is resolved there, and how these change beyond it."""
 
     lag_ps: float
     fastest_ps: float
@@ -37,7 +39,7 @@ class LagTime(Result):
     lag_ps: Number
     reason: str
     outcome: Outcome
-    """Whether the timescales that are resolved there rise beyond it."""
+    """Whether the timescales of the slow processes that are resolved there rise beyond it."""
     tried_ps: list[float]
     """The lag times that were compared."""
     curves: Table
@@ -75,8 +77,9 @@ def choose_lag(states: States, kinetics: Kinetics | None = None) -> LagTime:
         n_resolved = int(np.cumprod(times.low[first] > lag_ps).sum())
         if n_resolved == 0:
             break
-        fastest_ps = float(times.value[first, n_resolved - 1])
-        tried.append(Tried(float(lag_ps), fastest_ps, curves.beyond(first, range(n_resolved))))
+        n_slow = above_gap(times.value[first, :n_resolved], states.length_ps)
+        fastest_ps = float(times.value[first, n_slow - 1])
+        tried.append(Tried(float(lag_ps), fastest_ps, curves.beyond(first, range(n_slow))))
     lag_ps, outcome, reason = _best(tried, states.lag_ps)
     rows = [
         {"process": process + 1, "lag_ps": lag, "timescale_ps": one.value, "low_ps": one.low, "high_ps": one.high}
@@ -92,19 +95,27 @@ def choose_lag(states: States, kinetics: Kinetics | None = None) -> LagTime:
     )
 
 
+def above_gap(timescales_ps: PerProcess, length_ps: float) -> int:
+    """How many processes are slow: those above the largest gap, if it is a factor of 5 or more; else all.
+
+    What is slower than the frames are long is not known to be so much slower than anything else.
+    """
+    known = np.minimum(timescales_ps, length_ps)
+    gaps = known[:-1] / known[1:]
+    return int(gaps.argmax()) + 1 if gaps.max(initial=0.0) >= GAP else len(known)
+
+
 def _best(tried: list[Tried], fallback_ps: float) -> tuple[float, Outcome, str]:
     """The lag time, whether the timescales have converged there, and why in words."""
     if not tried:
         why = "that of a first model, as no process of it is resolved at any lag time; search.lag_ps sets another"
         return fallback_ps, "cannot say", f"a lag time of {fallback_ps:g} ps was taken, {why}"
     outcomes = [{rise.outcome for rise in one.found.processes} for one in tried]
-    settled = next((n for n, kinds in enumerate(outcomes) if kinds == {"converged"}), None)
-    quiet = next((n for n, kinds in enumerate(outcomes) if "rising" not in kinds), None)
-    first = settled if settled is not None else quiet
+    first = next((n for n, kinds in enumerate(outcomes) if "rising" not in kinds), None)
     one = tried[-1 if first is None else first]
     rises = one.found.processes
     n = len(rises)
-    slow = f"the timescales of the {n} processes" if n > 1 else "the timescale of the one process"
+    slow = f"the timescales of the {n} slow processes" if n > 1 else "the timescale of the one slow process"
     slow += f" of a first model that {'are' if n > 1 else 'is'} resolved there"
     known = [rise for rise in rises if np.isfinite(rise.longest_lag_ps)]
     changes = f"by a factor of {', '.join(str(rise.change) for rise in known)}" if known else "by how much is not known"
@@ -115,6 +126,7 @@ def _best(tried: list[Tried], fallback_ps: float) -> tuple[float, Outcome, str]:
     # Nothing is gained by a lag time far below the fastest of them: each pair of frames tells less.
     lag_ps = max([one.lag_ps] + [other.lag_ps for other in tried if other.lag_ps <= one.fastest_ps / BELOW_FASTEST])
     longer = f"; {lag_ps:g} ps is well below the fastest, {brief_time(one.fastest_ps)}" if lag_ps > one.lag_ps else ""
-    seen = ("do not rise" if n > 1 else "does not rise") if settled is not None else "may rise or not"
+    settled = outcomes[first] == {"converged"}
+    seen = ("do not rise" if n > 1 else "does not rise") if settled else "may rise or not"
     why = f"from {one.lag_ps:g} ps on, {slow} {seen} ({changes}){longer}"
-    return lag_ps, "cannot say" if settled is None else "converged", f"a lag time of {lag_ps:g} ps was taken: {why}"
+    return lag_ps, "converged" if settled else "cannot say", f"a lag time of {lag_ps:g} ps was taken: {why}"

@@ -251,6 +251,10 @@ def test_a_search_that_is_left_out_finds_both(tmp_path):
     assert "n_states~2_lag_ps~auto_width~16_convolutions~2_learning_rate~0.005" in system.trials
     (pilot,) = system.pilots.values()
     assert (pilot.n_states, pilot.lag_ps) == (4, 5 * system.trajectory.frame_interval_ps)
+    splits = system.splits.of_first_model
+    assert (splits.train, splits.validation, splits.test) == ((0.0, 0.25), (0.25, 0.5), (0.5, 1.0))
+    apart = load(tmp_path, search={}, splits={"train": [0.5, 1], "validation": [0, 0.2], "test": [0.2, 0.5]}).splits
+    assert apart.of_first_model == apart
     assert not load(tmp_path, search={"lag_ps": 10}).pilots
     assert [trial.lag_ps for trial in load(tmp_path, search={"lag_ps": 10}).trials.values()] == [10.0] * 7
 
