@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from gdyn.analyses.base import MODEL, TRUST, Analysis, Figure, Row, by_state, twins, twins_by_name
+from gdyn.rounding import several
 
 if TYPE_CHECKING:
     from gdyn.kinetics.convergence import Convergence
@@ -166,5 +167,7 @@ def _counted(result: "KoopmanModel") -> list["Interval"]:
 
 def _observed(process: int, seen: dict[str, Any]) -> Row:
     ends = [", ".join(map(str, seen[end])) for end in ("from", "to")]
-    counts = f"{seen['forward']} from {ends[0]} to {ends[1]}, {seen['backward']} back; {seen['targets']} targets"
+    counts = (
+        f"{seen['forward']} from {ends[0]} to {ends[1]}, {seen['backward']} back; {several(seen['targets'], 'target')}"
+    )
     return Row(f"observed transitions of process {process}", counts if all(ends) else "none")

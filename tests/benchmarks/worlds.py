@@ -24,7 +24,16 @@ import pandas as pd
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.record import Record
-from benchmarks.synthetic import WORLDS, ideal_states
+from benchmarks.synthetic import (
+    COLLECTIVE,
+    HETEROGENEOUS,
+    MARKOVIAN,
+    NOT_STATIONARY,
+    NOTHING,
+    ONE_WAY,
+    WORLDS,
+    ideal_states,
+)
 
 from gdyn.config.models import Kinetics, Selection, Trial
 from gdyn.files import write_json, write_table
@@ -35,8 +44,12 @@ from gdyn.statistics import Covariances, score_with_floor
 
 LAG_PS = 10.0
 LENGTHS = ((4000, 1), (4000, 10), (20_000, 4))  # frames and targets
-STATIONARY = ("two", "three", "four", "five", "rare")
-OTHERS = ("hidden", "label_errors", "drift", "one_way", "heterogeneous", "collective")
+STATIONARY = ("two", "three", "four", "five", "rare", "rarer")
+OTHERS = ("hidden", "label_errors", "drift", "one_way", "heterogeneous", "collective", "nothing")
+KINDS = {
+    NOT_STATIONARY: "drift", ONE_WAY: "one_way", HETEROGENEOUS: "heterogeneous", COLLECTIVE: "collective",
+}  # fmt: skip
+SEEN = 0.01  # population of a state whose row of the Koopman matrix counts
 COVERED = ("populations", "timescales_ps", "koopman", "lifetimes_ps", "first_passage_ps")
 
 
@@ -44,14 +57,14 @@ def made(name, frames, targets):
     """A world of a name; None where it cannot be at this length."""
     parameters = {"rare": {"population": 0.05}, "one_way": {"n_frames": frames, "n_targets": targets}}
     try:
-        return WORLDS[name](**parameters.get(name, {}))
+        return WORLDS["rare" if name == "rarer" else name](**parameters.get(name, {}))
     except ValueError:
         return None
 
 
 def generator(name, repeat):
     """Random numbers of a realisation."""
-    return np.random.default_rng([sorted(WORLDS).index(name), repeat])
+    return np.random.default_rng([sorted([*WORLDS, "rarer"]).index(name), repeat])
 
 
 def chosen(world, sample, numbers, lag_ps=LAG_PS):
@@ -95,7 +108,11 @@ def inside(model, truth, lag_ps=LAG_PS):
             np.array([getattr(one, part) for one in number]) if isinstance(number, list) else getattr(number, part)
             for part in ("low", "high")
         )
-        of = ~np.eye(len(expected), dtype=bool) if name == "first_passage_ps" else np.ones(np.shape(expected), bool)
+        of = np.ones(np.shape(expected), bool)
+        if name == "first_passage_ps":
+            of &= ~np.eye(len(expected), dtype=bool)
+        if name == "koopman":
+            of &= exact["populations"][:, None] > SEEN
         exists = np.isfinite(low) & np.isfinite(high)
         with np.errstate(invalid="ignore"):
             found[name] = exists[of], ((low <= expected) & (expected <= high))[of]
@@ -131,48 +148,70 @@ def number_of_states(repeats, record):
     return rows
 
 
-def tests(repeats, record):
-    """Rows: what the Chapman-Kolmogorov test says, and whether timescales have converged and runs are stationary."""
-    rows = []
+def named(world, test, model):
+    """Whether a world is named for what it is: ``right``, ``wrong`` or ``cannot say``.
+
+    An equilibrium is right where all is well, and wrong if it is said not to be one; any other world is right where
+    that is said, and wrong where all is well.
+    """
+    stationarity = model.stationarity
+    alarms = test.outcome == "fails" or model.convergence.outcome == "rising"
+    alarms = alarms or stationarity.outcome == "not stationary" or bool(stationarity.slower or stationarity.collective)
+    well = test.outcome == "holds" and model.convergence.outcome == "converged" and stationarity.outcome == "stationary"
+    if world.named == MARKOVIAN:
+        return "wrong" if alarms else ("right" if well else "cannot say")
+    if world.named == NOTHING:
+        return "wrong" if any(process.resolved for process in model.timescales_ps) else "right"
+    if world.named in KINDS:
+        said = bool(getattr(stationarity, KINDS[world.named]))
+    else:
+        said = test.outcome == "fails" or model.convergence.outcome == "rising"
+    return "right" if said else ("wrong" if well and not alarms else "cannot say")
+
+
+def judged(repeats, record):
+    """Rows of two tables: what is said of each world, and how often 95 % intervals exist and hold what is exact."""
+    rows, intervals = [], []
     kinetics = Kinetics(timescale_lags_ps=[LAG_PS])
     for frames, targets in LENGTHS:
         for name in (*STATIONARY, *OTHERS):
-            world, said = made(name, frames, targets), {"test": [], "timescales": [], "stationary": []}
+            world = made(name, frames, targets)
             if world is None:
                 continue
+            said = {"named": [], "test": [], "timescales": [], "stationary": []}
+            found = {kind: [] for kind in COVERED}
             for repeat in range(repeats):
                 states = world.sample(frames, targets, generator(name, repeat)).states(LAG_PS)
-                said["test"].append(ck_test(states, kinetics).outcome)
-                model = koopman_model(states, kinetics)
+                test, model = ck_test(states, kinetics), koopman_model(states, kinetics)
+                said["named"].append(named(world, test, model))
+                said["test"].append(test.outcome)
                 said["timescales"].append(model.convergence.outcome)
-                kinds = [k for k in ("drift", "one_way", "heterogeneous") if getattr(model.stationarity, k)]
-                kinds += [k for k in ("slower", "collective") if getattr(model.stationarity, k)]
-                said["stationary"].append(", ".join([model.stationarity.outcome, *kinds]))
-            record.add(f"test fails {name} {frames} x {targets}", np.mean(np.array(said["test"]) == "fails"), "share")
-            rows.append({"world": name, "frames": frames, "targets": targets}
-                        | {key: shares(of) for key, of in said.items()})  # fmt: skip
-    return rows
+                kinds = ("drift", "one_way", "heterogeneous", "slower", "collective")
+                also = [kind for kind in kinds if getattr(model.stationarity, kind)]
+                said["stationary"].append(", ".join([model.stationarity.outcome, *also]))
+                if name in STATIONARY:
+                    for kind, pair in inside(model, world.truth).items():
+                        found[kind].append(pair)
+            at = {"world": name, "frames": frames, "targets": targets}
+            place = f"{name} {frames} x {targets}"
+            for outcome in ("right", "wrong"):
+                record.add(f"named {outcome} {place}", np.mean([x == outcome for x in said["named"]]), "share")
+            record.add(f"test fails {place}", np.mean([x == "fails" for x in said["test"]]), "share")
+            rows.append(at | {key: shares(of) for key, of in said.items()})
+            if name in STATIONARY:
+                intervals.append(at | covered(found, place, record))
+    return rows, intervals
 
 
-def coverage(repeats, record):
-    """Rows: how often 95 % intervals exist, and hold the exact number where they do."""
-    rows = []
-    for frames, targets in LENGTHS:
-        for name in STATIONARY:
-            world, found = made(name, frames, targets), {kind: [] for kind in COVERED}
-            for repeat in range(repeats):
-                states = world.sample(frames, targets, generator(name, repeat)).states(LAG_PS)
-                model = koopman_model(states, Kinetics(timescale_lags_ps=[LAG_PS]))
-                for kind, pair in inside(model, world.truth).items():
-                    found[kind].append(pair)
-            row = {"world": name, "frames": frames, "targets": targets}
-            for kind, pairs in found.items():
-                exists, holds = (np.concatenate(part) for part in zip(*pairs, strict=True))
-                share = holds[exists].mean()
-                record.add(f"coverage {kind} {name} {frames} x {targets}", share, "share")
-                row[kind] = f"{100 * share:.0f} %" + ("" if exists.all() else f" ({100 * exists.mean():.1f} % exist)")
-            rows.append(row)
-    return rows
+def covered(found, place, record):
+    """How often intervals exist, and hold the exact number where they do: part of a row."""
+    row = {}
+    for kind, pairs in found.items():
+        exists, holds = (np.concatenate(part) for part in zip(*pairs, strict=True))
+        share = holds[exists].mean() if exists.any() else np.nan
+        record.add(f"coverage {kind} {place}", share, "share")
+        row[kind] = f"{100 * share:.0f} %" + ("" if exists.all() else f" ({100 * exists.mean():.1f} % exist)")
+    return row
 
 
 def main():
@@ -184,14 +223,13 @@ def main():
     options = parser.parse_args()
     logging.disable(logging.WARNING)
     record = Record()
-    parts = []
-    for title, rows in (
-        ("Number of states", number_of_states),
-        ("Markovian, converged, stationary", tests),
-        ("Intervals", coverage),
-    ):
-        parts.append(table(title, rows(options.repeats, record)))
-        print(parts[-1], flush=True)
+    found = judged(options.repeats, record)
+    parts = [
+        table("Number of states", number_of_states(options.repeats, record)),
+        table("Markovian, converged, stationary", found[0]),
+        table("Intervals", found[1]),
+    ]
+    print("\n".join(parts), flush=True)
     if options.json:
         record.write(options.json)
     if options.write:
