@@ -30,6 +30,8 @@ class Tried(NamedTuple):
 
     lag_ps: float
     fastest_ps: float
+    rest_ps: float
+    """The slowest of the others that are resolved there, below the gap; NaN if there are none."""
     found: Convergence
 
 
@@ -79,7 +81,8 @@ def choose_lag(states: States, kinetics: Kinetics | None = None) -> LagTime:
             break
         n_slow = above_gap(times.value[first, :n_resolved], states.length_ps)
         fastest_ps = float(times.value[first, n_slow - 1])
-        tried.append(Tried(float(lag_ps), fastest_ps, curves.beyond(first, range(n_slow))))
+        rest_ps = float(times.value[first, n_slow]) if n_slow < n_resolved else np.nan
+        tried.append(Tried(float(lag_ps), fastest_ps, rest_ps, curves.beyond(first, range(n_slow))))
     lag_ps, outcome, reason = _best(tried, states.lag_ps)
     rows = [
         {"process": process + 1, "lag_ps": lag, "timescale_ps": one.value, "low_ps": one.low, "high_ps": one.high}
@@ -126,6 +129,8 @@ def _best(tried: list[Tried], fallback_ps: float) -> tuple[float, Outcome, str]:
     # Nothing is gained by a lag time far below the fastest of them: each pair of frames tells less.
     lag_ps = max([one.lag_ps] + [other.lag_ps for other in tried if other.lag_ps <= one.fastest_ps / BELOW_FASTEST])
     longer = f"; {lag_ps:g} ps is well below the fastest, {brief_time(one.fastest_ps)}" if lag_ps > one.lag_ps else ""
+    if np.isfinite(one.rest_ps):
+        longer += f"; what takes {brief_time(one.rest_ps)} or less is far faster, and left out"
     settled = outcomes[first] == {"converged"}
     seen = ("do not rise" if n > 1 else "does not rise") if settled else "may rise or not"
     why = f"from {one.lag_ps:g} ps on, {slow} {seen} ({changes}){longer}"

@@ -296,6 +296,13 @@ def test_the_lag_time_found_is_a_fraction_of_the_fastest_process_whatever_chance
     assert right >= 18
 
 
+def test_what_is_far_faster_than_any_other_process_is_left_out_and_that_is_said():
+    world = WORLDS["fast"]()
+    sample = world.sample(4000, 10, np.random.default_rng(3))
+    reason = choose_lag(ideal_states(world, sample, 4, 1.0, split="validation")).reason
+    assert re.search(r"what takes [12]\.\d+ ps or less is far faster, and left out", reason)
+
+
 def test_where_the_frames_say_so_timescales_have_converged_at_the_lag_time_found():
     world = WORLDS["four"]()
     sample = world.sample(20_000, 5, np.random.default_rng(3))

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+WANTED = ("results/auto/summary.json", "results/auto/figures/lag.pdf")
 TRIAL = "n_states~{}_lag_ps~auto_width~16_convolutions~2_learning_rate~0.005"
 
 
@@ -17,7 +18,7 @@ def auto(toy):
         "kinetics": {"chapman_kolmogorov_steps": 3},
     }
     toy.configure("auto", system)
-    status, said = toy.snakemake()
+    status, said = toy.snakemake(*WANTED)
     assert status == 0, said
     yield system, said
     toy.configure("toy", toy.system)
@@ -49,9 +50,9 @@ def test_what_was_not_needed_says_why_and_is_empty(toy, auto):
 def test_a_second_run_does_nothing_and_a_verdict_looked_at_anew_trains_nothing_again(toy, auto):
     system, _ = auto
     toy.configure("auto", system)
-    assert toy.planned() == {}
+    assert toy.planned(*WANTED) == {}
     toy.configure("auto", system | {"seeds": [1, 2]})
-    planned = toy.planned()
+    planned = toy.planned(*WANTED)
     assert planned["added"] == 6
     # Seed 2 of every number; seed 1 only where it was not needed, and may be now.
     assert planned["train"] == 7 + 5
