@@ -14,6 +14,7 @@ from gdyn.rounding import brief_time
 from gdyn.statistics import Covariances
 from gdyn.statistics.interval import Interval, student
 from gdyn.statistics.lag import longest_segment
+from gdyn.statistics.shapes import PerProcess
 from gdyn.statistics.uncertainty import Blocks, Estimate
 from gdyn.store import States
 
@@ -66,6 +67,12 @@ class Convergence(Result):
     def outcome(self) -> Outcome:
         """Of the slowest process; what is not resolved has none."""
         return self.processes[0].outcome if self.processes else "cannot say"
+
+    def as_last_seen(self, timescales_ps: PerProcess) -> PerProcess:
+        """The timescales of all processes; of those that rise, at the longest lag time that says something."""
+        rises = {n - 1: one.change.value for n, one in zip(self.numbers, self.processes, strict=True)
+                 if one.outcome == "rising"}  # fmt: skip
+        return timescales_ps * [rises.get(place, 1.0) for place in range(len(timescales_ps))]
 
 
 @dataclass(frozen=True)

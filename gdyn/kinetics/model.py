@@ -157,6 +157,7 @@ def koopman_model(
     slow = matrices.map(lambda m: timescales(m, lag_ps)).interval(logarithmic=True).with_least(events)
     processes = as_processes(slow, test, seen)
     driven = imbalance(test)
+    convergence = convergence_of(test, blocks, resolved_of(processes))
     splits = [split for split in (train, validation, test) if split is not None]
     of_populations = populations.interval(within=PROBABILITY, correlated=True)
     whole_ps = sum(split.length_ps for split in splits)
@@ -185,8 +186,8 @@ def koopman_model(
         intervals=Origin(
             method=f"jackknife, t-distribution over {blocks.described}", blocks=len(blocks), block_ps=blocks.length_ps
         ),
-        convergence=convergence_of(test, blocks, resolved_of(processes)),
-        stationarity=stationarity_of(splits, slow.value, seen, driven),
+        convergence=convergence,
+        stationarity=stationarity_of(splits, convergence.as_last_seen(slow.value), seen, driven),
         needed_ps={
             key: [needed(*one, len(blocks), test.length_ps, whole_ps) for one in zip(numbers, expected, strict=True)]
             for key, numbers, expected in (

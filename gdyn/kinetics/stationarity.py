@@ -19,10 +19,11 @@ from gdyn.store import States
 STRETCHES = 10
 LEVEL = 0.01  # chance of a false alarm of each check
 ENOUGH_TARGETS = 6
-MOSTLY = 0.8  # of a stretch, in which a target has to be there
+MOSTLY = 0.5  # of a stretch, in which a target has to be there
 DETECTED = 0.9  # of runs in which a trend should be seen
 ONE_WAY = 5  # transitions one way and none back, from which on a process counts as not in equilibrium
 CLEARLY = 0.1  # chance that spread seems to be more than what a process leaves
+SHORT = 1e-6  # length of a stretch beside a process that never ends
 NOTHING = 1e-12  # variance of what does not vary
 LEAST_TREND, LEAST_SHARE = 0.02, 0.05  # of a population; of its variance between targets
 FOR_GOOD = 0.5  # of the variance between targets, that is the same at the beginning and at the end
@@ -76,7 +77,7 @@ def stationarity_of(
     heterogeneous, slower, compared = _differences(whole, next((time for time in happened if time > 0), tau))
     one_way = _one_way(seen)
     never_back = [(number, one) for number, one in enumerate(seen, start=1) if not (one["forward"] and one["backward"])]
-    collective = [] if drift or one_way else _together(whole)
+    collective = [] if drift or one_way else _together(whole, tau)
     sentences = [*drift, *one_way, *heterogeneous]
     known = seen_from < SEEN_TREND and not never_back
     outcome: Outcome = "not stationary" if sentences else ("stationary" if known else "cannot say")
@@ -90,7 +91,7 @@ def stationarity_of(
         if not times:
             reason = f"process {number} was not seen to happen"
     elif not sentences:
-        reason = _nothing_seen(seen_from, compared and not slower)
+        reason = _nothing_seen(whole, seen_from, compared and not slower)
     return Stationarity(
         outcome=outcome,
         reason=reason,
@@ -103,11 +104,14 @@ def stationarity_of(
     )
 
 
-def _nothing_seen(seen_from: float, alike: bool) -> str:
+def _nothing_seen(courses: list["_Course"], seen_from: float, alike: bool) -> str:
     """What was looked for and not seen, and how sure that is."""
+    if not courses:
+        return "no target is there for most of every tenth of the run, so that a trend of populations cannot be seen"
     if seen_from >= 1.0:
         return "the run is too short, and the targets are too few, for a trend of populations to be seen"
-    change = f"a change of one by {np.ceil(100 * seen_from) / 100:.2g} from the first tenth to the last"
+    change = f"a steady change of one by {np.ceil(100 * seen_from) / 100:.2g} from the first tenth to the last"
+    change += " of all trajectories" if len(courses) > 1 else ""
     if seen_from >= SEEN_TREND:
         return f"populations show no trend, but {change} would often not be seen"
     if alike:
@@ -153,21 +157,20 @@ def _one_after_the_other(splits: list[States]) -> list[np.ndarray]:
 def _trends(courses: list[_Course], tau: float) -> tuple[list[str], float]:
     """Sentences about populations that change with time, and the smallest change that would nearly always be seen.
 
-    Of each trajectory, and of the mean of all of them, which may begin alike.
+    Of each trajectory, and of the mean of all of them, which may begin alike; where there are several, it is the change
+    of this mean.
     """
     found = [(number, course, change) for number, course in enumerate(courses) if (change := _change(course, tau))]
     sentences, seen_from = [], np.inf
     n_tests = len(courses) + (len(found) > 1)
     for number, course, change in found:
-        sure, least = change.surely(LEVEL / n_tests)
-        seen_from = min(seen_from, least)
+        sure, seen_from = change.surely(LEVEL / n_tests)
         if sure is not None:
             where = f" of trajectory {number}" if len(courses) > 1 else ""
             first, last = (course.stretches[k].mean(0)[sure] for k in (0, -1))
             sentences.append(_drifts(sure, first, last, where))
     if len(found) > 1:
-        sure, least = _Change.mean([change for _, _, change in found]).surely(LEVEL / n_tests)
-        seen_from = min(seen_from, least)
+        sure, seen_from = _Change.mean([change for _, _, change in found]).surely(LEVEL / n_tests)
         if sure is not None and not sentences:
             ends = [[course.stretches[k].mean(0)[sure] for _, course, _ in found] for k in (0, -1)]
             first, last = np.mean(ends, axis=1)
@@ -215,7 +218,7 @@ def _change(course: _Course, tau: float) -> _Change | None:
     """Of one trajectory, along a straight line; None if it is too short for its few targets.
 
     The error is what a process of ``tau`` leaves, unless targets, or stretches of time that are long beside it, differ
-    by clearly more; or, where the run is short beside it, that by which targets differ.
+    by clearly more.
     """
     place = np.arange(STRETCHES) - 0.5 * (STRETCHES - 1)
     weights = place / np.square(place).sum() * (STRETCHES - 1)  # of the change from the first stretch to the last
@@ -229,8 +232,6 @@ def _change(course: _Course, tau: float) -> _Change | None:
         seen.append((_error_of_slope(course.stretches.mean(1), weights), STRETCHES - 2.0))
     if not seen:
         return None
-    if course.length_ps < INDEPENDENT * tau:
-        return _Change(value, seen[0][0], np.full(len(value), seen[0][1]))
     variance = course.variance / n * (weights @ _alike(course.length_ps / STRETCHES / tau) @ weights)
     error, freedom = np.sqrt(variance), np.full(len(value), np.inf)
     for other, of_other in seen:
@@ -242,9 +243,18 @@ def _change(course: _Course, tau: float) -> _Change | None:
 
 def _alike(length: float) -> Float[np.ndarray, "stretches stretches"]:
     """Covariance of the means over stretches of some length of what is correlated for a time of 1."""
+    length = max(length, SHORT)
     apart = np.abs(np.subtract.outer(np.arange(STRETCHES), np.arange(STRETCHES)))
     beside = (np.expm1(-length) / length) ** 2 * np.exp(-length * np.maximum(apart - 1, 0))
     return np.where(apart == 0, variance_of_mean(length), beside)
+
+
+def _freedom(length: float) -> float:
+    """Of the variance of the means over stretches of some length of what is correlated for a time of 1."""
+    alike = _alike(length)
+    alike = alike - alike.mean(0)
+    alike = alike - alike.mean(1, keepdims=True)
+    return float(np.trace(alike) ** 2 / np.square(alike).sum())
 
 
 def _error_of_slope(course: Float[np.ndarray, "stretches states"], weights: np.ndarray) -> np.ndarray:
@@ -321,11 +331,12 @@ def _one_way(seen: list[dict[str, Any]]) -> list[str]:
     return sentences
 
 
-def _together(courses: list[_Course]) -> list[str]:
+def _together(courses: list[_Course], tau: float) -> list[str]:
     """Sentences about populations of all targets that vary in time by more than those of independent ones.
 
     The variance of the mean of all targets is compared with that of each beside it (the F test of two-way analysis of
-    variance), so that it does not matter how slow the processes are.
+    variance). Both grow alike with how slow the processes are, but stretches of time that are short beside them are
+    fewer than they seem: degrees of freedom follow Satterthwaite.
     """
     for number, course in enumerate(courses):
         n = course.n_targets
@@ -338,7 +349,8 @@ def _together(courses: list[_Course]) -> list[str]:
             beyond = np.where(alone > NOTHING, n * course.stretches.mean(1).var(0, ddof=1) / alone, 0.0)
         state = int(beyond.argmax())
         level = LEVEL / len(courses) / max(1, len(beyond) - 1)
-        if beyond[state] > scipy.special.fdtri(STRETCHES - 1, (STRETCHES - 1) * (n - 1), 1.0 - level):
+        freedom = _freedom(course.length_ps / STRETCHES / tau)
+        if beyond[state] > scipy.special.fdtri(freedom, freedom * (n - 1), 1.0 - level):
             where = f" of trajectory {number}" if len(courses) > 1 else ""
             return [
                 f"targets{where} do not move independently: the population of state {state + 1} varies in time by "

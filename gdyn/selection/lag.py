@@ -22,7 +22,7 @@ from gdyn.store import States
 STEPS = (1, 1.5, 2, 3, 5, 7)  # of lag times, frames, in a power of ten
 PART = 20  # times that a lag time has to fit into the longest stretch of frames
 BELOW_FASTEST = 5  # times that it has to fit into the fastest slow process, to be longer than it needs to be
-GAP = 5  # factor between two timescales from which on the faster one is not slow
+GAP = 10  # factor between two timescales from which on the faster one is not slow
 
 
 class Tried(NamedTuple):
@@ -99,7 +99,7 @@ def choose_lag(states: States, kinetics: Kinetics | None = None) -> LagTime:
 
 
 def above_gap(timescales_ps: PerProcess, length_ps: float) -> int:
-    """How many processes are slow: those above the largest gap, if it is a factor of 5 or more; else all.
+    """How many processes are slow: those above the largest gap, if it is a factor of 10 or more; else all.
 
     What is slower than the frames are long is not known to be so much slower than anything else.
     """
