@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from pydantic import Field
 
-from gdyn.kinetics.koopman import koopman_of, timescales
+from gdyn.kinetics.events import effective_events, transitions
+from gdyn.kinetics.koopman import koopman_matrix, koopman_of, timescales
 from gdyn.result import Number, Result, Share
 from gdyn.rounding import brief_time
 from gdyn.statistics import Covariances
@@ -19,6 +20,7 @@ from gdyn.statistics.uncertainty import Blocks, Estimate
 from gdyn.store import States
 
 KNOWN = 1.5  # factor to which a ratio of timescales has to be known to say something
+FEWEST_EVENTS = 2  # of a single one the frames say when it was, and nothing about how often it is
 CHANCE = 0.025  # that any of the timescales of a Markov chain seems to rise
 RISE, SMALL_RISE = 1.1, 1.25  # factor from which on a timescale rises; up to which it does not, with its whole interval
 ABOVE_NOISE = 0.5  # relative error of an eigenvalue, up to which it is one
@@ -81,10 +83,12 @@ class Curves:
 
     lag_ps : (lags,) ascending
     logarithms : estimate of the logarithms of the timescales, (lags, processes), slowest first
+    events : (processes,), on how many transitions each rests at the lag time of the states
     """
 
     lag_ps: Float[np.ndarray, " lags"]
     logarithms: Estimate[Float[np.ndarray, "lags processes"]]
+    events: Float[np.ndarray, " processes"]
 
     @classmethod
     def of(cls, states: States, blocks: Blocks, lags: Int[np.ndarray, " lags"], n_processes: int) -> Self:
@@ -102,7 +106,12 @@ class Curves:
             return np.array(times)
 
         each = Estimate.of(lambda p, s: [Covariances.of(p, s, int(n)) for n in lags], states, blocks)
-        return cls(lags * frame_ps, each.map(logarithms))
+        try:
+            seen = transitions(states, koopman_matrix(states.probabilities, states.segment, states.lag_frames))
+            events = np.array([effective_events(one) for one in seen[:n_processes]])
+        except np.linalg.LinAlgError:
+            events = np.zeros(n_processes)
+        return cls(lags * frame_ps, each.map(logarithms), events)
 
     def beyond(self, first: int, places: Sequence[int]) -> "Convergence":
         """How some processes, by their places from 0, change from a lag time on, that of index ``first``."""
@@ -113,6 +122,7 @@ class Curves:
         with np.errstate(invalid="ignore", over="ignore"):
             eigenvalue_error = lag_ps[:, None] / np.exp(times.value) * times.half  # relative
             says = (ratios.half < np.log(KNOWN)) & (eigenvalue_error < ABOVE_NOISE)
+        says &= self.events[which] >= FEWEST_EVENTS
         freedom = max(1, len(self.logarithms.samples) - 1)
         wider = student(1.0 - CHANCE / len(which), freedom) / student(1.0 - CHANCE, freedom) if which else 1.0
         processes, following = [], []

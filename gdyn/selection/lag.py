@@ -14,7 +14,7 @@ from gdyn.config import Kinetics
 from gdyn.kinetics.convergence import Convergence, Curves, Outcome, longest_lag
 from gdyn.kinetics.koopman import blocks_of
 from gdyn.result import Number, Result, Table
-from gdyn.rounding import brief_time
+from gdyn.rounding import brief_time, several
 from gdyn.statistics.lag import longest_segment
 from gdyn.statistics.shapes import PerProcess
 from gdyn.store import States
@@ -111,7 +111,7 @@ def above_gap(timescales_ps: PerProcess, length_ps: float) -> int:
 def _best(tried: list[Tried], fallback_ps: float) -> tuple[float, Outcome, str]:
     """The lag time, whether the timescales have converged there, and why in words."""
     if not tried:
-        why = "that of a first model, as no process of it is resolved at any lag time; search.lag_ps sets another"
+        why = "that of a first model, as no process of it is resolved; search.lag_ps sets another"
         return fallback_ps, "cannot say", f"a lag time of {fallback_ps:g} ps was taken, {why}"
     outcomes = [{rise.outcome for rise in one.found.processes} for one in tried]
     first = next((n for n, kinds in enumerate(outcomes) if "rising" not in kinds), None)
@@ -120,8 +120,10 @@ def _best(tried: list[Tried], fallback_ps: float) -> tuple[float, Outcome, str]:
     n = len(rises)
     slow = f"the timescales of the {n} slow processes" if n > 1 else "the timescale of the one slow process"
     slow += f" of a first model that {'are' if n > 1 else 'is'} resolved there"
-    known = [rise for rise in rises if np.isfinite(rise.longest_lag_ps)]
-    changes = f"by a factor of {', '.join(str(rise.change) for rise in known)}" if known else "by how much is not known"
+    known = [f"{one.change} up to {one.longest_lag_ps:g} ps" for one in rises if np.isfinite(one.longest_lag_ps)]
+    changes = f"by a factor of {', '.join(known)}" if known else "by how much is not known"
+    if 0 < len(known) < n:
+        changes += f", and {several(n - len(known), 'other')} by how much is not known"
     if first is None:
         why = f"the longest that fits {PART} times into the validation frames and at which a process is resolved"
         why += f", but {slow} still {'rise' if n > 1 else 'rises'} beyond it ({changes})"
@@ -132,6 +134,9 @@ def _best(tried: list[Tried], fallback_ps: float) -> tuple[float, Outcome, str]:
     if np.isfinite(one.rest_ps):
         longer += f"; what takes {brief_time(one.rest_ps)} or less is far faster, and left out"
     settled = outcomes[first] == {"converged"}
-    seen = ("do not rise" if n > 1 else "does not rise") if settled else "may rise or not"
+    if settled:
+        seen = "do not rise" if n > 1 else "does not rise"
+    else:
+        seen = f"{'are' if n > 1 else 'is'} not seen to rise, which is not sure"
     why = f"from {one.lag_ps:g} ps on, {slow} {seen} ({changes}){longer}"
     return lag_ps, "converged" if settled else "cannot say", f"a lag time of {lag_ps:g} ps was taken: {why}"

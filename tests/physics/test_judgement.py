@@ -345,4 +345,13 @@ def test_what_has_no_process_has_no_lag_time():
     states = ideal_states(world, world.sample(4000, 5, np.random.default_rng(3)), 3, 5.0, split="validation")
     found = choose_lag(states)
     assert found.lag_ps == 5.0
-    assert "no process of it is resolved at any lag time" in found.flags["lag_ps"][0]
+    assert "as no process of it is resolved" in found.flags["lag_ps"][0]
+
+
+def test_a_process_that_was_seen_once_is_not_said_to_rise():
+    """Its timescale follows from one transition, at every lag time and with every block for a half alike."""
+    said = []
+    for seed in range(40):
+        labels = markov_chain([[0.9995, 0.0005], [0.0005, 0.9995]], 300, np.random.default_rng([seed, 25]), 10)
+        said.append(choose_lag(hard_states(labels, 2, lag_ps=5.0)).outcome)
+    assert said.count("rising") <= 1
