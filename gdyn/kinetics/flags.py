@@ -134,7 +134,7 @@ def flag_overfitting(model: "KoopmanModel") -> list[str]:
         return []
     return [
         f"the network has learned its training frames by heart: their VAMP-2 score is {train}, that of the test frames "
-        f"{test}; train on more frames, or with fewer features (search.width) or states"
+        f"{test}; train on more frames, or with fewer states"
     ]
 
 
