@@ -79,7 +79,9 @@ def stationarity_of(
     never_back = [(number, one) for number, one in enumerate(seen, start=1) if not (one["forward"] and one["backward"])]
     collective = [] if drift or one_way else _together(whole, tau)
     sentences = [*drift, *one_way, *heterogeneous]
-    known = seen_from < SEEN_TREND and not never_back
+    # A population that is off by some amount at first changes by no more than a part of that in a short run.
+    could = -np.expm1(-max((course.length_ps for course in whole), default=0.0) / tau)
+    known = seen_from < SEEN_TREND * could and not never_back
     outcome: Outcome = "not stationary" if sentences else ("stationary" if known else "cannot say")
     reason = "; ".join(sentences)
     if not sentences and never_back:
@@ -92,6 +94,11 @@ def stationarity_of(
             reason = f"process {number} was not seen to happen"
     elif not sentences:
         reason = _nothing_seen(whole, seen_from, compared and not slower)
+        if seen_from < SEEN_TREND and not known:
+            reason = (
+                f"populations show no trend, but the run is short beside the slowest process, {brief_time(tau)}, so "
+            )
+            reason += "that they could hardly have changed"
     return Stationarity(
         outcome=outcome,
         reason=reason,

@@ -231,6 +231,16 @@ def test_the_change_of_a_population_that_is_said_to_be_seen_is_seen():
     assert 0.8 <= np.mean([bool(stationarity_at("drift", seed, ends=ends).drift) for seed in range(40)]) <= 0.99
 
 
+def test_what_could_not_have_changed_is_not_said_to_be_stationary():
+    """A run of a tenth of the slowest timescale, of many targets."""
+    labels = markov_chain([[0.9995, 0.0005], [0.0005, 0.9995]], 100, np.random.default_rng(2), 60)
+    states = hard_states(labels, 2, lag_ps=5.0)
+    matrix = koopman_matrix(states.probabilities, states.segment, states.lag_frames)
+    found = stationarity_of([states], timescales(matrix, 5.0), transitions(states, matrix))
+    assert found.outcome == "cannot say"
+    assert "the run is short beside the slowest process" in found.reason
+
+
 def test_trajectories_that_begin_alike_drift_together():
     """Each by itself is too short and has too few targets to tell."""
     world, rng = WORLDS["drift"](ends=(0.3, 0.7)), np.random.default_rng(6)
