@@ -12,7 +12,7 @@ from gdyn.kinetics.events import effective_events, transitions
 from gdyn.kinetics.koopman import koopman_matrix, koopman_of, timescales
 from gdyn.result import Number, Result, Share
 from gdyn.rounding import brief_time
-from gdyn.statistics import Covariances
+from gdyn.statistics import Covariances, purity
 from gdyn.statistics.interval import Interval, student
 from gdyn.statistics.lag import longest_segment
 from gdyn.statistics.shapes import PerProcess
@@ -20,6 +20,7 @@ from gdyn.statistics.uncertainty import Blocks, Estimate
 from gdyn.store import States
 
 KNOWN = 1.5  # factor to which a ratio of timescales has to be known to say something
+CERTAIN = 0.9  # purity from which on transitions can be counted
 FEWEST_EVENTS = 2  # of a single one the frames say when it was, and nothing about how often it is
 CHANCE = 0.025  # that any of the timescales of a Markov chain seems to rise
 RISE, SMALL_RISE = 1.1, 1.25  # factor from which on a timescale rises; up to which it does not, with its whole interval
@@ -83,7 +84,8 @@ class Curves:
 
     lag_ps : (lags,) ascending
     logarithms : estimate of the logarithms of the timescales, (lags, processes), slowest first
-    events : (processes,), on how many transitions each rests at the lag time of the states
+    events : (processes,), on how many transitions each rests at the lag time of the states; infinite where targets are
+        seldom in any state for certain, so that they cannot be counted
     """
 
     lag_ps: Float[np.ndarray, " lags"]
@@ -109,6 +111,8 @@ class Curves:
         try:
             seen = transitions(states, koopman_matrix(states.probabilities, states.segment, states.lag_frames))
             events = np.array([effective_events(one) for one in seen[:n_processes]])
+            if purity(states.probabilities) < CERTAIN:
+                events = np.full(n_processes, np.inf)
         except np.linalg.LinAlgError:
             events = np.zeros(n_processes)
         return cls(lags * frame_ps, each.map(logarithms), events)

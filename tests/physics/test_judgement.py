@@ -350,6 +350,15 @@ def test_a_lag_time_at_which_timescales_still_rise_is_said_to_be_no_answer():
     assert "still rise" in found.flags["lag_ps"][0]
 
 
+def test_soft_states_of_a_first_model_are_judged_as_pure_ones_are():
+    """The same processes, in states of which no target is ever in one for certain."""
+    world = WORLDS["hidden"]()
+    states = world.sample(20_000, 5, np.random.default_rng(3)).states(5.0)
+    soft = States.of(states.probabilities @ np.float32([[0.45, 0.55], [0.6, 0.4]]), 5.0, 1.0)
+    pure, mixed = choose_lag(states), choose_lag(soft)
+    assert (mixed.outcome, mixed.lag_ps) == (pure.outcome, pure.lag_ps) == ("rising", pure.lag_ps)
+
+
 def test_what_has_no_process_has_no_lag_time():
     world = WORLDS["nothing"]()
     states = ideal_states(world, world.sample(4000, 5, np.random.default_rng(3)), 3, 5.0, split="validation")
