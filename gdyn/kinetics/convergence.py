@@ -108,14 +108,7 @@ class Curves:
             return np.array(times)
 
         each = Estimate.of(lambda p, s: [Covariances.of(p, s, int(n)) for n in lags], states, blocks)
-        try:
-            seen = transitions(states, koopman_matrix(states.probabilities, states.segment, states.lag_frames))
-            events = np.array([effective_events(one) for one in seen[:n_processes]])
-            if purity(states.probabilities) < CERTAIN:
-                events = np.full(n_processes, np.inf)
-        except np.linalg.LinAlgError:
-            events = np.zeros(n_processes)
-        return cls(lags * frame_ps, each.map(logarithms), events)
+        return cls(lags * frame_ps, each.map(logarithms), _events_of(states)[:n_processes])
 
     def beyond(self, first: int, places: Sequence[int]) -> "Convergence":
         """How some processes, by their places from 0, change from a lag time on, that of index ``first``."""
@@ -180,6 +173,18 @@ def convergence_of(states: States, blocks: Blocks, places: Sequence[int]) -> Con
 def longest_lag(states: States, blocks: Blocks) -> int:
     """The longest lag time at which timescales are looked at, frames: half of a block."""
     return (longest_segment(states.segment) if blocks.method == "targets" else blocks.frames) // 2
+
+
+def _events_of(states: States) -> Float[np.ndarray, " processes"]:
+    """On how many transitions each process rests; see :class:`Curves`."""
+    n_processes = states.probabilities.shape[-1] - 1
+    if purity(states.probabilities) < CERTAIN:
+        return np.full(n_processes, np.inf)
+    try:
+        matrix = koopman_matrix(states.probabilities, states.segment, states.lag_frames)
+    except np.linalg.LinAlgError:
+        return np.zeros(n_processes)
+    return np.array([effective_events(one) for one in transitions(states, matrix)])
 
 
 def _rise_to(last: int, process: int) -> Callable[[np.ndarray], np.ndarray]:

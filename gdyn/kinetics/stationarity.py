@@ -95,10 +95,8 @@ def stationarity_of(
     elif not sentences:
         reason = _nothing_seen(whole, seen_from, compared and not slower)
         if seen_from < SEEN_TREND and not known:
-            reason = (
-                f"populations show no trend, but the run is short beside the slowest process, {brief_time(tau)}, so "
-            )
-            reason += "that they could hardly have changed"
+            reason = "populations show no trend, but could hardly have changed: the run is short beside the slowest process"
+            reason += f", {brief_time(tau)}"
     return Stationarity(
         outcome=outcome,
         reason=reason,

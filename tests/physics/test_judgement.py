@@ -65,6 +65,8 @@ def test_a_timescale_that_rises_is_a_lower_bound():
     assert found.convergence.outcome == "rising"
     assert found.convergence.processes[0].lower_bound_ps > 1.5 * found.timescales_ps[0].value
     assert found.convergence.next_lag_ps > 100.0
+    slow = np.array([one.value for one in found.timescales_ps])
+    assert found.convergence.as_last_seen(slow)[0] > found.convergence.processes[0].lower_bound_ps > slow[0]
     assert any("not converged: still rising by a factor of" in text for text in found.flags["timescales_ps"])
     flat = koopman_model(states_of("two", 20_000, 10, 2), KINETICS)
     assert flat.convergence.outcome == "converged"
