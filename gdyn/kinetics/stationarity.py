@@ -95,8 +95,8 @@ def stationarity_of(
     elif not sentences:
         reason = _nothing_seen(whole, seen_from, compared and not slower)
         if seen_from < SEEN_TREND and not known:
-            reason = "populations show no trend, but could hardly have changed: the run is short beside the slowest process"
-            reason += f", {brief_time(tau)}"
+            slow = f"the run is short beside the slowest process, {brief_time(tau)}"
+            reason = f"populations show no trend, but could hardly have changed: {slow}"
     return Stationarity(
         outcome=outcome,
         reason=reason,
