@@ -1,5 +1,11 @@
 """Fixtures of all tests."""
 
+import os
+
+# Before numpy and torch are read. Matrices are small, and tests side by side: threads would wait for one another.
+for library in ("OMP", "OPENBLAS", "MKL"):
+    os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+
 import re
 from importlib.util import find_spec
 from pathlib import Path
