@@ -7,6 +7,7 @@ NOTHING = "not known"
 NANOSECONDS_PS = 1e4  # from which times are given in ns
 SMALLEST = 1e-300  # that Python can divide by
 ROUNDING = 1e-12  # relative, below which an error counts as zero
+NEGLIGIBLE = 1e-9  # of the width of an interval
 TWO_DIGITS = (
     3.55  # of the first digits of an error, up to which two of them are given (as the Particle Data Group does)
 )
@@ -29,7 +30,10 @@ def rounded(value: float | None, low: float | None = None, high: float | None = 
         three = f"{value:.3g}"
         return f"{float(three):.6g}{unit} (no interval)" if abs(value) < 1e5 else f"{three}{unit} (no interval)"
     low, high = float(low), float(high)
-    place = decimals(min(high - value, value - low) or 0.5 * (high - low), value)
+    if abs(value) < NEGLIGIBLE * (high - low):
+        value = 0.0
+    arm = min(high - value, value - low)
+    place = decimals(arm if arm > NEGLIGIBLE * (high - low) else 0.5 * (high - low), value)
     largest = max(map(abs, (value, low, high)))
     at = _scientific if largest >= 1e5 or 0 < largest < 1e-3 else _plain
     return f"{at(value, place)}{unit} ({at(low, place)} to {at(high, place)})"

@@ -4,13 +4,15 @@ from typing import Any, Final, Literal, Self
 
 import numpy as np
 import pandas as pd
+import scipy
 from jaxtyping import Float
 from pydantic import model_validator
 
 from gdyn.config import Kinetics
 from gdyn.errors import InputError
 from gdyn.kinetics.flags import explain_degeneracy
-from gdyn.kinetics.koopman import koopman_of, timescales, trials_of
+from gdyn.kinetics.koopman import koopman_matrix, koopman_of, timescales, trials_of
+from gdyn.kinetics.pace import slow_eigenfunctions
 from gdyn.logs import LOG
 from gdyn.result import Array, Number, Result, Share
 from gdyn.statistics import Covariances
@@ -28,6 +30,7 @@ STRETCHES, FEWEST_STRETCHES = 10, 8  # of time
 FEW_STEPS, ENOUGH = 5, 16  # lag times ahead, up to which groups of targets are taken where there are so many targets
 KNOWN = 1.5  # factor to which a ratio of timescales says something
 SEEN = 2  # how often at least a transition is seen, and not seen, where it is compared
+APART = 0.05  # chance that independent targets seem to move together
 IN_BLOCKS = 4  # stretches of time over which the beginnings of a transition have to be spread
 CANNOT_SAY: Final = "cannot say"
 
@@ -193,6 +196,11 @@ def chapman_kolmogorov(states: States, steps: int, blocks: Blocks | None = None)
     outcome: Literal["holds", "fails"] = "fails" if found.chance < LEVEL else "holds"
     if not moves(states):
         reason = f"no target was seen to change its state within {states.lag_ps:g} ps"
+    elif outcome == "fails" and blocks.method == "targets" and move_together(states):
+        reason = (
+            "targets do not move independently of each other, and the run is too short to compare stretches of time "
+            "instead of groups of targets"
+        )
     elif not known.any():
         reason = "too few transitions were seen, or in too few stretches of time"
     elif outcome == "holds" and not (factor <= WEAK or unseen <= SMALL):
@@ -260,6 +268,26 @@ def stretches_of(states: States, steps: int) -> Blocks:
     if fitting < min(steps, FEW_STEPS) and len(states.target_ids) >= ENOUGH:
         return Blocks.of(states, Kinetics(intervals="targets", chunks=min(MANY_BLOCKS, len(states.target_ids))))
     return Blocks.by_time(states, number if fitting >= 2 else FEWEST_STRETCHES)
+
+
+def move_together(states: States) -> bool:
+    """Whether targets change at the same time more often than independent ones would.
+
+    The part of each change over a lag time that the slowest process does not predict is independent of what came
+    before, and so is its mean over all targets, whose variance is compared with that of each.
+    """
+    process = next(slow_eigenfunctions(koopman_matrix(states.probabilities, states.segment, states.lag_frames)), None)
+    if process is None:
+        return False
+    _, value, vector = process
+    first = lagged_frames(states.segment, states.lag_frames)[:: states.lag_frames]
+    f = states.probabilities.astype(np.float64) @ vector
+    steps = f[first + states.lag_frames] - value * f[first]
+    n = (~np.isnan(steps)).sum(1)
+    steps = np.nan_to_num(steps[n > 1])
+    alone, together = np.square(steps).sum(), np.square(steps.sum(1)).sum()
+    limit = scipy.special.chdtri(max(1, len(steps)), APART) / max(1, len(steps))
+    return bool(together > limit * alone)
 
 
 def _size(apart: Interval, place: tuple[Any, ...]) -> Interval:

@@ -26,6 +26,7 @@ BEYOND = 100.0  # lengths of the data, beyond which no time counts as resolved
 SAME_MATRIX = 0.01  # of probabilities, up to which two matrices count as one, whatever their intervals
 CONSTANT = 1e-6  # standard deviation of the probability of a state that is the same everywhere
 EMPTY = 1e-3  # population below which a state is practically empty
+FEW_PAIRS = 2  # for each state, up to which there is nothing else to say about them
 ALIKE = 0.999  # correlation of two states that are one and the same
 
 
@@ -186,8 +187,11 @@ def flag_matrix(matrix: Matrix, driven: bool) -> list[str]:
 def explain_degeneracy(states: States) -> str:
     """Why states do not determine a Koopman matrix, as far as this can be seen."""
     rows = present_rows(states.probabilities).astype(np.float64)
-    if not len(lagged_frames(states.segment, states.lag_frames)) or not len(rows):
+    pairs = len(lagged_frames(states.segment, states.lag_frames))
+    if not pairs or not len(rows):
         return f"there is no pair of frames {states.lag_ps:g} ps apart"
+    if pairs * states.probabilities.shape[1] < FEW_PAIRS * rows.shape[1]:
+        return f"there are only {several(pairs, 'pair')} of frames {states.lag_ps:g} ps apart"
     constant = np.flatnonzero(rows.std(0) < CONSTANT)
     if len(constant) == rows.shape[1]:
         return (

@@ -187,7 +187,7 @@ def koopman_model(
             method=f"jackknife, t-distribution over {blocks.described}", blocks=len(blocks), block_ps=blocks.length_ps
         ),
         convergence=convergence,
-        stationarity=stationarity_of(splits, convergence.as_last_seen(slow.value), seen, driven),
+        stationarity=stationarity_of(splits, convergence.as_last_seen(slow.value), seen, matrix, driven),
         needed_ps={
             key: [needed(*one, len(blocks), test.length_ps, whole_ps) for one in zip(numbers, expected, strict=True)]
             for key, numbers, expected in (

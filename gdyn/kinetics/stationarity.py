@@ -1,7 +1,6 @@
 """Whether the trajectory is stationary: what is estimated as if in equilibrium means little where it is not."""
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -10,22 +9,22 @@ from jaxtyping import Float
 from pydantic import Field
 
 from gdyn.kinetics.events import FEW
+from gdyn.kinetics.pace import LEAST, MOSTLY, STRETCHES, Paces, in_time_order, paces_of
 from gdyn.result import Result, Sentences
 from gdyn.rounding import brief_time, several
-from gdyn.statistics.shapes import PerProcess
+from gdyn.statistics.shapes import Matrix, PerProcess
 from gdyn.statistics.uncertainty import INDEPENDENT, variance_of_mean
 from gdyn.store import States
 
-STRETCHES = 10
 LEVEL = 0.01  # chance of a false alarm of each check
 ENOUGH_TARGETS = 6
-MOSTLY = 0.5  # of a stretch, in which a target has to be there
 DETECTED = 0.9  # of runs in which a trend should be seen
 ONE_WAY = 5  # transitions one way and none back, from which on a process counts as not in equilibrium
 CLEARLY = 0.1  # chance that spread seems to be more than what a process leaves
 SHORT = 1e-6  # length of a stretch beside a process that never ends
 NOTHING = 1e-12  # variance of what does not vary
-LEAST_TREND, LEAST_SHARE = 0.02, 0.05  # of a population; of its variance between targets
+LEAST_TREND = 0.02  # of a population
+MORE = 1.25  # times the variance, from which on there is a slower process: what tau itself is known to
 FOR_GOOD = 0.5  # of the variance between targets, that is the same at the beginning and at the end
 SEEN_TREND = 0.5  # of a population, that should be seen
 
@@ -55,9 +54,10 @@ def stationarity_of(
     splits: list[States],
     timescales_ps: PerProcess,
     seen: list[dict[str, Any]],
+    koopman: Matrix,
     driven: str | None = None,
 ) -> Stationarity:
-    """Look for trends of populations, processes that go one way, and targets that differ or move together.
+    """Look for trends of populations and rates, processes that go one way, and targets that differ or move together.
 
     Section "Stationary?" of docs/theory.md.
 
@@ -66,18 +66,24 @@ def stationarity_of(
     splits : states of the splits that there are, that of the test frames last.
     timescales_ps : those at the lag time, slowest first.
     seen : the transitions of each process in the test frames; see :func:`gdyn.kinetics.events.transitions`.
+    koopman : (states, states) the Koopman matrix.
     driven : how it is seen that the states are not in detailed balance, if so.
     """
-    courses = [_Course(probabilities, splits[-1].frame_interval_ps) for probabilities in _one_after_the_other(splits)]
+    joined = in_time_order(splits, lambda one: one.probabilities)
+    courses = [_Course(probabilities, splits[-1].frame_interval_ps) for probabilities in joined]
     whole = [course for course in courses if course.n_frames >= STRETCHES and course.n_targets]
     tau = next((time for time in timescales_ps if time > 0), np.inf)
     # What never happened has no timescale; targets that differ by it differ for good.
     happened = [time for time, one in zip(timescales_ps, seen, strict=True) if one["forward"] + one["backward"]]
     drift, seen_from = _trends(whole, tau)
     heterogeneous, slower, compared = _differences(whole, next((time for time in happened if time > 0), tau))
+    paces = Paces([], [], [])
+    if not drift and not heterogeneous:  # of populations, with which rates differ too
+        paces = paces_of(splits, koopman, LEVEL)
+        heterogeneous, drift = paces.heterogeneous, paces.drift
     one_way = _one_way(seen)
     never_back = [(number, one) for number, one in enumerate(seen, start=1) if not (one["forward"] and one["backward"])]
-    collective = [] if drift or one_way else _together(whole, tau)
+    collective = [] if drift or one_way else _together(whole, tau) or paces.collective
     sentences = [*drift, *one_way, *heterogeneous]
     # A population that is off by some amount at first changes by no more than a part of that in a short run.
     could = -np.expm1(-max((course.length_ps for course in whole), default=0.0) / tau)
@@ -93,7 +99,7 @@ def stationarity_of(
         if not times:
             reason = f"process {number} was not seen to happen"
     elif not sentences:
-        reason = _nothing_seen(whole, seen_from, compared and not slower)
+        reason = _nothing_seen(whole, max(course.n_frames for course in courses), seen_from, compared and not slower)
         if seen_from < SEEN_TREND and not known:
             slow = f"the run is short beside the slowest process, {brief_time(tau)}"
             reason = f"populations show no trend, but could hardly have changed: {slow}"
@@ -109,8 +115,10 @@ def stationarity_of(
     )
 
 
-def _nothing_seen(courses: list["_Course"], seen_from: float, alike: bool) -> str:
+def _nothing_seen(courses: list["_Course"], longest: int, seen_from: float, alike: bool) -> str:
     """What was looked for and not seen, and how sure that is."""
+    if not courses and longest < STRETCHES:
+        return f"each trajectory has fewer than {STRETCHES} frames, in which no trend of populations can be seen"
     if not courses:
         return "no target is there for most of every tenth of the run, so that a trend of populations cannot be seen"
     if seen_from >= 1.0:
@@ -143,20 +151,6 @@ class _Course:
             p = probabilities[:, there].astype(np.float64)
             self.stretches = np.array([np.nanmean(part, axis=0) for part in np.array_split(p, STRETCHES)])
             self.variance = np.nanvar(p, axis=(0, 1)) if self.n_targets else np.zeros(p.shape[-1])
-
-
-def _one_after_the_other(splits: list[States]) -> list[np.ndarray]:
-    """The probabilities of each trajectory, of all splits where these follow each other, else of the last alone."""
-    test = splits[-1]
-    same = [one for one in splits if np.array_equal(one.target_ids, test.target_ids)]
-    found = []
-    for number in np.unique(test.trajectory):
-        parts = [(one.time_ps[f], one.probabilities[f]) for one in same if (f := one.trajectory == number).any()]
-        parts.sort(key=lambda part: part[0][0])
-        if any(a[0][-1] >= b[0][0] for a, b in pairwise(parts)):
-            parts = [(test.time_ps[f], test.probabilities[f]) for f in [test.trajectory == number]]
-        found.append(np.concatenate([p for _, p in parts]))
-    return found
 
 
 def _trends(courses: list[_Course], tau: float) -> tuple[list[str], float]:
@@ -302,8 +296,12 @@ def _differences(courses: list[_Course], tau: float) -> tuple[list[str], list[st
         with np.errstate(invalid="ignore", divide="ignore"):
             beyond = np.nan_to_num(between / expected)
             share = np.nan_to_num((between - expected) / course.variance)
-        state = int(beyond.argmax())
-        if not (beyond[state] > limit and share[state] > LEAST_SHARE):
+        held = of_targets.mean(0)
+        apart = np.sqrt(np.maximum(between - expected, 0.0)) > LEAST * np.minimum(held, 1.0 - held)
+        state = int(np.where(apart, beyond, 0.0).argmax())
+        if not (beyond[state] > limit and apart[state]):
+            if text := _slower(course, tau, LEVEL / len(courses)):
+                for_long.append(text + (f" of trajectory {number}" if len(courses) > 1 else ""))
             continue
         third = STRETCHES // 3
         first, last = (course.stretches[part, :, state].mean(0) for part in (slice(third), slice(-third, None)))
@@ -318,6 +316,26 @@ def _differences(courses: list[_Course], tau: float) -> tuple[list[str], list[st
         else:
             for_long.append(f"there is a process slower than those found: {text}")
     return for_good, for_long, told
+
+
+def _slower(course: _Course, tau: float, level: float) -> str:
+    """A sentence where tenths of the run of single targets differ by more than a process of ``tau`` leaves, if so."""
+    length = course.length_ps / STRETCHES / tau
+    cells, n = course.stretches, course.n_targets
+    beside = cells - cells.mean(0) - cells.mean(1, keepdims=True) + cells.mean((0, 1))
+    alike = _alike(length)
+    of_one = (np.trace(alike) - alike.sum() / STRETCHES) / (STRETCHES - 1)
+    freedom = (n - 1) * _freedom(length)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = np.nan_to_num(np.square(beside).sum((0, 1)) / ((STRETCHES - 1) * (n - 1)) / (course.variance * of_one))
+    state = int(ratio.argmax())
+    limit = scipy.special.chdtri(freedom, level / max(1, len(ratio) - 1)) / freedom
+    if not ratio[state] > max(limit, MORE):
+        return ""
+    return (
+        f"there is a process slower than those found: over tenths of the run, the population of state {state + 1} of "
+        f"single targets has {ratio[state]:.2g} times the variance that a process of {brief_time(tau)} leaves"
+    )
 
 
 def _one_way(seen: list[dict[str, Any]]) -> list[str]:

@@ -68,7 +68,10 @@ class Interval:
         weight : in place of ``1 / sqrt(k)``.
         trials : of a probability, the number of independent chances to see it; see :func:`bounded`.
         """
-        estimate, of_blocks = np.asarray(value, np.float64), np.asarray(samples, np.float64)
+        value = np.asarray(value)
+        if within:
+            value = at_bounds(value, within)
+        estimate, of_blocks = value.astype(np.float64), np.asarray(samples, np.float64)
         k = len(of_blocks)
         weight = 1.0 / np.sqrt(k) if weight is None else weight
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
@@ -81,7 +84,7 @@ class Interval:
             elif within:
                 low, high = bounded(estimate, half, within, trials)
         bad = ~np.isfinite(low) | ~np.isfinite(high)
-        return cls(np.asarray(value), np.where(bad, np.nan, low), np.where(bad, np.nan, high))
+        return cls(value, np.where(bad, np.nan, low), np.where(bad, np.nan, high))
 
     @classmethod
     def unknown(cls, shape: int | tuple[int, ...] = ()) -> Self:
@@ -249,8 +252,7 @@ def bounded(value: Any, half: Any, within: Bounds, trials: Any = None) -> tuple[
     low, high : arrays
     """
     least, greatest = within
-    value = np.where(np.abs(value - least) < ROUNDING, least, value)
-    value = np.where(np.abs(value - greatest) < ROUNDING, greatest, value)
+    value = at_bounds(value, within)
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         below = value - least
         if np.isinf(greatest):
@@ -272,6 +274,14 @@ def bounded(value: Any, half: Any, within: Bounds, trials: Any = None) -> tuple[
             most_few = np.where(missed > 0, scipy.special.betaincinv(seen + 1.0, np.maximum(missed, 1e-9), 0.975), 1.0)
             low, high = np.where(few, np.fmin(low, least_few), low), np.where(few, np.fmax(high, most_few), high)
     return low, high
+
+
+def at_bounds(value: Any, within: Bounds) -> Array:
+    """The same numbers; those beside a bound by rounding are at it."""
+    for bound in within:
+        with np.errstate(invalid="ignore"):
+            value = np.where(np.abs(value - bound) < ROUNDING, bound, value)
+    return np.asarray(value)
 
 
 def overlap(a: Interval, b: Interval) -> bool:

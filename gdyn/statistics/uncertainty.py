@@ -109,10 +109,13 @@ class Blocks:
 
     @classmethod
     def by_time(cls, states: States, number: int, slowest_ps: float = np.nan) -> Self:
-        """Stretches of equal length of all frames from the first on in which there are targets."""
-        begin = int(states.present.any(1).argmax())  # before this, a selection had not been made
-        chunks = time_chunks(len(states.segment) - begin, number)
-        parts: list[Part] = [(slice(c.start + begin, c.stop + begin), slice(None)) for c in chunks]
+        """Stretches of equal length of the frames in which there are targets."""
+        there = np.flatnonzero(states.present.any(1))
+        if len(there) < number:
+            there = np.arange(len(states.segment))
+        chunks = time_chunks(len(there), number)
+        ends = np.append(there, len(states.segment))
+        parts: list[Part] = [(slice(*ends[[c.start, c.stop]]), slice(None)) for c in chunks]
         blocks = cls._of_parts("time", parts, states)
         blocks.correction = correction_of(number, blocks.length_ps, slowest_ps)
         return blocks
@@ -195,6 +198,15 @@ def together(parts: Sequence[Any], weights: Sequence[float]) -> Any:
     return np.asarray(sum(weight * np.asarray(part) for weight, part in zip(weights, parts, strict=True)))
 
 
+def holds_data(part: Any) -> bool:
+    """Whether there is anything in the sums, or in the covariances, of a part of the data; or in any of a list."""
+    if isinstance(part, Covariances):
+        return bool(part.samples > 0)
+    if isinstance(part, list | tuple):
+        return any(map(holds_data, part))
+    return bool(np.any(part))
+
+
 @dataclass
 class Estimate(Generic[T]):
     """Something estimated from all frames, and again with each block counting for a half in turn.
@@ -203,7 +215,7 @@ class Estimate(Generic[T]):
     a wide one (section "Intervals" of docs/theory.md).
 
     whole : from all frames
-    samples : with each block for a half; None where that does not determine it
+    samples : with each block for a half; None where that does not determine it, or one block has all that there is
     correction : of the variance, see :class:`Blocks`
     beside : the samples by the blocks beside, if there are any, and their correction
     scale : of how far each sample is from the whole, for blocks of different length; see :func:`scale_of`
@@ -248,6 +260,8 @@ class Estimate(Generic[T]):
 
         def halved(of: Blocks) -> list[Other | None]:
             parts = [function(*part(*place)) for place in of.parts]
+            if sum(map(holds_data, parts)) < 2:  # nothing varies between blocks of which one has everything
+                return [None] * len(parts)
             total = together(parts, [1.0] * len(parts))
             return [together([total, one], [1.0, HALF - 1.0]) for one in parts]
 

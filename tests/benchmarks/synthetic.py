@@ -787,6 +787,13 @@ def heterogeneous(populations=(0.9, 0.1), timescale_ps=20.0):
     return Heterogeneous("heterogeneous", HETEROGENEOUS, rates, shows, start, n_classes=len(populations))
 
 
+def unlike(factor=2.0, populations=(2 / 3, 1 / 3), timescale_ps=50.0):
+    """Two kinds, whose populations are those of all targets; every second target hops so many times as often."""
+    rates = block_diag(*[_relaxing(list(populations), time) for time in (timescale_ps, timescale_ps / factor)])
+    start = np.tile(populations, 2) / 2.0
+    return Heterogeneous("unlike", HETEROGENEOUS, rates, np.array([0, 1, 0, 1]), start, n_classes=2)
+
+
 def collective(populations=(0.3, 0.7), timescale_ps=30.0, environment_ps=300.0):
     """Two kinds; an environment that all targets share decides which of two populations of the first they tend to."""
     each = [_relaxing([p, 1.0 - p], timescale_ps) for p in populations]
@@ -820,6 +827,7 @@ WORLDS: dict[str, Callable[..., World]] = {
         drift,
         one_way,
         heterogeneous,
+        unlike,
         collective,
         diffusion,
     )

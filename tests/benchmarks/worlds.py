@@ -45,7 +45,7 @@ from gdyn.statistics import Covariances, score_with_floor
 LAG_PS = 10.0
 LENGTHS = ((4000, 1), (4000, 10), (20_000, 4))  # frames and targets
 STATIONARY = ("two", "three", "four", "five", "rare", "rarer")
-OTHERS = ("hidden", "label_errors", "drift", "one_way", "heterogeneous", "collective", "nothing")
+OTHERS = ("hidden", "label_errors", "drift", "one_way", "heterogeneous", "unlike", "collective", "nothing")
 KINDS = {
     NOT_STATIONARY: "drift", ONE_WAY: "one_way", HETEROGENEOUS: "heterogeneous", COLLECTIVE: "collective",
 }  # fmt: skip

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -95,7 +96,7 @@ def stationarity_at(name, seed, **parameters):
     """What is said of 20 targets in 4000 frames, whose slowest timescale is that of the lag time."""
     states = states_of(name, 4000, 20, seed, **parameters)
     matrix = koopman_matrix(states.probabilities, states.segment, states.lag_frames)
-    return stationarity_of([states], timescales(matrix, LAG_PS), transitions(states, matrix))
+    return stationarity_of([states], timescales(matrix, LAG_PS), transitions(states, matrix), matrix)
 
 
 @pytest.mark.parametrize(("name", "n_states"), [("two", 2), ("four", 4), ("fast", 2)])
@@ -210,7 +211,7 @@ def test_many_trajectories_are_no_more_often_doubted_than_one():
         parts = [WORLDS["two"]().sample(400, 10, rng).states(LAG_PS).probabilities for _ in range(30)]
         states = States.of(np.concatenate(parts), LAG_PS, 1.0, trajectory=np.repeat(np.arange(30), 400))
         matrix = koopman_matrix(states.probabilities, states.segment, states.lag_frames)
-        found = stationarity_of([states], timescales(matrix, LAG_PS), transitions(states, matrix))
+        found = stationarity_of([states], timescales(matrix, LAG_PS), transitions(states, matrix), matrix)
         doubts += found.outcome == "not stationary" or bool(found.slower or found.collective)
     assert doubts <= 3
 
@@ -220,7 +221,40 @@ def test_a_frame_in_which_a_target_is_missing_hides_no_trend():
     for target in range(20):
         states.probabilities[100 * target, target] = np.nan
     matrix = koopman_matrix(states.probabilities, states.segment, states.lag_frames)
-    assert stationarity_of([states], timescales(matrix, LAG_PS), transitions(states, matrix)).drift
+    assert stationarity_of([states], timescales(matrix, LAG_PS), transitions(states, matrix), matrix).drift
+
+
+def test_rates_that_differ_between_targets_are_seen_though_populations_do_not():
+    """Every second target hops twice as often: the one timescale that follows is that of none of them."""
+    found = [stationarity_at("unlike", seed).heterogeneous for seed in range(20)]
+    spread = [
+        int(told[1]) for one in found if (told := re.search(r"rate of process 1 differs .* by (\d+) %", str(one)))
+    ]
+    assert len(spread) >= 18
+    assert 25 < np.median(spread) < 40  # exactly 33 % of the mean rate
+    assert sum(bool(stationarity_at("unlike", seed, factor=1.0).heterogeneous) for seed in range(40)) <= 2
+
+
+def changing_pace(factor, seed, n_frames=5000, n_targets=10):
+    """Two states of constant populations, whose rates grow evenly by a factor over the run."""
+    rng, state = np.random.default_rng([seed, 31]), np.zeros(n_targets, int)
+    state[: n_targets // 3] = 1
+    labels = np.empty((n_frames, n_targets), int)
+    for frame in range(n_frames):
+        pace = 1.0 + (factor - 1.0) * frame / n_frames
+        state = np.where(rng.random(n_targets) < pace * np.array([1 / 150, 1 / 75])[state], 1 - state, state)
+        labels[frame] = state
+    states = hard_states(labels, 2, lag_ps=LAG_PS)
+    matrix = koopman_matrix(states.probabilities, states.segment, states.lag_frames)
+    return stationarity_of([states], timescales(matrix, LAG_PS), transitions(states, matrix), matrix)
+
+
+def test_rates_that_change_during_the_run_are_seen_though_populations_do_not():
+    found = [changing_pace(2.0, seed) for seed in range(20)]
+    assert sum(one.outcome == "not stationary" for one in found) >= 18
+    told = [re.search("is ([0-9.]+) times as high in the last tenth", one.reason) for one in found]
+    assert 1.6 < np.median([float(one[1]) for one in told if one]) < 2.2
+    assert sum(changing_pace(1.0, seed).outcome == "not stationary" for seed in range(40)) <= 3
 
 
 def test_the_change_of_a_population_that_is_said_to_be_seen_is_seen():
@@ -238,7 +272,7 @@ def test_what_could_not_have_changed_is_not_said_to_be_stationary():
     labels = markov_chain([[0.9995, 0.0005], [0.0005, 0.9995]], 100, np.random.default_rng(2), 60)
     states = hard_states(labels, 2, lag_ps=5.0)
     matrix = koopman_matrix(states.probabilities, states.segment, states.lag_frames)
-    found = stationarity_of([states], timescales(matrix, 5.0), transitions(states, matrix))
+    found = stationarity_of([states], timescales(matrix, 5.0), transitions(states, matrix), matrix)
     assert found.outcome == "cannot say"
     assert "the run is short beside the slowest process" in found.reason
 
@@ -249,8 +283,19 @@ def test_trajectories_that_begin_alike_drift_together():
     parts = [world.sample(400, 8, rng).states(LAG_PS).probabilities for _ in range(12)]
     states = States.of(np.concatenate(parts), LAG_PS, 1.0, trajectory=np.repeat(np.arange(12), 400))
     matrix = koopman_matrix(states.probabilities, states.segment, states.lag_frames)
-    found = stationarity_of([states], timescales(matrix, LAG_PS), transitions(states, matrix))
+    found = stationarity_of([states], timescales(matrix, LAG_PS), transitions(states, matrix), matrix)
     assert "in the first tenth of 12 trajectories to" in found.drift[0]
+
+
+def test_an_interval_is_not_of_no_width_where_one_block_has_everything():
+    """Targets in the first 200 of 20 200 frames; and blocks that are shorter than the lag time."""
+    sample = WORLDS["two"]().sample(200, 6, np.random.default_rng(3)).states(LAG_PS).probabilities
+    states = States.of(np.concatenate([sample, np.full((20_000, 6, 2), np.nan)]), LAG_PS, 1.0)
+    model = koopman_model(states, KINETICS)
+    assert model.populations[0].half > 0.05
+    score = koopman_model(replace(states_of("two", 400, 8, 1), lag_ps=100.0), KINETICS).vamp2.test
+    assert np.isfinite(score.value)
+    assert np.isnan(score.low)
 
 
 def test_targets_that_each_hop_a_few_times_in_a_run_are_not_said_to_move_together():
@@ -260,7 +305,9 @@ def test_targets_that_each_hop_a_few_times_in_a_run_are_not_said_to_move_togethe
         labels = markov_chain([[0.998, 0.002], [0.003, 0.997]], 1000, np.random.default_rng([seed, 24]), 6)
         states = hard_states(labels, 2, lag_ps=5.0)
         matrix = koopman_matrix(states.probabilities, states.segment, states.lag_frames)
-        together += bool(stationarity_of([states], timescales(matrix, 5.0), transitions(states, matrix)).collective)
+        together += bool(
+            stationarity_of([states], timescales(matrix, 5.0), transitions(states, matrix), matrix).collective
+        )
     assert together <= 4
 
 

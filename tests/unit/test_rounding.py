@@ -101,3 +101,7 @@ def test_a_number_of_numpy_reads_as_the_same_one_of_python():
     for thousandths in range(1000):
         value, low, high = thousandths / 1000, thousandths / 1000 - 0.2, thousandths / 1000 + 0.2
         assert rounded(*map(np.float64, (value, low, high))) == rounded(value, low, high)
+
+
+def test_what_rounding_leaves_of_zero_is_zero():
+    assert rounded(-4e-15, 0.0, 0.0018) == "0.0000 (0.0000 to 0.0018)"

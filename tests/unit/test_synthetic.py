@@ -15,7 +15,7 @@ CHAINS = {
     "five": ([0.35, 0.25, 0.2, 0.12, 0.08], [200.0, 100.0, 50.0, 25.0]),
     "fast": ([0.5, 0.3, 0.2], [80.0, 1.9]),
 }
-CONSTANT = [*CHAINS, "rare", "hidden", "nothing", "mirror", "heterogeneous", "collective", "diffusion"]
+CONSTANT = [*CHAINS, "rare", "hidden", "nothing", "mirror", "heterogeneous", "unlike", "collective", "diffusion"]
 WITH_DUMP = [name for name in WORLDS if name != "label_errors"]
 
 
