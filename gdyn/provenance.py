@@ -27,6 +27,7 @@ SINCE = {
     "ingest": "0.1.0",
     "graphs": "0.1.0",
     "train": "0.1.0",
-    "analyse": "0.1.0",
+    "select": "0.2.0",
+    "analyse": "0.2.0",
     "report": "0.2.0",
 }

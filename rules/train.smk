@@ -106,7 +106,7 @@ rule select:
         mem_mb=memory(4000),
         runtime=runtime(60),
     params:
-        version=SINCE["train"],
+        version=SINCE["select"],
         settings=section("kinetics", "selection"),
     message:
         "{wildcards.system}: selecting a model"
