@@ -128,18 +128,20 @@ def uneven(
         return "", "", ""
     parts = np.array_split(pairs, STRETCHES)
     there = np.min([(~np.isnan(part)).mean(0) for part in parts], axis=0) >= MOSTLY
-    n, freedom = int(there.sum()), (STRETCHES - 1) * (int(there.sum()) - 1)
-    if n < 2:
+    n = int(there.sum())
+    if n < 1:
         return "", "", ""
     cells = np.array([np.nanmean(part[:, there], axis=0) for part in parts])
     of_targets, of_times = cells.mean(0), cells.mean(1)
-    within = np.square(cells - of_targets - of_times[:, None] + cells.mean()).sum() / freedom
-    if not within > 0.0:
-        return "", "", ""
+    freedom = (STRETCHES - 1) * (n - 1)
+    rest = np.square(cells - of_targets - of_times[:, None] + cells.mean()).sum()
+    within = rest / freedom if n > 1 else 0.0
     of_rate = -1.0 / (value * np.log(value))  # part of a rate, for a change of its eigenvalue
 
     def beyond(means: np.ndarray, of_each: int) -> float:
         """Standard deviation of the rate between some means beside chance; 0 where chance may be all there is."""
+        if not within > 0.0:
+            return 0.0
         between = of_each * means.var(ddof=1)
         spread = of_rate * np.sqrt(max(0.0, between - within) / of_each)
         sure = between > within * scipy.special.fdtri(len(means) - 1, freedom, 1.0 - level)
@@ -153,9 +155,12 @@ def uneven(
     square = np.square(place).sum()
     slope = place @ of_times / square
     left = np.square(of_times - of_times.mean() - slope * place).sum() / (STRETCHES - 2)
-    error = np.sqrt(within / n / square) * scipy.special.stdtrit(freedom, 1.0 - 0.5 * level)
-    if left > within / n * scipy.special.chdtri(STRETCHES - 2, CLEARLY) / (STRETCHES - 2):
-        error = max(error, np.sqrt(left / square) * scipy.special.stdtrit(STRETCHES - 2, 1.0 - 0.5 * level))
+    beside = np.sqrt(left / square) * scipy.special.stdtrit(STRETCHES - 2, 1.0 - 0.5 * level)
+    error = beside
+    if within > 0.0:
+        error = np.sqrt(within / n / square) * scipy.special.stdtrit(freedom, 1.0 - 0.5 * level)
+        if left > within / n * scipy.special.chdtri(STRETCHES - 2, CLEARLY) / (STRETCHES - 2):
+            error = max(error, beside)
     part = of_rate * slope * place[-1]
     if abs(slope) > error and abs(part) > LEAST:
         first, last = max(LEAST, 1.0 + part), max(LEAST, 1.0 - part)

@@ -255,6 +255,10 @@ def test_rates_that_change_during_the_run_are_seen_though_populations_do_not():
     told = [re.search("is ([0-9.]+) times as high in the last tenth", one.reason) for one in found]
     assert 1.6 < np.median([float(one[1]) for one in told if one]) < 2.2
     assert sum(changing_pace(1.0, seed).outcome == "not stationary" for seed in range(40)) <= 3
+    # Of a single target, from what is left beside the line alone.
+    alone = [changing_pace(3.0, seed, 50_000, 1).outcome for seed in range(5)]
+    assert alone.count("not stationary") >= 3
+    assert sum(changing_pace(1.0, seed, 10_000, 1).outcome == "not stationary" for seed in range(10)) <= 1
 
 
 def test_the_change_of_a_population_that_is_said_to_be_seen_is_seen():
