@@ -11,7 +11,7 @@ from pydantic import model_validator
 from gdyn.config import Kinetics
 from gdyn.errors import InputError
 from gdyn.kinetics.flags import explain_degeneracy
-from gdyn.kinetics.koopman import koopman_matrix, koopman_of, timescales, trials_of
+from gdyn.kinetics.koopman import koopman_of, timescales, trials_of
 from gdyn.kinetics.pace import slow_eigenfunctions
 from gdyn.logs import LOG
 from gdyn.result import Array, Number, Result, Share
@@ -196,7 +196,7 @@ def chapman_kolmogorov(states: States, steps: int, blocks: Blocks | None = None)
     outcome: Literal["holds", "fails"] = "fails" if found.chance < LEVEL else "holds"
     if not moves(states):
         reason = f"no target was seen to change its state within {states.lag_ps:g} ps"
-    elif outcome == "fails" and blocks.method == "targets" and move_together(states):
+    elif outcome == "fails" and blocks.method == "targets" and move_together(states, observed.whole[1]):
         reason = (
             "targets do not move independently of each other, and the run is too short to compare stretches of time "
             "instead of groups of targets"
@@ -270,21 +270,25 @@ def stretches_of(states: States, steps: int) -> Blocks:
     return Blocks.by_time(states, number if fitting >= 2 else FEWEST_STRETCHES)
 
 
-def move_together(states: States) -> bool:
+def move_together(states: States, matrix: Matrix) -> bool:
     """Whether targets change at the same time more often than independent ones would.
 
     The part of each change over a lag time that the slowest process does not predict is independent of what came
     before, and so is its mean over all targets, whose variance is compared with that of each.
+
+    Parameters
+    ----------
+    states : States
+    matrix : their Koopman matrix.
     """
-    process = next(slow_eigenfunctions(koopman_matrix(states.probabilities, states.segment, states.lag_frames)), None)
+    process = next(slow_eigenfunctions(matrix), None)
     if process is None:
         return False
     _, value, vector = process
     first = lagged_frames(states.segment, states.lag_frames)[:: states.lag_frames]
     f = states.probabilities.astype(np.float64) @ vector
     steps = f[first + states.lag_frames] - value * f[first]
-    n = (~np.isnan(steps)).sum(1)
-    steps = np.nan_to_num(steps[n > 1])
+    steps = np.nan_to_num(steps[(~np.isnan(steps)).sum(1) > 1])
     alone, together = np.square(steps).sum(), np.square(steps.sum(1)).sum()
     limit = scipy.special.chdtri(max(1, len(steps)), APART) / max(1, len(steps))
     return bool(together > limit * alone)
