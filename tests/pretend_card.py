@@ -152,18 +152,21 @@ class Card:
     def allocate(self, device, nbytes):
         with self.lock:
             self.bury()
-            free = self.capacity - self.live[device]
-            if nbytes > free:
-                raise torch.OutOfMemoryError(
-                    f"Pretend out of memory. Tried to allocate {nbytes / 2**30:.2f} GiB. GPU {device} has a total "
-                    f"capacity of {self.capacity / 2**30:.2f} GiB of which {free / 2**30:.2f} GiB is free."
-                )
+            if self.live[device] + nbytes > self.capacity:
+                raise self.full(device, nbytes)
             self.live[device] += nbytes
             self.peak[device] = max(self.peak[device], self.live[device])
             for counts in self.listening:
                 counts.peak = max(counts.peak, sum(self.live))
             self.next_address += -(-max(nbytes, 1) // 512) * 512
             return self.next_address
+
+    def full(self, device, nbytes):
+        free = self.capacity - self.live[device]
+        return torch.OutOfMemoryError(
+            f"Pretend out of memory. Tried to allocate {nbytes / 2**30:.2f} GiB. GPU {device} has a total "
+            f"capacity of {self.capacity / 2**30:.2f} GiB of which {free / 2**30:.2f} GiB is free."
+        )
 
     def bury(self):
         """See to the memory that was freed: its own stream may have it at once."""
@@ -199,7 +202,7 @@ class Card:
         learn(clock, self.host)
         clock[key] = clock.get(key, 0) + 1
         self.time_us[key] = max(self.time_us[key], self.host_us) + n * LAUNCH_US + nbytes / BYTES_PER_US
-        for counts in self.listening:
+        for counts in self.listening if n else ():
             counts.launches[name] += n
             counts.bytes += nbytes
         return clock[key]
