@@ -28,7 +28,9 @@ from pretend_tensor import CASTS, LIBRARIES, PretendTensor, account_kernel, mapp
 from torch.optim import optimizer
 from torch.utils import _foreach_utils, backend_registration
 
-MAKERS = "empty zeros ones full rand randn randint arange empty_like zeros_like ones_like full_like rand_like tensor".split()
+MAKERS = (
+    "empty zeros ones full rand randn randint arange empty_like zeros_like ones_like full_like rand_like tensor".split()
+)
 
 
 class Device:

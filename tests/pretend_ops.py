@@ -15,7 +15,17 @@ FREE = {
     "resize_", "resize_as_", "set_", "is_same_size", "is_set_to", "_linalg_check_errors", "_local_scalar_dense",
 }  # fmt: skip
 # Change a tensor without reading it.
-OVERWRITE = {"fill_", "zero_", "normal_", "uniform_", "random_", "bernoulli_", "exponential_", "log_normal_", "_foreach_zero_"}
+OVERWRITE = {
+    "fill_",
+    "zero_",
+    "normal_",
+    "uniform_",
+    "random_",
+    "bernoulli_",
+    "exponential_",
+    "log_normal_",
+    "_foreach_zero_",
+}
 # More than one launch. Sorts are a copy, an arange and a sort at least; scans of one axis an initialisation and a scan.
 MANY = {
     "sort": 3, "argsort": 3, "topk": 2, "kthvalue": 2, "median": 2, "nanmedian": 2, "msort": 3, "mode": 4,
@@ -35,7 +45,7 @@ MASKS = 3  # launches that a mask costs where it becomes indices
 WAITING = {
     "_local_scalar_dense", "nonzero", "masked_select", "_unique2", "unique_dim", "unique_consecutive", "equal",
     "unique_dim_consecutive", "bincount", "_linalg_check_errors", "_linalg_eigh", "_linalg_svd", "linalg_eig",
-    "linalg_lstsq",
+    "linalg_lstsq", "repeat_interleave",
 }  # fmt: skip
 # Foreach operations put so many tensors, of so many lists, and so many pieces of them, into one launch.
 TENSORS_OF_LISTS = {1: 110, 2: 64, 3: 48, 4: 36, 5: 30}
@@ -50,7 +60,9 @@ FULL = """softmax.int log_softmax.int layer_norm native_layer_norm group_norm ex
  pow.Tensor_Tensor pow.Scalar rsqrt reciprocal acos asin cosh erfinv sinh tan softplus norm.Scalar norm.ScalarOpt_dim sum
  sum.dim_IntList prod prod.dim_int cumsum cumprod cdist _cdist_forward dist mse_loss l1_loss smooth_l1_loss huber_loss
  kl_div nll_loss cross_entropy_loss cosine_similarity cosine_embedding_loss logsumexp renorm""".split()
-WIDEST = """addcdiv addcmul atan2 bilinear cross dot vdot grid_sampler index_put tensordot scatter_add cat stack""".split()
+WIDEST = (
+    """addcdiv addcmul atan2 bilinear cross dot vdot grid_sampler index_put tensordot scatter_add cat stack""".split()
+)
 
 
 class Known:

@@ -48,7 +48,9 @@ class PretendTensor(torch.Tensor):
         if id(self) in memo:
             return memo[id(self)]
         if not self.is_leaf:
-            raise RuntimeError("Only Tensors created explicitly by the user support the deepcopy protocol at the moment")
+            raise RuntimeError(
+                "Only Tensors created explicitly by the user support the deepcopy protocol at the moment"
+            )
         with torch.no_grad():
             new = self.detach().clone()
         new.requires_grad_(self.requires_grad)
@@ -245,7 +247,9 @@ def account_kernel(here, name, given, changed, out):
     device = given[0].device.index if given else here.current_device()
     stream = here.current(device)
     memories = {tensor.inner.untyped_storage()._cdata: tensor.memory for tensor in given}
-    out = mapped(out, lambda value: wrapped(here, value, device, memories) if isinstance(value, torch.Tensor) else value)
+    out = mapped(
+        out, lambda value: wrapped(here, value, device, memories) if isinstance(value, torch.Tensor) else value
+    )
     made = list(tensors(out))
     with here.lock:
         here.launch(name, stream, sum(tensor.inner.nbytes for tensor in [*given, *made]))
@@ -365,7 +369,11 @@ def whole(func, *args, **kwargs):
 def pin(tensor, device=None):
     card()
     new = pinned_empty(tensor.shape, tensor.dtype)
-    new = new if tensor.is_contiguous() else new.view(-1).as_strided(torch.empty_like(tensor).shape, torch.empty_like(tensor).stride())
+    new = (
+        new
+        if tensor.is_contiguous()
+        else new.view(-1).as_strided(torch.empty_like(tensor).shape, torch.empty_like(tensor).stride())
+    )
     return new.copy_(tensor)
 
 
@@ -378,7 +386,10 @@ def under_autocast(func, cast, *args, **kwargs):
 
 def casting(dtype):
     def change(value):
-        if not (isinstance(value, PretendTensor) and value.is_floating_point()) or value.dtype in (torch.float64, dtype):
+        if not (isinstance(value, PretendTensor) and value.is_floating_point()) or value.dtype in (
+            torch.float64,
+            dtype,
+        ):
             return value
         weight = value.is_leaf and value.requires_grad and value.dtype is torch.float32
         if not (weight and torch.is_autocast_cache_enabled()):
