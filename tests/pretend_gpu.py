@@ -23,14 +23,17 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from pretend_card import NOW, Card, Counts, Event, Stream, card, index_of, pinned_empty, span
-from pretend_tensor import CASTS, LIBRARIES, PretendTensor, account_kernel, mapped, on_host, register, tensors
+from pretend_card import NOW, Card, Counts, Event, Stream, card, index_of
+from pretend_copies import pinned_empty
+from pretend_register import CASTS, LIBRARIES, register
+from pretend_tensor import PretendTensor, account_kernel, mapped, on_host, tensors
 from torch.optim import optimizer
 from torch.utils import _foreach_utils, backend_registration
 
-MAKERS = (
-    "empty zeros ones full rand randn randint arange empty_like zeros_like ones_like full_like rand_like tensor".split()
-)
+MAKERS = {
+    "empty", "zeros", "ones", "full", "rand", "randn", "randint", "arange", "tensor", "empty_like", "zeros_like",
+    "ones_like", "full_like", "rand_like",
+}  # fmt: skip
 
 
 class Device:

@@ -53,16 +53,6 @@ PIECES, PIECE = 320, 65536
 INDEXING = {"index", "index_put_", "index_put", "_index_put_impl_", "_unsafe_index", "_unsafe_index_put"}
 # Beside the pointwise operations: these take a number that lies in a tensor on the host.
 TAKE_NUMBERS = {"fill_", "fill", "masked_fill", "masked_fill_", "index_fill", "index_fill_", "isin", "copy"}
-# What autocast does to operations on CUDA: bfloat16, float32, the widest of the types given.
-LOWER = """linear matmul mm bmm mv addmm addmv addbmm baddbmm addr chain_matmul linalg_multi_dot prelu conv1d conv2d conv3d
- conv_transpose1d conv_transpose2d.input conv_transpose3d.input _convolution scaled_dot_product_attention""".split()
-FULL = """softmax.int log_softmax.int layer_norm native_layer_norm group_norm exp expm1 log log10 log2 log1p pow.Tensor_Scalar
- pow.Tensor_Tensor pow.Scalar rsqrt reciprocal acos asin cosh erfinv sinh tan softplus norm.Scalar norm.ScalarOpt_dim sum
- sum.dim_IntList prod prod.dim_int cumsum cumprod cdist _cdist_forward dist mse_loss l1_loss smooth_l1_loss huber_loss
- kl_div nll_loss cross_entropy_loss cosine_similarity cosine_embedding_loss logsumexp renorm""".split()
-WIDEST = (
-    """addcdiv addcmul atan2 bilinear cross dot vdot grid_sampler index_put tensordot scatter_add cat stack""".split()
-)
 
 
 class Known:

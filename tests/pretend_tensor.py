@@ -1,18 +1,14 @@
 """Tensors that say they are on the pretend GPU (pretend_gpu.py), and what becomes of each operation on them."""
 
 import copy
-import functools
 import re
 
 import torch
-from pretend_card import NOW, Copy, Memory, card, index_of, is_pinned, pinned_empty, span
-from pretend_ops import FULL, INDEXING, LOWER, WAITING, WIDEST, known, launches
+from pretend_card import Memory, card, index_of
+from pretend_copies import Copy, is_pinned, pinned_empty, span
+from pretend_ops import INDEXING, WAITING, known, launches
 
 CPU = torch.device("cpu")
-LIBRARIES = []  # torch forgets what they registered with them
-# Besides, with copy_ torch.tensor calls the kernel past the tensors' own dispatch, where a fallback is not found.
-WHOLE = "arange arange.start arange.start_step randperm randperm.generator eye eye.m silu_backward mish_backward copy_".split()
-CASTS = {}  # of weights, within an autocast
 
 
 class PretendTensor(torch.Tensor):
@@ -338,84 +334,3 @@ def upload(here, source, to, non_blocking):
         return
     why = "pageable" if not pinned else "blocking" if not non_blocking else "converted on the host"
     here.wait_for(f"copy to device, {why}", stream)
-
-
-# What torch is told about the device.
-def register():
-    everything = torch.library.Library("_", "IMPL")
-    everything.fallback(lambda op, *args, **kwargs: run(op, args, kwargs), "PrivateUse1")
-    everything.fallback(torch.library.fallthrough_kernel, "AutocastPrivateUse1")
-    aten = torch.library.Library("aten", "IMPL")
-    for name in WHOLE:
-        aten.impl(name, functools.partial(whole, overload(name)), "PrivateUse1")
-    aten.impl("is_pinned", lambda tensor, device=None: bool(NOW) and is_pinned(tensor), "CPU")
-    aten.impl("_pin_memory", pin, "CPU")
-    for names, cast in ((LOWER, lower), (FULL, full), (WIDEST, widest)):
-        for name in names:
-            aten.impl(name, functools.partial(under_autocast, overload(name), cast), "AutocastPrivateUse1")
-    LIBRARIES.extend([everything, aten])
-
-
-def overload(name):
-    packet, _, which = name.partition(".")
-    return getattr(getattr(torch.ops.aten, packet), which or "default")
-
-
-def whole(func, *args, **kwargs):
-    """What torch would take apart for a device that has no kernel of its own."""
-    return run(func, args, kwargs)
-
-
-def pin(tensor, device=None):
-    card()
-    new = pinned_empty(tensor.shape, tensor.dtype)
-    new = (
-        new
-        if tensor.is_contiguous()
-        else new.view(-1).as_strided(torch.empty_like(tensor).shape, torch.empty_like(tensor).stride())
-    )
-    return new.copy_(tensor)
-
-
-def under_autocast(func, cast, *args, **kwargs):
-    keys = torch._C.DispatchKeySet(torch._C.DispatchKey.AutocastPrivateUse1)
-    with torch._C._ExcludeDispatchKeyGuard(keys):
-        args, kwargs = cast(func, args, kwargs)
-        return func(*args, **kwargs)
-
-
-def casting(dtype):
-    def change(value):
-        if not (isinstance(value, PretendTensor) and value.is_floating_point()) or value.dtype in (
-            torch.float64,
-            dtype,
-        ):
-            return value
-        weight = value.is_leaf and value.requires_grad and value.dtype is torch.float32
-        if not (weight and torch.is_autocast_cache_enabled()):
-            return value.to(dtype)
-        key = id(value), value._version, torch.is_grad_enabled(), dtype
-        if key not in CASTS:
-            CASTS[key] = value, value.to(dtype)
-        return CASTS[key][1]
-
-    return change
-
-
-def lower(func, args, kwargs):
-    return mapped((args, kwargs), casting(torch.get_autocast_dtype("pretend")))
-
-
-def full(func, args, kwargs):
-    names = [argument.name for argument in func._schema.arguments]
-    if "dtype" in names:  # torch casts within the operation
-        at = names.index("dtype")
-        given = kwargs.get("dtype") or (args[at] if len(args) > at else None)
-        half = args[0].dtype in (torch.bfloat16, torch.float16)
-        return (args[:at], {**kwargs, "dtype": torch.float32}) if given is None and half else (args, kwargs)
-    return mapped((args, kwargs), casting(torch.float32))
-
-
-def widest(func, args, kwargs):
-    wide = any(tensor.dtype is torch.float32 for tensor in tensors((args, kwargs)))
-    return mapped((args, kwargs), casting(torch.float32)) if wide else (args, kwargs)

@@ -71,7 +71,7 @@ def test_it_is_only_there_while_it_is_on():
 )
 def test_devices_are_not_mixed(gpu, mixing):
     host = torch.rand(3, 3)
-    with pytest.raises(RuntimeError, match="Expected all tensors to be on the same device.* pretend:0 and cpu!"):
+    with pytest.raises(RuntimeError, match=r"Expected all tensors to be on the same device.* pretend:0 and cpu!"):
         mixing(host.to(GPU), host)
 
 
@@ -356,7 +356,7 @@ def test_kernels(gpu):
 
 @pytest.mark.parametrize("settings", [{"foreach": False}, {"foreach": True}, {"fused": True}, {}])
 def test_a_training_gives_the_numbers_of_the_host(gpu, settings):
-    host = trained("cpu", **({"foreach": True} if not settings else settings))
+    host = trained("cpu", **(settings or {"foreach": True}))
     with gpu.counting() as counts:
         model = trained(GPU, **settings)
     for name, value in model.state_dict().items():
