@@ -168,6 +168,8 @@ def start():
     """Tell torch of the device, once."""
     if LIBRARIES:
         return
+    if torch.cuda.is_available():  # torch knows one accelerator: this process would lose the real one
+        pytest.skip("there is a GPU: no need to pretend", allow_module_level=True)
     # Where torch finds a device at its first backward, it starts threads, and no forked process can go backward then.
     torch.ones((), requires_grad=True).backward()
     backend_registration._setup_privateuseone_for_python_backend("pretend", MODULE, Hook())

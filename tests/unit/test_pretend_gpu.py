@@ -304,6 +304,17 @@ def test_a_pipeline_that_lets_memory_go(gpu):
     assert all("was freed without record_stream while stream 0 still used it" in race for race in gpu.races)
 
 
+def test_memory_may_go_once_its_stream_has_waited(gpu):
+    x, side = torch.zeros(10, device=GPU), torch.Stream(GPU)
+    side.wait_stream(torch.accelerator.current_stream())
+    with side:
+        y = x + 1
+    torch.accelerator.current_stream().wait_stream(side)
+    del x
+    assert y.sum() == 10
+    assert not gpu.races
+
+
 def test_one_stream_overwrites_what_another_reads(gpu):
     x, side = torch.zeros(10, device=GPU), torch.Stream(GPU)
     side.wait_stream(torch.accelerator.current_stream())
