@@ -34,13 +34,13 @@ class Counts:
     ----------
     launches : operations that compute on the device, by name; copies between host and device are named so.
     syncs : how often the host waited for the device, by reason; ``places`` tells where: (reason, file:line).
-    bytes : what all launches read and wrote, views as large as what they show.
+    bytes : what launches read and wrote, by name, views as large as what they show.
     live, peak : bytes of memory now, and at most since counting began.
     races : sentences about what was used without being waited for.
     """
 
     def __init__(self, card):
-        self.card, self.launches, self.syncs, self.places, self.bytes = card, Counter(), Counter(), Counter(), 0
+        self.card, self.launches, self.syncs, self.places, self.bytes = card, *(Counter() for _ in range(4))
         self.peak, self._races = card.memory(), []
 
     def reset(self):
@@ -56,7 +56,8 @@ class Counts:
         return self._races
 
     def __repr__(self):
-        return f"{self.launches.total()} launches, {self.syncs.total()} waits, {self.bytes} bytes, {self.peak} at most"
+        parts = self.launches.total(), self.syncs.total(), self.bytes.total(), self.peak
+        return "{} launches, {} waits, {} bytes, {} at most".format(*parts)
 
 
 def learn(clock, other):
@@ -162,7 +163,7 @@ class Card:
         self.time_us[key] = max(self.time_us[key], self.host_us) + n * LAUNCH_US + nbytes / BYTES_PER_US
         for counts in self.listening if n else ():
             counts.launches[name] += n
-            counts.bytes += nbytes
+            counts.bytes[name] += nbytes
         return clock[key]
 
     def touch(self, memory, place, writes, stream, name):

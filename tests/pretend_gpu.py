@@ -199,7 +199,7 @@ class Gpu:
         finally:
             self.card.listening.remove(counts)
 
-    def kernel(self, function=None, *, writes=None, name=None):
+    def kernel(self, function=None, *, writes=None, name=None, nbytes=None):
         """A function of the host's tensors, as one launch on the pretend GPU.
 
         Parameters
@@ -207,9 +207,10 @@ class Gpu:
         function : changes its arguments in place, or returns new tensors.
         writes : names of the arguments that it changes; without it, those whose numbers have changed.
         name : under which it is counted; without it, the function's.
+        nbytes : a function of the same arguments, the bytes that it reads and writes; without it, those of all tensors.
         """
         if function is None:
-            return functools.partial(self.kernel, writes=writes, name=name)
+            return functools.partial(self.kernel, writes=writes, name=name, nbytes=nbytes)
         signature, name = inspect.signature(function), name or function.__name__
 
         @functools.wraps(function)
@@ -226,7 +227,7 @@ class Gpu:
                 changed = list(tensors([bound[argument] for argument in writes if argument in bound]))
             else:
                 changed = [tensor for tensor, old in zip(given, before, strict=True) if checksum(tensor) != old]
-            return account_kernel(card(), name, given, changed, out)
+            return account_kernel(card(), name, given, changed, out, nbytes and nbytes(*args, **kwargs))
 
         return launch
 

@@ -95,6 +95,8 @@ def tensors(tree):
 def mapped(tree, change):
     if isinstance(tree, (list, tuple)):
         parts = [mapped(part, change) for part in tree]
+        if hasattr(tree, "_fields"):  # a NamedTuple
+            return type(tree)(*parts)
         return parts if type(tree) is list else tuple(parts)
     if isinstance(tree, dict):
         return {key: mapped(value, change) for key, value in tree.items()}
@@ -238,7 +240,7 @@ def account(here, op, args, kwargs, out, device, masks=0):
     return out
 
 
-def account_kernel(here, name, given, changed, out):
+def account_kernel(here, name, given, changed, out, nbytes=None):
     """The same for a kernel of one's own: one launch."""
     device = given[0].device.index if given else here.current_device()
     stream = here.current(device)
@@ -248,7 +250,8 @@ def account_kernel(here, name, given, changed, out):
     )
     made = list(tensors(out))
     with here.lock:
-        here.launch(name, stream, sum(tensor.inner.nbytes for tensor in [*given, *made]))
+        sizes = {(t.inner.data_ptr(), t.shape, t.stride(), t.dtype): t.inner.nbytes for t in [*given, *made]}
+        here.launch(name, stream, sum(sizes.values()) if nbytes is None else nbytes)
         touch(here, name, given, [*changed, *made], stream)
     return out
 

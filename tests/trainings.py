@@ -22,8 +22,9 @@ def train_an_epoch(shards, weights, splits, network, training, trial):
     world = World(cpu)
     trainer = Trainer(*data, trial, 1, network, training, cpu, world)
     trainer.network.double()
+    trainer.flatten()
     # Adam divides by the size of a gradient and would make much of the rounding of one that is zero.
-    trainer.state.optimiser = torch.optim.SGD(trainer.network.parameters(), lr=0.01)
+    trainer.state.optimiser = torch.optim.SGD([trainer.flat.values], lr=0.01)
     trainer.settle_norms()
     trainer.epoch()
     if world.rank == 0:

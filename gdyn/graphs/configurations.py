@@ -10,6 +10,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from gdyn.config.models import Splits, Targets
+from gdyn.device import send
 from gdyn.errors import InputError
 from gdyn.files import FilePath
 from gdyn.graphs.pairs import LaggedFrames
@@ -119,14 +120,18 @@ class ConfigurationDataset(LaggedFrames):
     def nbytes(self) -> int:
         return self.features.nbytes
 
+    def bytes_on(self, device: torch.device) -> int:
+        """The same on any device."""
+        return self.nbytes
+
     def read(self, device: torch.device) -> None:
         """Move all configurations to the memory of ``device``."""
         self.features = self.features.to(device)
 
     def batch(self, frames: np.ndarray, hops: int = 0) -> ConfigurationBatch:
         """The configurations of ``frames`` (indices into this dataset)."""
-        index = torch.as_tensor(frames, device=self.features.device)
-        return ConfigurationBatch(self.features[index], np.arange(len(frames) + 1)[None])
+        index = send(torch.as_tensor(frames), self.features.device)
+        return ConfigurationBatch(self.features.index_select(0, index), np.arange(len(frames) + 1)[None])
 
 
 def _read(path: FilePath, number: int, targets: Targets, fractions: tuple[float, float]) -> dict[str, Any]:

@@ -7,12 +7,13 @@ from typing import Any
 import numba
 import numpy as np
 import torch
-from torch import Tensor
 
 from gdyn.config.models import Splits
+from gdyn.device import on_gpu
 from gdyn.errors import InputError
 from gdyn.files import FilePath
-from gdyn.graphs.gather import GraphBatch, GraphsOnDevice, GraphsOnHost, as_signed, gather, gather_on_device, starts_of
+from gdyn.graphs import resident
+from gdyn.graphs.gather import GraphBatch, GraphsOnHost, gather, starts_of
 from gdyn.graphs.pairs import LaggedFrames
 from gdyn.statistics.lag import split_frames
 from gdyn.store import GraphShard
@@ -60,7 +61,7 @@ class GraphDataset(LaggedFrames):
         sizes = self.present.sum(1)
         self._target_start = np.concatenate([[0], np.cumsum(sizes)])
         self._targets_in_frame = sizes[self.window]
-        self._graphs: GraphsOnHost | GraphsOnDevice | None = None
+        self._graphs: GraphsOnHost | resident.Resident | None = None
 
     @classmethod
     def load(
@@ -148,18 +149,19 @@ class GraphDataset(LaggedFrames):
 
     def read(self, device: torch.device | str = "cpu") -> None:
         """Read all graphs, once, into the memory of ``device``."""
-        parts = self.parts
-        species = _joined([part.nodes for part in parts], self.species_of)
-        neighbors, distance_mA = (
-            _joined([part.neighbors for part in parts]),
-            _joined([part.distance_mA for part in parts]),
-        )
-        if torch.device(device).type == "cpu":
-            self._graphs = species, neighbors, distance_mA
+        parts, device = self.parts, torch.device(device)
+        if on_gpu(device):
+            self._graphs = resident.read(parts, self.species_of, device)
         else:
-            moved = torch.from_numpy(species), as_signed(neighbors), as_signed(distance_mA)
-            self._graphs = moved[0].to(device), moved[1].to(device), moved[2].to(device)
+            species = _joined([part.nodes for part in parts], self.species_of)
+            neighbors = _joined([part.neighbors for part in parts])
+            self._graphs = species, neighbors, _joined([part.distance_mA for part in parts])
         self._starts = _begins(self.counts)
+
+    def bytes_on(self, device: torch.device) -> int:
+        """Memory that the graphs need, or would need, on a device."""
+        n_edges = sum(part.neighbors.shape[0] * self.n_neighbors for part in self.parts)
+        return resident.bytes_on(device, self.nbytes, sum(part.nodes.shape[0] for part in self.parts), n_edges)
 
     def batch(self, frames: np.ndarray, hops: int) -> GraphBatch:
         """Gather the graphs of ``frames`` (indices into this dataset) for a network of ``hops`` convolutions.
@@ -172,14 +174,14 @@ class GraphDataset(LaggedFrames):
         places = np.empty((self._targets_in_frame[frames].sum(), self.target_nodes.shape[1]), np.int64)
         _gather_targets(self.window[frames], counts[:, 0], self._target_start, self.target_nodes, places)
         targets = torch.from_numpy(places)
-        graphs: GraphsOnHost | GraphsOnDevice
         if self._graphs is None:
             graphs, node_start, row_start = self._fetch(frames, counts)
         else:
-            graphs, (node_start, row_start) = self._graphs, (start[frames] for start in self._starts)
-        if isinstance(graphs[0], Tensor):
-            gathered = gather_on_device(graphs, node_start, row_start, counts, starts)
-            return GraphBatch(*gathered, targets.to(graphs[0].device), starts)
+            node_start, row_start = (start[frames] for start in self._starts)
+            if isinstance(self._graphs, resident.Resident):
+                stored = np.asarray(self.counts[frames], np.int64)
+                return resident.gather(self._graphs, node_start, row_start, stored, counts, starts, targets)
+            graphs = self._graphs
         return GraphBatch(*gather(graphs, node_start, row_start, counts, starts), targets, starts)
 
     def _fetch(self, frames: np.ndarray, counts: np.ndarray) -> tuple[GraphsOnHost, np.ndarray, np.ndarray]:

@@ -12,9 +12,10 @@ import torch
 from jaxtyping import Int32, Int64
 from torch import Tensor
 
+from gdyn.kernels.layout import Edges, Incoming
+
 # Of all frames, one after the other: species (nodes,), neighbors and distance_mA (rows, M).
 GraphsOnHost = tuple[np.ndarray, np.ndarray, np.ndarray]
-GraphsOnDevice = tuple[Tensor, Tensor, Tensor]
 
 
 class GraphBatch(NamedTuple):
@@ -27,6 +28,7 @@ class GraphBatch(NamedTuple):
     distance_mA : (rows, M) int32
     targets : (targets, k) int64, indices of nodes; -1 where a set has fewer than k atoms
     starts : (shells, frames + 1) int64 numpy, where the nodes of each frame begin in each shell, and the shell ends
+    incoming : of all nodes, where a device needs them
     """
 
     species: Int64[Tensor, " nodes"]
@@ -34,17 +36,28 @@ class GraphBatch(NamedTuple):
     distance_mA: Int32[Tensor, "rows M"]
     targets: Int64[Tensor, "targets k"]
     starts: Int64[np.ndarray, "shells ends"]
+    incoming: Incoming | None = None
 
     @property
     def counts(self) -> list[int]:
         """Numbers of nodes within 0, 1 ... hops."""
         return self.starts[:, -1].tolist()
 
+    def edges(self, hops: int) -> Edges:
+        """Of the nodes within some hops."""
+        n, n_near = self.counts[hops : hops + 2]
+        incoming = self.incoming and Incoming(
+            self.incoming.begin[:n_near], self.incoming.end[:n_near], self.incoming.edges
+        )
+        return Edges(self.neighbors[:n], self.distance_mA[:n], self.starts[: hops + 1], incoming)
+
     def on(self, move: Callable[[Tensor], Tensor]) -> "GraphBatch":
         """The same with ``move`` applied to every tensor."""
-        return GraphBatch(
-            move(self.species), move(self.neighbors), move(self.distance_mA), move(self.targets), self.starts
+        incoming = self.incoming and Incoming(*map(move, self.incoming))
+        species, neighbors, distance_mA, targets = map(
+            move, (self.species, self.neighbors, self.distance_mA, self.targets)
         )
+        return GraphBatch(species, neighbors, distance_mA, targets, self.starts, incoming)
 
 
 def starts_of(counts: Int64[np.ndarray, "frames shells"]) -> Int64[np.ndarray, "shells frames+1"]:
@@ -112,46 +125,3 @@ def _gather(
                         away += 1
                     to_neighbors[into, p] = node + shift[away]
                     to_mA[into, p] = distance_mA[row, p]
-
-
-def gather_on_device(
-    graphs: GraphsOnDevice,
-    node_start: np.ndarray,
-    row_start: np.ndarray,
-    counts: np.ndarray,
-    starts: np.ndarray,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The same as :func:`gather` where the graphs are tensors on a device.
-
-    Neighbors and distances are kept as the 16 or 32 bits of the shards; torch has no arithmetic of unsigned numbers.
-    """
-    species, neighbors, distance_mA = graphs
-    device = species.device
-    n_shells = counts.shape[1]
-    begins = np.concatenate([np.zeros((len(counts), 1), np.int64), counts[:, :-1]], axis=1).T
-    lengths = np.diff(starts, axis=1)
-    nodes = _ranges(node_start + begins, lengths, device)
-    rows = _ranges((row_start + begins)[:-1], lengths[:-1], device)
-    frame = torch.from_numpy(np.tile(np.arange(len(counts)), n_shells - 1)).to(device)
-    frame = frame.repeat_interleave(torch.from_numpy(lengths[:-1].ravel()).to(device))
-    local = _unsigned(neighbors[rows])
-    bounds = torch.from_numpy(counts).to(device)[frame]  # (rows, shells)
-    shell = sum(((local >= bounds[:, hop, None]).int() for hop in range(n_shells - 1)), torch.zeros_like(local))
-    shift = torch.from_numpy((starts[:, :-1] - begins).T.copy()).to(device)[frame]
-    return species[nodes].long(), (local + shift.gather(1, shell.long())).int(), _unsigned(distance_mA[rows])
-
-
-def _ranges(begins: np.ndarray, lengths: np.ndarray, device: torch.device) -> Tensor:
-    """``begin, begin + 1 ...`` for every begin and length, one after the other."""
-    begin, length = (torch.from_numpy(np.ascontiguousarray(x).ravel()).to(device) for x in (begins, lengths))
-    end = length.cumsum(0)
-    return torch.arange(int(end[-1]), device=device) + (begin - end + length).repeat_interleave(length)
-
-
-def as_signed(array: np.ndarray) -> Tensor:
-    """The bits of an array of unsigned integers as a tensor of signed ones."""
-    return torch.from_numpy(array.view(f"i{array.itemsize}"))
-
-
-def _unsigned(values: Tensor) -> Tensor:
-    return values.int() & 0xFFFF if values.dtype == torch.int16 else values

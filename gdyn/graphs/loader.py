@@ -4,10 +4,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Protocol, Self, TypeVar, runtime_checkable
+from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor
+
+from gdyn.device import Side, send
 
 AHEAD = 2  # batches that wait at most
 
@@ -30,12 +32,12 @@ class Loader:
 
     Parameters
     ----------
-    device : torch device; what comes to a GPU comes by way of pinned memory.
+    device : torch device; what comes to a GPU comes by way of pinned memory, in a queue beside the main one.
     threads : that prepare batches.
     """
 
     def __init__(self, device: torch.device, threads: int = 1) -> None:
-        self.device, self.waited_s = device, 0.0
+        self.device, self.waited_s, self._side = device, 0.0, Side(device)
         self._pool = ThreadPoolExecutor(max(1, min(threads, AHEAD)))
 
     def __call__(self, prepare: Callable[[Request], Prepared], requests: Iterable[Request]) -> Iterator[Prepared]:
@@ -47,7 +49,7 @@ class Loader:
         requests : iterable of its arguments.
         """
         requests = iter(requests)
-        ready: deque[Future[Prepared]] = deque()
+        ready: deque[Future[tuple[Prepared, Any]]] = deque()
         try:
             while True:
                 while len(ready) < AHEAD and (request := next(requests, None)) is not None:
@@ -55,20 +57,13 @@ class Loader:
                 if not ready:
                     return
                 begin = time.monotonic()
-                batch = ready.popleft().result()
+                batch, mark = ready.popleft().result()
                 self.waited_s += time.monotonic() - begin
-                yield batch.on(self._move)
+                yield batch.on(self._side.handed_over(mark))
         finally:
             for left in ready:
                 left.cancel()
 
-    def _prepare(self, prepare: Callable[[Request], Prepared], request: Request) -> Prepared:
-        batch = prepare(request)
-        return batch.on(self._pin) if self.device.type == "cuda" else batch
-
-    @staticmethod
-    def _pin(tensor: Tensor) -> Tensor:
-        return tensor if tensor.is_cuda else tensor.pin_memory()
-
-    def _move(self, tensor: Tensor) -> Tensor:
-        return tensor.to(self.device, non_blocking=True)
+    def _prepare(self, prepare: Callable[[Request], Prepared], request: Request) -> tuple[Prepared, Any]:
+        with self._side.block():
+            return prepare(request).on(lambda tensor: send(tensor, self.device)), self._side.mark()

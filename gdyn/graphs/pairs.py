@@ -24,19 +24,25 @@ class Batch(Protocol):
 
 
 class PairBatch(NamedTuple):
-    """The graphs of lagged pairs: targets ``first[i]`` and, a lag later, ``second[i]`` of the graph are a pair.
+    """The graphs of lagged pairs.
 
-    ``uses`` (nodes,) is in how many pairs of frames the frame of each node is.
+    graph : a :class:`Batch`, of the dataset
+    ends : (pairs, 2) int64, of each pair the target in the graph, and the same a lag later
+    uses : (frames,) numpy, in how many pairs of frames each frame of the graph is
     """
 
-    graph: Any  # a Batch, of the dataset
-    first: Tensor
-    second: Tensor
-    uses: Tensor
+    graph: Any
+    ends: Tensor
+    uses: np.ndarray
 
     def on(self, move: Callable[[Tensor], Tensor]) -> "PairBatch":
         """The same with ``move`` applied to every tensor."""
-        return PairBatch(self.graph.on(move), move(self.first), move(self.second), move(self.uses))
+        return PairBatch(self.graph.on(move), move(self.ends), self.uses)
+
+    def uses_of_nodes(self) -> Tensor:
+        """In how many pairs of frames the frame of each node is: (nodes,) int64, on the host."""
+        starts = self.graph.starts
+        return torch.from_numpy(np.tile(self.uses, len(starts)).repeat(np.diff(starts).ravel()))
 
 
 @runtime_checkable
@@ -75,6 +81,10 @@ class Dataset(Protocol):
     @property
     def nbytes(self) -> int:
         """Memory that all that a network reads needs, or would need, in bytes."""
+        ...
+
+    def bytes_on(self, device: torch.device) -> int:
+        """The same on a device, where there may be more to keep."""
         ...
 
     def read(self, device: torch.device) -> None:
@@ -122,7 +132,5 @@ class LaggedFrames:
         present = self.present[self.window[frames]]
         row = np.cumsum(present).reshape(present.shape) - 1  # of each target among those of the batch
         both = self.both_present(first, lag_frames)
-        x, y = (torch.from_numpy(row[part][both]) for part in np.split(place, 2))
-        graph = self.batch(frames, hops)
-        uses = np.tile(np.bincount(place), len(graph.starts)).repeat(np.diff(graph.starts).ravel())
-        return PairBatch(graph, x, y, torch.from_numpy(uses))
+        ends = np.stack([row[part][both] for part in np.split(place, 2)], axis=1)
+        return PairBatch(self.batch(frames, hops), torch.from_numpy(ends), np.bincount(place))

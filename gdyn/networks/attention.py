@@ -1,23 +1,21 @@
 """Attention over the neighbors of every atom, in one pass and without anything the size of the edges.
 
-:func:`attend` is all that a convolution does with its edges. On a CPU it is a compiled pass over the neighbor lists
-that keeps one number per edge for the gradient; elsewhere it is :func:`attend_plain`, which torch compiles where it
-can.
+:func:`attend` is all that a convolution does with its edges where there are no fused kernels (:mod:`gdyn.kernels`). On
+a CPU it is a compiled pass over the neighbor lists that keeps one number per edge for the gradient.
 """
 
 import functools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numba
 import numpy as np
 import torch
 from jaxtyping import Float, Int32, Int64
 from torch import Tensor
-from torch.nn import functional
 
-from gdyn.logs import LOG
+from gdyn.kernels.plain import attend_plain
 
 # Sums may be reordered, but NaN stays NaN and is noticed.
 COMPILED: dict[str, Any] = {
@@ -28,40 +26,6 @@ COMPILED: dict[str, Any] = {
 }
 
 
-@runtime_checkable
-class EdgeEngine(Protocol):
-    """Computes what a convolution does with its edges on some kind of device, with a gradient."""
-
-    def __call__(
-        self,
-        receiver: Float[Tensor, "updated logits"],
-        sender: Float[Tensor, "nodes logits"],
-        table: Float[Tensor, "table logits"],
-        neighbors: Int32[Tensor, "updated M"],
-        rows: Int32[Tensor, "updated M"],
-        starts: Int64[np.ndarray, "shells ends"],
-    ) -> Float[Tensor, "updated width"]:
-        """Messages from the neighbors of some atoms, weighted by attention (equations 2, 3 and 6 of docs/theory.md).
-
-        With ``z_ij = receiver_i + sender_j + table[d_ij]``, whose last entry is the logit of the attention and whose
-        others are the message before its ReLU: ``m_i = sum_j softmax_j(z_ij[-1]) ReLU(z_ij[:-1])``.
-
-        Parameters
-        ----------
-        receiver : (updated, width + 1), of the atoms that receive messages, the first ones of all.
-        sender : (nodes, width + 1), of all atoms.
-        table : (table rows, width + 1), of the distances.
-        neighbors, rows : (updated, M) int32: a node, and a row of the table; rows beyond its end mean its last.
-        starts : (shells, frames + 1) int64: where the nodes of each frame begin in each shell of hops; nodes of
-            different frames are never neighbors.
-
-        Returns
-        -------
-        (updated, width)
-        """
-        ...
-
-
 def attend(
     receiver: Float[Tensor, "updated logits"],
     sender: Float[Tensor, "nodes logits"],
@@ -70,60 +34,19 @@ def attend(
     rows: Int32[Tensor, "updated M"],
     starts: Int64[np.ndarray, "shells ends"],
 ) -> Float[Tensor, "updated width"]:
-    """The messages of an :class:`EdgeEngine`, by the one for the device where the arguments are."""
-    engine: EdgeEngine = attend_fused if receiver.device.type == "cpu" else attend_compiled
-    return engine(receiver, sender, table, neighbors, rows, starts)
+    """The messages of :func:`~gdyn.kernels.plain.attend_plain`; on a CPU in one pass over the neighbor lists.
 
-
-def attend_fused(
-    receiver: Tensor, sender: Tensor, table: Tensor, neighbors: Tensor, rows: Tensor, starts: np.ndarray
-) -> Tensor:
-    """An :class:`EdgeEngine` for CPUs: one pass over the neighbor lists."""
+    Parameters
+    ----------
+    receiver, sender, table, neighbors, rows : as there.
+    starts : (shells, frames + 1) int64: where the nodes of each frame begin in each shell of hops; nodes of different
+        frames are never neighbors.
+    """
+    if receiver.device.type != "cpu":
+        return attend_plain(receiver, sender, table, neighbors, rows)
     if receiver.dtype == torch.bfloat16:  # which numpy does not know
         receiver, sender, table = receiver.float(), sender.float(), table.float()
     return _Attend.apply(receiver, sender, table, neighbors, rows, starts)
-
-
-def attend_compiled(
-    receiver: Tensor, sender: Tensor, table: Tensor, neighbors: Tensor, rows: Tensor, starts: np.ndarray
-) -> Tensor:
-    """An :class:`EdgeEngine` for any device: :func:`attend_plain`, compiled by torch where it can."""
-    return _compiled(receiver, sender, table, neighbors, rows)
-
-
-def attend_plain(receiver: Tensor, sender: Tensor, table: Tensor, neighbors: Tensor, rows: Tensor) -> Tensor:
-    """The same as :func:`attend`, operation by operation, for any device and any derivative."""
-    rows = rows.clamp_max(len(table) - 1)
-    z = functional.embedding(neighbors, sender) + functional.embedding(rows, table) + receiver.unsqueeze(1)
-    attention = torch.softmax(z[..., -1:], dim=1)
-    return (attention * torch.relu(z[..., :-1])).sum(1)
-
-
-class _Compiler:
-    """Compiles at the first call; where only compiling fails, logs this once and continues without."""
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self.function = function
-        self.chosen: Callable[..., Any] | None = None
-
-    def __call__(self, *arguments: Any) -> Any:
-        if self.chosen is not None:
-            return self.chosen(*arguments)
-        try:
-            compiled = torch.compile(self.function, dynamic=True)
-            result = compiled(*arguments)
-        except torch.OutOfMemoryError:
-            raise
-        except Exception as error:
-            result = self.function(*arguments)  # where that fails too, the compiler is not to blame
-            said = "".join(f" ({line})" for line in str(error).strip().splitlines()[:1])
-            LOG.info("torch.compile is not available%s: %s; continuing without it", said, type(error).__name__)
-            compiled = self.function
-        self.chosen = compiled
-        return result
-
-
-_compiled = _Compiler(attend_plain)
 
 
 class _Attend(torch.autograd.Function):

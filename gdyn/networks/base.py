@@ -1,7 +1,6 @@
 """What all networks share: probabilities of states, and a linear map of them."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -12,7 +11,9 @@ from torch import Tensor, nn
 from gdyn.config import models
 from gdyn.files import FilePath
 from gdyn.graphs.pairs import Dataset
+from gdyn.networks.arithmetic import full_precision
 from gdyn.networks.convolution import RunningNorm
+from gdyn.networks.lean import mapped_states
 
 SMALLEST_PROBABILITY = 1e-5
 
@@ -109,11 +110,7 @@ class StateNetwork(nn.Module):
 
     def forward(self, batch: Any) -> Float[Tensor, "samples states"]:
         """State probabilities of every sample of a batch of its dataset; rows sum to 1."""
-        probabilities = torch.softmax(self.outputs(batch), dim=1)
-        # Not a matrix product, which may be done with 8 or 10 bits, whose steps would show in the probabilities.
-        probabilities = (probabilities.unsqueeze(2) * self.rotation).sum(1)
-        probabilities = probabilities.clamp_min(SMALLEST_PROBABILITY)
-        return probabilities / probabilities.sum(1, keepdim=True)
+        return mapped_states(self.outputs(batch), self.rotation, SMALLEST_PROBABILITY)
 
     def exactly(self, layers: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
         """Apply the last layers in the arithmetic of the weights, float32: of logits with 8 bits there are few."""
@@ -131,26 +128,3 @@ class StateNetwork(nn.Module):
         self.rotation.copy_(
             (before @ torch.as_tensor(np.ascontiguousarray(matrix), dtype=torch.float64)).to(self.rotation.dtype)
         )
-
-
-def full_precision(device: torch.device) -> AbstractContextManager[Any]:
-    """Inside the block, everything is done in the arithmetic of the weights."""
-    return torch.autocast(device.type, enabled=False) if torch.is_autocast_enabled(device.type) else nullcontext()
-
-
-@contextmanager
-def arithmetic(device: torch.device, precision: str) -> Iterator[None]:
-    """The arithmetic of a network inside the block; probabilities of states are made in float32 in any case.
-
-    Parameters
-    ----------
-    device : of the network.
-    precision : ``float32``, ``tf32`` (matrix products of float32 with 10 bits, on a GPU) or ``bfloat16``.
-    """
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest" if precision == "float32" else "high")
-    try:
-        with torch.autocast(device.type, torch.bfloat16) if precision == "bfloat16" else nullcontext():
-            yield
-    finally:
-        torch.set_float32_matmul_precision(before)

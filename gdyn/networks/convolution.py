@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 
-import numpy as np
 import torch
-from jaxtyping import Float, Float32, Float64, Int32, Int64, Num
+from jaxtyping import Float, Float32, Float64, Num
 from torch import Tensor, nn
 
+from gdyn.kernels import kernels_of
+from gdyn.kernels.convolve import Weights, convolve
+from gdyn.kernels.layout import Edges
+from gdyn.networks.arithmetic import precision_of
 from gdyn.networks.attention import attend
 
 ROWS_PER_A = 1000
@@ -110,9 +113,7 @@ class GraphConvolution(nn.Module):
     def forward(
         self,
         features: Float[Tensor, "nodes width"],
-        neighbors: Int32[Tensor, "updated M"],
-        rows: Int32[Tensor, "updated M"],
-        starts: Int64[np.ndarray, "shells ends"],
+        edges: Edges,
         radial: Float[Tensor, "table gaussians"],
     ) -> Float[Tensor, "updated width"]:
         """Update the features of the first nodes, those whose neighbors are given.
@@ -120,10 +121,20 @@ class GraphConvolution(nn.Module):
         Parameters
         ----------
         features : of all nodes.
-        neighbors, rows : nodes, and rows of the radial table.
-        starts : of the updated nodes; see :class:`~gdyn.graphs.gather.GraphBatch`.
+        edges : of those that are updated.
         radial : a row for every 0.001 A.
         """
-        updated = features[: len(neighbors)]
-        table = self.distance(radial)
-        return updated + self.norm(attend(self.atom(updated), self.neighbor(features), table, neighbors, rows, starts))
+        updated = features[: len(edges.neighbors)]
+        kernels = kernels_of(features.device) if features.dtype == torch.float32 else None
+        if kernels is None:
+            messages = attend(
+                self.atom(updated), self.neighbor(features), self.distance(radial), edges.neighbors, edges.distance_mA,
+                edges.starts,
+            )  # fmt: skip
+            return updated + self.norm(messages)
+        norm = self.norm if isinstance(self.norm, nn.LayerNorm) else None
+        of_norm = (norm.weight, norm.bias) if norm else (None, None)
+        weights = Weights(self.atom.weight, self.atom.bias, self.neighbor.weight, self.distance.weight, *of_norm)
+        precision, eps = precision_of(features.device), norm.eps if norm else 0.0
+        out = convolve(kernels, features, weights, eps, edges, radial, precision)
+        return out if norm else updated + self.norm(out)

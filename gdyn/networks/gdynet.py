@@ -5,14 +5,18 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Float32
 from torch import Tensor, nn
-from torch.nn import functional
 
 from gdyn.config.models import Network, Splits, Targets, Trial
+from gdyn.device import on_gpu
 from gdyn.files import FilePath
 from gdyn.graphs.dataset import GraphDataset
 from gdyn.graphs.gather import GraphBatch
+from gdyn.graphs.loader import AHEAD
+from gdyn.kernels import kernels_of
+from gdyn.kernels.layout import row_stride
 from gdyn.networks.base import StateNetwork
 from gdyn.networks.convolution import GraphConvolution, radial_basis
+from gdyn.networks.lean import rows_of
 
 BYTES_PER_NUMBER = 4
 
@@ -83,33 +87,38 @@ class GDyNet(StateNetwork):
         return self.exactly(self.head, self.pool(batch))
 
     def bytes_per_frame(self, data: GraphDataset, gradient: bool) -> float:
-        width = self.arguments["width"]
         nodes = data.counts[:, : self.hops + 1].mean(0)
         edges = nodes[:-1] * data.n_neighbors
-        fused = self.rotation.device.type == "cpu"
+        if kernels_of(self.rotation.device):
+            return self._bytes_of_kernels(nodes, edges, gradient)
+        width, plain = self.arguments["width"], on_gpu(self.rotation.device)
         of_node, of_updated, of_edge = (6, 14, 2) if gradient else (4, 6, 1)  # numbers for each feature; measured
         per_frame = 8 * nodes[-1] + 8 * edges[-1]
         kept = slice(None) if gradient else slice(-1, None)
         per_frame += BYTES_PER_NUMBER * width * (of_node * nodes[1:][kept].sum() + of_updated * nodes[:-1][kept].sum())
-        return per_frame + BYTES_PER_NUMBER * (1 if fused else 2 * of_edge * width) * edges[kept].sum()
+        return per_frame + BYTES_PER_NUMBER * (2 * of_edge * width if plain else 1) * edges[kept].sum()
+
+    def _bytes_of_kernels(self, nodes: np.ndarray, edges: np.ndarray, gradient: bool) -> float:
+        """What :mod:`gdyn.kernels.convolve` keeps, and the batches that wait, which are as large as this one."""
+        width = self.arguments["width"]
+        row, updated, near = row_stride(width), nodes[:-1], nodes[1:]
+        numbers = near * row + updated * (row + 2 * width) + edges  # of each convolution, last one first
+        of_gradient = near * (row + width) + updated * (row + width) + edges
+        kept = numbers.sum() + of_gradient.max() if gradient else numbers.max()
+        of_graph = (8 + 8) * nodes[-1] + 3 * BYTES_PER_NUMBER * edges[-1]
+        return BYTES_PER_NUMBER * (kept + width * nodes[-1]) + (1 + AHEAD) * of_graph
 
     def pool(self, graph: GraphBatch) -> Float[Tensor, "targets width"]:
         """Mean of the features over the atoms of each target."""
         n_hops = self.hops
         counts = graph.counts
-        # One number per species times a matrix, because its gradient is a matrix product too.
-        species = functional.one_hot(graph.species[: counts[n_hops]], self.embedding.num_embeddings)
-        features = species.to(self.embedding.weight.dtype) @ self.embedding.weight
+        features = rows_of(self.embedding.weight, graph.species[: counts[n_hops]])
         # Each convolution brings the features that matter one hop nearer to the targets.
         for hop, convolution in zip(reversed(range(n_hops)), self.convolutions, strict=True):
-            n = counts[hop]
-            features = convolution(
-                features, graph.neighbors[:n], graph.distance_mA[:n], graph.starts[: hop + 1], self.radial
-            )
+            features = convolution(features, graph.edges(hop), self.radial)
+        if graph.targets.shape[1] == 1:
+            return features.index_select(0, graph.targets.view(-1))
         present = graph.targets >= 0
-        atoms = graph.targets.clamp_min(0)
-        features = features[atoms]
-        if atoms.shape[1] == 1:
-            return features.squeeze(1)
+        features = features[graph.targets.clamp_min(0)]
         weights = present.to(features.dtype)
         return (features * weights.unsqueeze(-1)).sum(1) / weights.sum(1, keepdim=True)

@@ -6,7 +6,7 @@ dictionary with ``format``, ``version``, ``gdyn_version``, ``model`` (its kind; 
 ``fingerprint`` (of the data and settings it was trained on), ``seen`` (the ranges of :mod:`gdyn.training.seen`; None of
 a VAMPnet, absent in older files), ``precision`` (the arithmetic it was trained in; absent: float32) and ``weights``.
 
-Format ``gdyn-resume``, version 3: the same kind of file for a training that was interrupted, with ``format``,
+Format ``gdyn-resume``, version 4: the same kind of file for a training that was interrupted, with ``format``,
 ``version``, ``fingerprint`` and ``state``, a :class:`gdyn.training.state.TrainingState`. Others never read it, and
 where it is of another version, training starts again.
 """
@@ -28,7 +28,7 @@ from gdyn.networks import NETWORKS, StateNetwork
 FORMAT = "gdyn-model"
 VERSION = 1
 RESUME = "gdyn-resume"
-RESUME_VERSION = 3
+RESUME_VERSION = 4
 
 
 def save_model(path: FilePath, network: StateNetwork, **about: Any) -> None:

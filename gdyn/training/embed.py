@@ -4,10 +4,11 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 
+from gdyn.device import device_name, forget_unused, out_of_memory_as
 from gdyn.errors import InputError
 from gdyn.graphs.loader import Loader
 from gdyn.graphs.pairs import Dataset
-from gdyn.logs import progress
+from gdyn.logs import LOG, progress
 from gdyn.networks.base import Network
 from gdyn.store import States
 from gdyn.training.batches import frames_at_once
@@ -43,11 +44,25 @@ def embed(
         raise InputError("targets: no target is present in any frame of a split; widen it under splits")
     share = world.share(np.arange(len(data)))
     at_once = frames_at_once(data, network, memory_bytes, gradient=False)
-    pieces = [share[begin : begin + at_once] for begin in range(0, len(share), at_once)]
     probabilities = np.zeros((len(data), data.n_targets, network.arguments["n_states"]), np.float32)
-    batches = loader(lambda frames: data.batch(frames, network.hops), pieces)
-    for frames, graph in zip(progress(pieces, what) if what else pieces, batches, strict=True):
-        probabilities[frames[0] : frames[-1] + 1][present[frames]] = network(graph).float().cpu().numpy()
+    begin = 0
+    while begin < len(share):
+        try:
+            with out_of_memory_as(MemoryError()):
+                pieces = [share[i : i + at_once] for i in range(begin, len(share), at_once)]
+                batches = loader(lambda frames: data.batch(frames, network.hops), pieces)
+                for frames, graph in zip(progress(pieces, what) if what else pieces, batches, strict=True):
+                    of_frames = probabilities[frames[0] : frames[-1] + 1]
+                    of_frames[present[frames]] = network(graph).float().cpu().numpy()
+                    begin += len(frames)
+        except MemoryError:
+            forget_unused(loader.device)
+            if at_once == 1:
+                raise InputError(
+                    f"a frame does not fit into the memory of {device_name(loader.device)}; set device: cpu"
+                ) from None
+            at_once //= 2
+            LOG.info("memory is short on %s: %d frames at once", device_name(loader.device), at_once)
     total = torch.from_numpy(probabilities).to(loader.device)
     world.sum(total)
     probabilities = total.cpu().numpy()
@@ -71,19 +86,3 @@ def states_of(
         lag_ps=lag_ps,
         frame_interval_ps=data.frame_interval_ps,
     )
-
-
-def pick_device(name: str) -> torch.device:
-    """The torch device for ``auto``, ``cpu`` or ``cuda``.
-
-    Raises
-    ------
-    InputError : a GPU is asked for and torch finds none.
-    """
-    if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("device: cuda is asked for, but torch finds no GPU here; set it to auto or cpu")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
-
-
-def device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"

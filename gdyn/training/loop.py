@@ -15,6 +15,7 @@ import pandas as pd
 import torch
 
 from gdyn.config.models import Network, Splits, Targets, Training, Trial
+from gdyn.device import device_name, on_gpu, pick_device
 from gdyn.errors import InputError
 from gdyn.files import FilePath, remove, write_json, write_table
 from gdyn.graphs.dataset import GraphDataset
@@ -23,13 +24,13 @@ from gdyn.networks import NETWORKS
 from gdyn.provenance import settings_checksum
 from gdyn.statistics import present_rows, purity, score_with_floor, simplex_rotation, singular_values
 from gdyn.training import checkpoint
-from gdyn.training.embed import UnstableError, device_name, pick_device, states_of
+from gdyn.training.embed import UnstableError, states_of
 from gdyn.training.findings import problems, summarise_validation
 from gdyn.training.history import Reporter
 from gdyn.training.processes import World, launch
 from gdyn.training.schedule import Turn
 from gdyn.training.seen import ranges
-from gdyn.training.trainer import SHARES, Trainer
+from gdyn.training.trainer import SHARES, NoMemoryError, Trainer
 
 MOST_RECOVERIES = 3  # from NaN
 
@@ -72,6 +73,7 @@ def train_here(
     training: Training,
     warm: str | None = None,
     name: str | None = None,
+    shared: bool = False,
 ) -> None:
     """Train in this process, or as one of several that do the same.
 
@@ -87,6 +89,7 @@ def train_here(
     splits, targets, network, training : those sections of the system.
     warm : path of a model to begin from, if any.
     name : of the trial, where it is not what its values say.
+    shared : whether other jobs use the same GPU.
 
     Raises
     ------
@@ -95,14 +98,15 @@ def train_here(
     torch.set_num_threads(threads)
     at, resume = pick_device(device), Path(resume)
     world = World(at)
-    open_split, memory_mb = NETWORKS[trial.model].open_split, training.memory_mb
+    # What fits into a GPU goes there without coming to rest here.
+    open_split, memory_mb = NETWORKS[trial.model].open_split, 0 if on_gpu(at) else training.memory_mb
     data = open_split(files, splits, "train", targets, None, SHARES["train"] * memory_mb)
     validation = open_split(files, splits, "validation", targets, data.elements, SHARES["validation"] * memory_mb)
     settings = {"trial": trial, "seed": seed, "splits": splits, "network": network, "training": training, "warm": warm}
     fingerprint = settings_checksum(
         {"shards": data.checksum, **{k: getattr(v, "model_dump", lambda v=v: v)() for k, v in settings.items()}}
     )
-    trainer = Trainer(data, validation, trial, seed, network, training, at, world, warm)
+    trainer = Trainer(data, validation, trial, seed, network, training, at, world, warm, shared)
     reporter = Reporter(resume.parent, training.tensorboard and not world.rank)
     run(trainer, resume, fingerprint, reporter)
     reporter.close()
@@ -165,7 +169,7 @@ def run(trainer: Trainer, resume: Path, fingerprint: str, reporter: Reporter) ->
     state, schedule = trainer.state, trainer.state.schedule
     saved = checkpoint.load_resume(resume, fingerprint)
     if saved is None:
-        trainer.settle_norms()
+        settle(trainer)
         probabilities = trainer.embed(trainer.validation)
         trainer.note({}, probabilities, trainer.covariances(probabilities))
         reporter.log(state.history, schedule.epochs_left)
@@ -176,6 +180,10 @@ def run(trainer: Trainer, resume: Path, fingerprint: str, reporter: Reporter) ->
     while not schedule.over:
         try:
             trainer.epoch()
+        except NoMemoryError:
+            state.load_state_dict(sound)
+            trainer.halve()
+            continue
         except UnstableError as error:
             recover(trainer, sound, error)
             sound = state.snapshot()
@@ -186,6 +194,15 @@ def run(trainer: Trainer, resume: Path, fingerprint: str, reporter: Reporter) ->
         if not trainer.world.rank:
             checkpoint.save_resume(resume, fingerprint, sound)
             reporter.leave_word(state.history, schedule.epochs_left)
+
+
+def settle(trainer: Trainer) -> None:
+    """Let the running norms see something, in pieces as small as memory asks for."""
+    while True:
+        try:
+            return trainer.settle_norms()
+        except NoMemoryError:
+            trainer.halve()
 
 
 def turn(trainer: Trainer) -> None:

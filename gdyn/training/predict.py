@@ -7,15 +7,16 @@ import numpy as np
 import torch
 
 from gdyn.config.models import Splits, Targets
+from gdyn.device import on_gpu, pick_device, work_bytes
 from gdyn.files import FilePath, read_json
 from gdyn.graphs.dataset import GraphDataset
 from gdyn.graphs.loader import Loader
 from gdyn.logs import LOG
-from gdyn.networks.base import arithmetic
+from gdyn.networks.arithmetic import arithmetic
 from gdyn.statistics import present_rows
 from gdyn.store import States
 from gdyn.training.checkpoint import load_model
-from gdyn.training.embed import embed, pick_device, states_of
+from gdyn.training.embed import embed, states_of
 from gdyn.training.processes import World
 from gdyn.training.seen import outside
 
@@ -58,14 +59,14 @@ def predict(
     scores = [read_json(path)["validation_vamp2"] for path in numbers] or [0.0]
     network, about = load_model(models[int(np.argmax(scores))], at)
     precision = about.get("precision", "float32")
-    if precision == "tf32" and at.type == "cpu":
+    if precision == "tf32" and not on_gpu(at):
         LOG.warning("the model was trained in tf32 on a GPU; a CPU has no such arithmetic, so float32 is used here")
     states = {}
     for name in outputs:
         data = network.open_split(files, splits, name, targets, about["elements"], memory_mb=0)
         LOG.info("%s: %d frames of %d targets", name, len(data), data.n_targets)
         with arithmetic(at, precision):
-            probabilities = embed(network, data, loader, world, 1e6 * memory_mb, f"states, {name}")
+            probabilities = embed(network, data, loader, world, work_bytes(at, 1e6 * memory_mb), f"states, {name}")
         states[name] = states_of(data, probabilities, name, about["trial"]["lag_ps"])
         if about.get("seen") and isinstance(data, GraphDataset):
             states[name].outside = outside(data, about["seen"])

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, distributed, nn
 
+from gdyn.device import backend_of, claim
 from gdyn.errors import GdynError, InputError
 from gdyn.guard import guarded, how_it_ended
 from gdyn.logs import LOG
@@ -34,7 +35,7 @@ class World:
     def __init__(self, device: torch.device) -> None:
         self.rank, self.size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
         if self.size > 1 and not distributed.is_initialized():
-            distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+            distributed.init_process_group(backend_of(device))
 
     def sum(self, *tensors: Tensor) -> None:
         """Replace every tensor by its sum over all processes."""
@@ -145,9 +146,8 @@ def main() -> None:
     function, arguments = pickle.loads(Path(sys.argv[1]).read_bytes())
     LOG.handlers, LOG.propagate = [_Lines()], False
     LOG.setLevel(logging.DEBUG if os.environ["RANK"] == "0" else logging.ERROR)
-    if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
     try:
+        claim(int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"]), arguments.get("device", "cpu"))
         function(**arguments)
     except GdynError as error:
         LOG.error("%s", error)

@@ -24,6 +24,7 @@ class TrainingState:
     optimiser : with its moments
     pairs : which come next, with the state of their random numbers
     schedule : the stage, and how far it is
+    centre : (states - 1,) float64, about which moments are summed; see :class:`gdyn.training.vamp.Moments`
     history : what was measured so far
     best : weights of the best epoch of the stage, on the CPU, by their names; empty before there is one
     """
@@ -32,6 +33,7 @@ class TrainingState:
     optimiser: Optimizer
     pairs: PairStream
     schedule: Schedule
+    centre: Tensor
     history: History = field(default_factory=History)
     best: dict[str, Tensor] = field(default_factory=dict)
 
@@ -44,15 +46,23 @@ class TrainingState:
         _load(self, content)
 
     def snapshot(self) -> dict[str, Any]:
-        """The same as :meth:`state_dict`, but the training no longer changes it."""
+        """The same as :meth:`state_dict`, but on the host, and the training no longer changes it."""
         # A row of the history never changes, and they become many.
-        return copy.deepcopy(self.state_dict(), {id(row): row for row in self.history.rows})
+        return _kept(self.state_dict(), {id(row): row for row in self.history.rows})
 
 
 def _content(part: Any) -> Any:
     if is_dataclass(part):
         return {one.name: _content(getattr(part, one.name)) for one in fields(part)}
     return part.state_dict() if hasattr(part, "state_dict") else part
+
+
+def _kept(content: Any, as_they_are: dict[int, Any]) -> Any:
+    if isinstance(content, dict) and id(content) not in as_they_are:
+        return {key: _kept(value, as_they_are) for key, value in content.items()}
+    if isinstance(content, Tensor):
+        return content.detach().clone() if content.device.type == "cpu" else content.detach().cpu()
+    return copy.deepcopy(content, as_they_are)
 
 
 def _load(part: Any, content: dict[str, Any]) -> None:

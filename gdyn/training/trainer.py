@@ -1,38 +1,65 @@
 """One epoch of a training: the steps along the gradient, and the score of all validation frames."""
 
 import contextlib
-import resource
-import sys
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from gdyn.config.models import Network, Training, Trial
+from gdyn.device import (
+    Clock,
+    device_name,
+    forget_unused,
+    memory_of,
+    on_gpu,
+    out_of_memory_as,
+    peak_memory_mb,
+    send,
+    work_bytes,
+)
 from gdyn.errors import InputError
 from gdyn.graphs.loader import Loader
 from gdyn.graphs.pairs import Dataset, PairBatch
-from gdyn.logs import progress
+from gdyn.logs import LOG, progress
 from gdyn.networks import NETWORKS
-from gdyn.networks.base import arithmetic
-from gdyn.networks.convolution import RunningNorm
+from gdyn.networks.arithmetic import arithmetic
 from gdyn.statistics import Covariances, present_rows, purity, score_with_floor, singular_values
 from gdyn.statistics import vamp2 as vamp2_of_set
 from gdyn.statistics.lag import lagged_frames
 from gdyn.training import checkpoint
 from gdyn.training.batches import PairStream, frames_at_once, in_chains
 from gdyn.training.embed import UnstableError, embed
+from gdyn.training.flat import Flat
 from gdyn.training.processes import World
 from gdyn.training.schedule import Rules, Schedule
 from gdyn.training.state import TrainingState
-from gdyn.training.vamp import Moments, moments, moments_of, objective, vamp2
+from gdyn.training.sums import Sums
+from gdyn.training.vamp import Moments, Slope, basis_of, moments_of, objective, score
 from gdyn.units import multiple
 
 LARGEST_GRADIENT = 1.0
 SHARES = {"train": 0.5, "validation": 0.25, "work": 0.25}  # of training.memory_mb
+
+
+class NoMemoryError(Exception):
+    """A piece of a batch does not fit into the memory of a device."""
+
+
+class Seen(NamedTuple):
+    """What is left of a piece of a batch that a gradient can go back through.
+
+    probabilities : (targets, states), with their graph
+    ends : (pairs, 2)
+    z : (pairs, 2 (states - 1)), see :class:`~gdyn.training.sums.Sums`
+    """
+
+    probabilities: Tensor
+    ends: Tensor
+    z: Tensor
 
 
 class Trainer:
@@ -46,6 +73,7 @@ class Trainer:
     device : where the network is.
     world : the processes that train together.
     warm : path of a model to begin from, if any.
+    shared : whether others use the same GPU, so that what is free there is not all for this training.
 
     Raises
     ------
@@ -63,6 +91,7 @@ class Trainer:
         device: torch.device,
         world: World,
         warm: str | None = None,
+        shared: bool = False,
     ) -> None:
         self.data, self.validation, self.device, self.world = data, validation, device, world
         self.crispness = training.crispness
@@ -73,15 +102,14 @@ class Trainer:
             checkpoint.begin_from(self.network, warm, data.elements)
         self.network.to(device)
         # A CPU gains nothing from another arithmetic.
-        self.precision = "float32" if device.type == "cpu" else training.precision
-        memory = 1e6 * training.memory_mb
-        if device.type == "cuda":
-            memory = torch.cuda.mem_get_info(device)[0]
+        self.precision = training.precision if on_gpu(device) else "float32"
+        memory = memory_of(device, training.memory_mb, shared)
+        if on_gpu(device):
             for part, share in ((data, "train"), (validation, "validation")):
-                if part.nbytes <= SHARES[share] * memory:
+                if part.bytes_on(device) <= SHARES[share] * memory:
                     part.read(device)
-        self.work_bytes = SHARES["work"] * memory
-        self.loader = Loader(device, torch.get_num_threads())
+        self.work_bytes = work_bytes(device, SHARES["work"] * memory)
+        self.loader, self.clock = Loader(device, torch.get_num_threads()), Clock(device)
         pairs = PairStream(data, self.lag_frames, training.batch_samples, training.chain_frames, seed)
         # A frame may serve two pairs, but in the worst case each pair brings two of its own.
         self.piece = max(1, frames_at_once(data, self.network, self.work_bytes, gradient=True) // 2)
@@ -93,35 +121,47 @@ class Trainer:
         # With few data, validate after each pass, over as many steps in all.
         self.steps = min(training.epoch_steps, max(1, len(pairs.pairs) // pairs.size))
         schedule = Schedule(Rules.of(training, trial.learning_rate, self.steps))
-        self.state = TrainingState(self.network, self.optimiser(schedule.learning_rate), pairs, schedule)
+        self.flatten()
+        centre = torch.zeros(trial.n_states - 1, dtype=torch.float64)
+        optimiser = self.optimiser(schedule.learning_rate)
+        self.state = TrainingState(self.network, optimiser, pairs, schedule, centre)
+
+    def flatten(self) -> None:
+        """Make all parameters one tensor, and room for what is summed over a batch."""
+        self.flat = Flat(self.network)
+        norms = self.network.running_norms()
+        sizes = [norm.no_sums().numel() for norm in norms]
+        self.sums = Sums(self.network.arguments["n_states"], sum(sizes), self.device)
+        self.of_norms = [part.view(3, -1) for part in self.sums.more.split(sizes)] if norms else []
 
     def optimiser(self, learning_rate: float) -> torch.optim.Optimizer:
         """A new optimiser, without memory of past gradients."""
-        return torch.optim.Adam(self.network.parameters(), learning_rate)
+        return torch.optim.Adam([self.flat.values], learning_rate, fused=True)
 
     def settle_norms(self) -> None:
         """Before the first step: let every running norm see evenly spaced pairs, layer after layer."""
         pairs = self.state.pairs
         every = max(1, len(pairs.pairs) // pairs.size)
         pieces = self.pieces(np.sort(pairs.pairs)[::every][: pairs.size])
-        for norm in self.network.running_norms():
-            sums = norm.no_sums()
-            with torch.no_grad():
+        for norm, of_norm in zip(self.network.running_norms(), self.of_norms, strict=True):
+            self.sums.begin(self.state.centre)
+            with torch.no_grad(), self.short_of_memory():
                 for batch in self.loader(self.pairs_of, pieces):
-                    self.moments_of_batch(batch, [norm], [sums])
-            self.world.sum(sums)
-            norm.update(sums, momentum=1.0)
+                    self.probabilities(batch, collect=True)
+            self.sums.share(self.world)
+            self.moments()
+            norm.update(of_norm, momentum=1.0)
 
     def epoch(self) -> None:
         """Some optimisation steps, then one score of the whole validation set.
 
         Raises
         ------
-        UnstableError : a probability, a score or a gradient is not a number.
+        UnstableError : a probability or a score is not a number.
+        NoMemoryError : a piece does not fit into memory; nothing that has been done since the last epoch counts.
         """
         history, pairs = self.state.history, self.state.pairs
         begin, frames, self.loader.waited_s = time.monotonic(), history.frames, 0.0
-        times = {"forward_s": 0.0, "backward_s": 0.0}
         self.network.train()
         self.world.agree(self.network)
         batches = [self.pieces(next(pairs)) for _ in range(self.steps)]
@@ -129,7 +169,8 @@ class Trainer:
         requests = [piece for pieces in batches for piece in (pieces if len(pieces) == 1 else pieces + pieces)]
         ready = self.loader(self.pairs_of, requests)
         what = f"{self.state.schedule.present.name}, epoch {history.epoch + 1}"
-        scores = [self.step([ready] * len(pieces), times) for pieces in progress(batches, what)]
+        scores = [self.step(ready, pieces) for pieces in progress(batches, what)]
+        times = {"forward_s": 0.0, "backward_s": 0.0} | self.clock.read()
         seconds = time.monotonic() - begin
         history.seconds += seconds
         speed = {"frames_per_s": (history.frames - frames) / seconds, "seconds": seconds}
@@ -144,85 +185,136 @@ class Trainer:
         share = self.world.share(in_chains(first, self.lag_frames))
         return [share[begin : begin + self.piece] for begin in range(0, len(share), self.piece)]
 
-    def step(self, ready: Sequence[Iterator[PairBatch]], times: dict[str, float]) -> float:
+    def step(self, ready: Iterator[PairBatch], pieces: Sequence[np.ndarray]) -> float:
         """One step of the optimiser, along the gradient of the whole batch (section "Batches" of docs/theory.md).
 
         The objective depends on the batch by its moments alone, and those of all pieces add up. So their sum comes
-        first; the objective's slope with respect to it then goes back through every piece.
+        first, to the host; the objective's slope with respect to it then goes back through every piece.
 
         Parameters
         ----------
-        ready : for each piece, where it comes from; each comes twice, one after the other, unless there is only one.
-        times : seconds of the two passes, which are added to.
+        ready : where the pieces come from; all come twice, one after the other, unless there is only one.
+        pieces : first frames of their pairs.
 
         Returns
         -------
         float : VAMP-2 score of the batch, before the step.
         """
-        alone = len(ready) == 1  # then one pass does for both
-        norms = self.network.running_norms()
-        with self.timed("forward_s", times):
-            seen = [norm.no_sums() for norm in norms]
-            with contextlib.nullcontext() if alone else torch.no_grad():
-                parts = [self.moments_of_batch(next(batch), norms, seen) for batch in ready]
-            total = self.of_all_processes(parts)
-            self.world.sum(*seen)
-            if not torch.isfinite(total.sums).all():
-                raise UnstableError("a probability is not a number")
-            value = self.objective(Moments(total.sums.requires_grad_(True), total.centre))
-            (slope,) = torch.autograd.grad(value, total.sums)
-        with self.timed("backward_s", times):
-            parameters = list(self.network.parameters())
-            for parameter in parameters:
-                parameter.grad = torch.zeros_like(parameter)
-            for part in parts if alone else (self.moments_of_batch(next(batch)) for batch in ready):
-                (-(slope * part.about(total.centre).sums).sum()).backward()
-            self.world.sum(*(parameter.grad for parameter in parameters if parameter.grad is not None))
-            if not torch.isfinite(torch.nn.utils.clip_grad_norm_(parameters, LARGEST_GRADIENT)):
-                raise UnstableError("a gradient is not a number")
-            self.state.optimiser.step()
-            for norm, sums in zip(norms, seen, strict=True):
-                norm.update(sums)
-        return float(vamp2(Moments(total.sums.detach(), total.centre)))
+        sums, alone = self.sums, len(pieces) == 1  # then one pass does for both
+        sums.begin(self.state.centre)
+        seen = self.forward(ready, len(pieces), keep=alone, collect=True)
+        sums.share(self.world)
+        moments = self.moments()
+        if not moments.precise:
+            sums.begin(torch.from_numpy(moments.mean).view(2, -1).mean(0), anew=False)
+            if alone:
+                seen = [part._replace(z=sums.add(part.probabilities, part.ends)) for part in seen]
+            else:
+                self.forward(self.loader(self.pairs_of, pieces), len(pieces), keep=False, collect=False)
+            sums.share(self.world, everything=False)
+            moments = self.moments()
+        self.backward(ready, len(pieces), seen, sums.send(self.slope(moments)))
+        self.world.sum(self.flat.gradient)
+        self.flat.clip(LARGEST_GRADIENT)
+        self.state.optimiser.step()
+        for norm, of_norm in zip(self.network.running_norms(), self.of_norms, strict=True):
+            norm.update(of_norm)
+        return score(moments)
 
-    def of_all_processes(self, parts: Sequence[Moments]) -> Moments:
-        """The moments of all pieces of a batch, in all processes, without what they were computed from."""
-        nothing = Moments.nothing(self.network.arguments["n_states"], self.device)
-        here = sum((Moments(part.sums.detach(), part.centre) for part in parts), nothing)
-        number = here.sums[0, 0]
-        ends = torch.cat([number.unsqueeze(0), number * here.mean()])
-        self.world.sum(ends)
-        here = here.about(ends[1:] / ends[0].clamp_min(1.0))
-        self.world.sum(here.sums)
-        return here
+    def forward(self, ready: Iterator[PairBatch], n_pieces: int, keep: bool, collect: bool) -> list[Seen]:
+        """Add up the moments of the pieces of a batch; return what is to be kept of them for a gradient."""
+        kept = []
+        with self.short_of_memory():
+            for _ in range(n_pieces):
+                batch = next(ready)
+                with self.clock.part("forward_s"), torch.set_grad_enabled(keep):
+                    probabilities = self.probabilities(batch, collect)
+                    seen = Seen(probabilities, batch.ends, self.sums.add(probabilities, batch.ends))
+                if keep:
+                    kept.append(seen)
+        return kept
 
-    def objective(self, sums: Moments) -> Tensor:
-        """What the present stage maximises."""
+    def backward(self, ready: Iterator[PairBatch], n_pieces: int, seen: list[Seen], slope: Tensor) -> None:
+        """Set the gradient of all parameters, down the objective, from its slope."""
+        self.flat.forget()
+        with self.short_of_memory():
+            for i in range(n_pieces):
+                if seen:
+                    probabilities, ends, z = seen[i]
+                else:
+                    batch = next(ready)
+                    ends = batch.ends
+                    with self.clock.part("forward_s"):
+                        probabilities = self.probabilities(batch)
+                        z = self.sums.z(probabilities, ends)
+                with self.clock.part("backward_s"):
+                    self.flat.descend(probabilities, self.sums.gradient(slope, z, probabilities, ends))
+
+    def moments(self) -> Moments:
+        """Of the whole batch, of all processes.
+
+        Raises
+        ------
+        NoMemoryError : a process had too little memory.
+        """
+        moments, short = self.sums.read(self.world)
+        if short:
+            raise NoMemoryError
+        return moments
+
+    def slope(self, moments: Moments) -> Slope:
+        """Of what the present stage maximises."""
         schedule = self.state.schedule
         try:
-            return objective(schedule.present, sums, schedule.crispness)
-        except torch.linalg.LinAlgError:
-            raise UnstableError("a score is not a number") from None
-
-    def moments_of_batch(
-        self, batch: PairBatch, norms: Sequence[RunningNorm] = (), seen: Sequence[Tensor] = ()
-    ) -> Moments:
-        """The moments of some pairs; what passes some norms is added to what they have ``seen``."""
-        self.state.history.frames += batch.graph.starts.shape[1] - 1
-        for norm, sums in zip(norms, seen, strict=True):
-            norm.collect(sums, batch.uses)
-        with arithmetic(self.device, self.precision):
-            probabilities = self.network(batch.graph)
-        for norm in norms:
-            norm.collect(None, None)
-        return moments(probabilities[batch.first], probabilities[batch.second])
+            return objective(schedule.present, moments, schedule.crispness)[1]
+        except np.linalg.LinAlgError:
+            raise UnstableError("a probability is not a number") from None
 
     @contextlib.contextmanager
-    def timed(self, name: str, times: dict[str, float]) -> Iterator[None]:
-        """Add the time inside, less what was spent waiting for batches, to ``times[name]``."""
-        begin, waited = time.monotonic(), self.loader.waited_s
-        yield
-        times[name] += time.monotonic() - begin - (self.loader.waited_s - waited)
+    def short_of_memory(self) -> Iterator[None]:
+        """Notice that the device has no more memory.
+
+        Raises
+        ------
+        NoMemoryError : it has not. Of several processes, none may leave the others alone: all raise it when they next
+            look at their sums.
+        """
+        try:
+            with out_of_memory_as(NoMemoryError()):
+                yield
+        except NoMemoryError:
+            self.sums.short = True
+            if self.world.size == 1:
+                raise
+
+    def halve(self) -> None:
+        """Divide batches into smaller pieces from now on.
+
+        Raises
+        ------
+        InputError : a piece is one pair of frames already.
+        """
+        forget_unused(self.device)
+        if self.piece == 1:
+            raise InputError(
+                f"a pair of frames does not fit into the memory of {device_name(self.device)}; take fewer neighbors "
+                f"or a smaller search.width, or set device: cpu"
+            )
+        self.piece, self.sums.short = self.piece // 2, False
+        LOG.info("memory is short on %s: batches in pieces of %d pairs", device_name(self.device), self.piece)
+
+    def probabilities(self, batch: PairBatch, collect: bool = False) -> Tensor:
+        """Of the states of all targets of a batch; what passes the running norms is added up, if asked for."""
+        self.state.history.frames += batch.graph.starts.shape[1] - 1
+        norms = self.network.running_norms() if collect else []
+        weights = send(batch.uses_of_nodes(), self.device) if norms else None
+        for norm, of_norm in zip(norms, self.of_norms, strict=False):
+            norm.collect(of_norm, weights)
+        with arithmetic(self.device, self.precision):
+            probabilities: Tensor = self.network(batch.graph)
+        for norm in norms:
+            norm.collect(None, None)
+        return probabilities
 
     def judge(self, epoch: dict[str, float]) -> None:
         """Score the validation set, and keep the weights if they are the best."""
@@ -240,8 +332,8 @@ class Trainer:
         """
         schedule = self.state.schedule
         try:
-            value = float(objective(schedule.present, moments_of(covariances), self.crispness))
-        except torch.linalg.LinAlgError:
+            value, _ = objective(schedule.present, moments_of(covariances), self.crispness)
+        except np.linalg.LinAlgError:
             return -np.inf
         return value if schedule.allows(singular_values(covariances)) else -np.inf
 
@@ -262,23 +354,17 @@ class Trainer:
         """Add an epoch to the history; epoch 0 is the network before its training."""
         score, floor = score_with_floor(covariances, self.lag_frames)
         schedule, history = self.state.schedule, self.state.history
+        populations = present_rows(probabilities).mean(0, dtype=np.float64)
+        self.state.centre = torch.from_numpy(populations @ basis_of(len(populations)))
         row: dict[str, Any] = {
             "epoch": history.epoch + 1,
             "stage": schedule.present.name,
             "validation_vamp2": score,
             "noise_floor": floor,
             "validation_purity": purity(probabilities),
-            "smallest_population": float(present_rows(probabilities).mean(0).min()),
+            "smallest_population": float(populations.min()),
             "learning_rate": schedule.learning_rate,
             "memory_mb": peak_memory_mb(self.device),
             **epoch,
         }
         history.rows.append(row)
-
-
-def peak_memory_mb(device: torch.device) -> float:
-    """Peak memory so far, of the GPU or of this process."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 1e6
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6

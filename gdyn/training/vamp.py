@@ -1,165 +1,199 @@
 """What training maximises: functions of the time-lagged moments of the state probabilities.
 
 All of them depend on a batch only by way of one small matrix of sums. So a batch can be embedded in pieces, or by
-several processes, and its gradient is still exact: see :class:`Moments` and section "Batches" of docs/theory.md.
+several processes, and its gradient is still exact; and so all but those sums is done here, by numpy on the host,
+however large the batch and wherever it is: see section "Batches" of docs/theory.md.
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import NamedTuple
 
-import torch
-from jaxtyping import Float, Float64
-from torch import Tensor
+import numpy as np
+from jaxtyping import Float64
 
 from gdyn.config.schemes import Stage
 from gdyn.statistics import Covariances, helmert_basis
 from gdyn.statistics.covariance import RIDGE, ROUNDING
 
+LEAST_VARIANCE = 1e-5  # of the squared distance of the mean from the centre; below, rounding shows beside the ridge
+
+basis_of = cache(helmert_basis)
+
 
 class Moments(NamedTuple):
-    """Sums over pairs from which every objective follows; those of two sets of pairs add up.
+    """Sums over pairs from which every objective follows; those of two sets of pairs about one centre add up.
 
     Rows of probabilities sum to one, so their covariances are singular; they are written in an orthonormal basis of
     the vectors that sum to zero, where they are not. They are taken about a ``centre`` near their means, since of
     states that hardly vary the difference of two products of means holds rounding alone.
 
-    sums : (2 states - 1, 2 states - 1) float64: ``sum z z'`` with ``z = (1, (x, y) in that basis - centre)``
-    centre : (2 states - 2,) float64, constants for every derivative
+    pairs : how many
+    first : (2 (states - 1),) float64: ``sum z``, with ``z = (x, y) in that basis - centre``
+    second : (2 (states - 1), 2 (states - 1)) float64: ``sum z z'``
+    centre : (2 (states - 1),) float64
     """
 
-    sums: Float64[Tensor, "entries entries"]
-    centre: Float64[Tensor, " centre"]
+    pairs: float
+    first: Float64[np.ndarray, " entries"]
+    second: Float64[np.ndarray, "entries entries"]
+    centre: Float64[np.ndarray, " entries"]
 
-    @classmethod
-    def nothing(cls, n_states: int, device: torch.device) -> "Moments":
-        """Of no pairs."""
-        size = 2 * n_states - 1
-        zeros = torch.zeros(size, size, dtype=torch.float64, device=device)
-        return cls(zeros, zeros[0, 1:])
+    @property
+    def offset(self) -> Float64[np.ndarray, " entries"]:
+        """The mean of z."""
+        return self.first / max(self.pairs, 1.0)
 
-    def about(self, centre: Float64[Tensor, " centre"]) -> "Moments":
-        """The same moments about another centre."""
-        sums, shift = self.sums, self.centre - centre
-        first = sums[0, 1:] + sums[0, 0] * shift
-        cross = torch.outer(shift, sums[0, 1:])
-        second = sums[1:, 1:] + cross + cross.T + sums[0, 0] * torch.outer(shift, shift)
-        below = torch.cat([first.unsqueeze(1), second], 1)
-        return Moments(torch.cat([torch.cat([sums[0, :1], first]).unsqueeze(0), below]), centre)
+    @property
+    def mean(self) -> Float64[np.ndarray, " entries"]:
+        """Of x and y in the basis."""
+        return self.centre + self.offset
 
-    def mean(self) -> Float64[Tensor, " centre"]:
-        """Of x and y in the basis, a constant."""
-        sums = self.sums.detach()
-        return self.centre + sums[0, 1:] / sums[0, 0].clamp_min(1.0)
-
-    def __add__(self, other: "Moments") -> "Moments":  # type: ignore[override]  # of moments, not of tuples
-        """Of the pairs of both."""
-        numbers = [part.sums[0, 0].detach() for part in (self, other)]
-        total = (numbers[0] + numbers[1]).clamp_min(1.0)
-        centre = (numbers[0] * self.mean() + numbers[1] * other.mean()) / total
-        return Moments(self.about(centre).sums + other.about(centre).sums, centre)
-
-    def __radd__(self, nothing: int) -> "Moments":
-        return self
+    @property
+    def precise(self) -> bool:
+        """Whether the centre is near enough to the means for the covariances to be more than rounding."""
+        offset = self.offset
+        apart = offset @ offset
+        return bool(np.trace(self.second) >= (1.0 + LEAST_VARIANCE) * max(self.pairs, 1.0) * apart)
 
 
-def moments(x: Float[Tensor, "pairs states"], y: Float[Tensor, "pairs states"]) -> Moments:
-    """The :class:`Moments` of pairs.
+class Slope(NamedTuple):
+    """The derivative of an objective with respect to every z of :class:`Moments`: ``linear + quadratic z``.
 
-    Parameters
-    ----------
-    x, y : probabilities at ``t`` and ``t + lag``.
+    linear : (2 (states - 1),) float64
+    quadratic : (2 (states - 1), 2 (states - 1)) float64, symmetric
     """
-    basis = torch.as_tensor(helmert_basis(x.shape[1]), device=x.device)
-    z = torch.cat([x.double() @ basis, y.double() @ basis], 1)
-    centre = z.detach().sum(0) / max(len(z), 1)
-    z = torch.cat([torch.ones_like(z[:, :1]), z - centre], 1)
-    return Moments(z.T @ z, centre)
+
+    linear: Float64[np.ndarray, " entries"]
+    quadratic: Float64[np.ndarray, "entries entries"]
+
+
+class Value(NamedTuple):
+    """A function of means and centred covariances in the basis, with its derivatives.
+
+    of_mean : (2 n,) with respect to the means of x and of y
+    of_covariance : (2 n, 2 n) with respect to the covariances, that of x and y in the upper right block alone
+    """
+
+    value: float
+    of_mean: Float64[np.ndarray, " entries"]
+    of_covariance: Float64[np.ndarray, "entries entries"]
+
+
+# Means (2 n,) and centred covariances (2 n, 2 n) of (x, y) in the basis.
+Score = Callable[[np.ndarray, np.ndarray], Value]
 
 
 def moments_of(covariances: Covariances) -> Moments:
-    """The same from :class:`gdyn.statistics.Covariances`, of a whole set."""
+    """The :class:`Moments` of a whole set, from its :class:`gdyn.statistics.Covariances`."""
     c = covariances
-    assert c.centred is not None  # they are computed with the others
-    basis = torch.as_tensor(helmert_basis(len(c.mean0)))
-    c00, c01, c11 = (basis.T @ torch.as_tensor(part) @ basis for part in c.centred)
-    second = torch.cat([torch.cat([c00, c01], 1), torch.cat([c01.T, c11], 1)])
-    sums = torch.block_diag(torch.ones(1, 1, dtype=torch.float64), second)
-    centre = torch.cat([torch.as_tensor(mean) @ basis for mean in (c.mean0, c.mean1)])
-    return Moments(c.samples * sums, centre)
+    basis = basis_of(len(c.mean0))
+    c00, c01, c11 = (basis.T @ part @ basis for part in c.centred)
+    centre = np.concatenate([mean @ basis for mean in (c.mean0, c.mean1)])
+    second = np.block([[c00, c01], [c01.T, c11]])
+    return Moments(c.samples, np.zeros(len(centre)), c.samples * second, centre)
 
 
-def _covariances(
-    moments: Moments,
-) -> tuple[
-    Float64[Tensor, " n"], Float64[Tensor, " n"], Float64[Tensor, "n n"], Float64[Tensor, "n n"], Float64[Tensor, "n n"]
-]:
-    """Means and centred covariances in the basis of :class:`Moments`: mean0, mean1, C00, C01, C11."""
-    sums, centre = moments
-    n, pairs = sums.shape[0] // 2, sums[0, 0].clamp_min(1.0)
-    offset = sums[0, 1:] / pairs
-    mean = centre + offset
-    centred = sums[1:, 1:] / pairs - torch.outer(offset, offset)
-    return mean[:n], mean[n:], centred[:n, :n], centred[:n, n:], centred[n:, n:]
+def vamp2(mean: Float64[np.ndarray, " entries"], covariance: Float64[np.ndarray, "entries entries"]) -> Value:
+    """VAMP-2 score with means removed (equation 7 of docs/theory.md): from 0 to ``states - 1``.
 
-
-def vamp2(moments: Moments) -> Float64[Tensor, ""]:
-    """VAMP-2 score with means removed (equation 7 of docs/theory.md): at most ``states - 1``.
-
-    ``|| C00^(-1/2) C01 C11^(-1/2) ||_F^2`` in float64, with a ridge of 1e-6 of the mean eigenvalue that guards against
-    states that have become constant. deeptime's score, which keeps the means, is larger by exactly 1.
+    ``|| C00^(-1/2) C01 C11^(-1/2) ||_F^2`` with a ridge of 1e-6 of the mean eigenvalue that guards against states that
+    have become constant. deeptime's score, which keeps the means, is larger by exactly 1.
     """
-    _, _, c00, c01, c11 = _covariances(moments)
-    return _whitened(c00, c01, c11).square().sum().clamp_max(len(c00))  # which rounding might exceed
+    n = len(mean) // 2
+    c01 = covariance[:n, n:]
+    inverse0, inverse1 = _inverse(covariance[:n, :n]), _inverse(covariance[n:, n:])
+    forth, back = inverse0 @ c01, inverse1 @ c01.T
+    slope = np.zeros_like(covariance)
+    slope[:n, n:] = 2.0 * forth @ inverse1
+    slope[:n, :n] = _of_ridge(-forth @ back @ inverse0)
+    slope[n:, n:] = _of_ridge(-back @ forth @ inverse1)
+    value = float(np.clip((forth * back.T).sum(), 0.0, n))  # which rounding might exceed
+    return Value(value, np.zeros_like(mean), slope)
 
 
-def reversible_vamp1(moments: Moments) -> Float64[Tensor, ""]:
+def reversible_vamp1(
+    mean: Float64[np.ndarray, " entries"], covariance: Float64[np.ndarray, "entries entries"]
+) -> Value:
     """VAMP-1 score of a reversible model: the sum of the eigenvalues of ``C^-1 C'``.
 
     With ``C = (C00 + C11) / 2`` and ``C' = (C01 + C01') / 2`` about the common mean, as in the training scheme of the
     paper's code.
     """
-    mean0, mean1, c00, c01, c11 = _covariances(moments)
-    half = 0.5 * (mean0 - mean1)
-    apart = torch.outer(half, half)
-    instant = 0.5 * (c00 + c11) + apart
+    n = len(mean) // 2
+    c00, c01, c11 = covariance[:n, :n], covariance[:n, n:], covariance[n:, n:]
+    half = 0.5 * (mean[:n] - mean[n:])
+    apart = np.outer(half, half)
     lagged = 0.5 * (c01 + c01.T) - apart
-    return _whitened(instant, lagged, instant).trace()
+    inverse = _inverse(0.5 * (c00 + c11) + apart)
+    of_instant = _of_ridge(-inverse @ lagged @ inverse)
+    along = (of_instant - inverse) @ half
+    slope = np.zeros_like(covariance)
+    slope[:n, :n] = slope[n:, n:] = 0.5 * of_instant
+    slope[:n, n:] = inverse
+    return Value(float((inverse * lagged).sum()), np.concatenate([along, -along]), slope)
 
 
-def crispness(moments: Moments) -> Float64[Tensor, ""]:
+def crispness(mean: Float64[np.ndarray, " entries"], covariance: Float64[np.ndarray, "entries entries"]) -> Value:
     """How pure the states are: ``sum_i <p_i^2> / <p_i>`` (equation 14 of docs/theory.md), over both ends of the pairs.
 
     Between 1, where all states are alike, and the number of states, where every row is 0 and 1.
     """
-    mean0, mean1, c00, _, c11 = _covariances(moments)
-    n_states = len(c00) + 1
-    basis = torch.as_tensor(helmert_basis(n_states), device=c00.device)
-    total = c00.new_zeros(())
-    for centre, centred in ((mean0, c00), (mean1, c11)):
-        mean = basis @ centre + 1.0 / n_states
-        variance = torch.einsum("ia,ab,ib->i", basis, centred, basis)
-        total = total + (variance / mean + mean).sum()
-    return 0.5 * total
+    n = len(mean) // 2
+    basis = basis_of(n + 1)
+    value, of_mean, slope = 0.0, np.zeros_like(mean), np.zeros_like(covariance)
+    for end in (slice(0, n), slice(n, 2 * n)):
+        population = basis @ mean[end] + 1.0 / (n + 1)
+        variance = ((basis @ covariance[end, end]) * basis).sum(1)
+        value += 0.5 * float((variance / population + population).sum())
+        of_mean[end] = 0.5 * basis.T @ (1.0 - variance / population**2)
+        slope[end, end] = 0.5 * (basis.T / population) @ basis
+    return Value(value, of_mean, slope)
 
 
-SCORES: dict[str, Callable[[Moments], Float64[Tensor, ""]]] = {"vamp2": vamp2, "reversible_vamp1": reversible_vamp1}
+SCORES: dict[str, Score] = {"vamp2": vamp2, "reversible_vamp1": reversible_vamp1}
 
 
-def objective(stage: Stage, moments: Moments, weight: float) -> Float64[Tensor, ""]:
-    """What a stage of :mod:`gdyn.config.schemes` maximises, its crispness with some ``weight``."""
-    value = SCORES[stage.score](moments)
-    return value + weight * crispness(moments) if stage.crisp else value
+def objective(stage: Stage, moments: Moments, weight: float) -> tuple[float, Slope]:
+    """What a stage of :mod:`gdyn.config.schemes` maximises, its crispness with some ``weight``; and its slope.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError : the moments are not finite.
+    """
+    mean, covariance, offset = _covariances(moments)
+    value, of_mean, of_covariance = SCORES[stage.score](mean, covariance)
+    if stage.crisp:
+        more = crispness(mean, covariance)
+        value += weight * more.value
+        of_mean, of_covariance = of_mean + weight * more.of_mean, of_covariance + weight * more.of_covariance
+    quadratic = of_covariance + of_covariance.T
+    pairs = max(moments.pairs, 1.0)
+    return value, Slope((of_mean - quadratic @ offset) / pairs, quadratic / pairs)
 
 
-def _whitened(
-    c00: Float64[Tensor, "n n"], c01: Float64[Tensor, "n n"], c11: Float64[Tensor, "n n"]
-) -> Float64[Tensor, "n n"]:
-    return _inverse_root(c11)(_inverse_root(c00)(c01).T).T
+def score(moments: Moments) -> float:
+    """The VAMP-2 score of some pairs."""
+    return vamp2(*_covariances(moments)[:2]).value
 
 
-def _inverse_root(covariance: Float64[Tensor, "n n"]) -> Callable[[Tensor], Tensor]:
-    """Return the function that applies ``L^-1`` with ``L L^T`` the covariance and its ridge."""
+def _covariances(moments: Moments) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Means and centred covariances in the basis, and the mean of z."""
+    if not np.isfinite(moments.second).all():
+        raise np.linalg.LinAlgError("moments are not finite")
+    offset = moments.offset
+    return moments.mean, moments.second / max(moments.pairs, 1.0) - np.outer(offset, offset), offset
+
+
+def _inverse(covariance: Float64[np.ndarray, "n n"]) -> Float64[np.ndarray, "n n"]:
+    """Of a covariance and its ridge."""
     n = len(covariance)
-    ridge = RIDGE * covariance.trace() / n + ROUNDING
-    factor = torch.linalg.cholesky(covariance + ridge * torch.eye(n, dtype=covariance.dtype, device=covariance.device))
-    return lambda matrix: torch.linalg.solve_triangular(factor, matrix, upper=False)
+    ridge = RIDGE * max(float(np.trace(covariance)), 0.0) / n + ROUNDING
+    root = np.linalg.inv(np.linalg.cholesky(covariance + ridge * np.eye(n)))
+    return root.T @ root
+
+
+def _of_ridge(slope: Float64[np.ndarray, "n n"]) -> Float64[np.ndarray, "n n"]:
+    """The slope with respect to a covariance, where that with respect to it and its ridge is ``slope``."""
+    n = len(slope)
+    return slope + RIDGE * np.trace(slope) / n * np.eye(n)

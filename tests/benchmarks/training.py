@@ -124,9 +124,10 @@ def write_shard(case, n_frames, folder):
 def train_from_disk(n_frames, threads, folder):
     """Two epochs on graphs that stay on disk; print memory and times as JSON."""
     from gdyn.config.models import Network, Splits, Training, Trial
+    from gdyn.device import peak_memory_mb
     from gdyn.graphs.dataset import GraphDataset
     from gdyn.training.processes import World
-    from gdyn.training.trainer import Trainer, peak_memory_mb
+    from gdyn.training.trainer import Trainer
 
     torch.set_num_threads(threads)
     path = write_shard(CASES["big"], n_frames, folder)
@@ -146,10 +147,13 @@ def train_from_disk(n_frames, threads, folder):
 
 def our_step(case, n_frames, kind, folder):
     from gdyn.config.models import Splits
+    from gdyn.config.schemes import Stage
     from gdyn.graphs.dataset import GraphDataset
     from gdyn.networks.gdynet import GDyNet
     from gdyn.training.batches import in_chains
-    from gdyn.training.vamp import moments, vamp2
+    from gdyn.training.processes import World
+    from gdyn.training.sums import Sums
+    from gdyn.training.vamp import objective
 
     splits = Splits(train=(0, 0.9999), validation=(0.9999, 0.99995), test=(0.99995, 1))
     data = GraphDataset.load([write_shard(case, 2 * case["frames"], folder)], splits, "train")
@@ -163,6 +167,8 @@ def our_step(case, n_frames, kind, folder):
             return n_frames
 
         return step
+    world, stage = World(torch.device("cpu")), Stage("kinetics")
+    sums, centre = Sums(STATES, 0, torch.device("cpu")), torch.zeros(STATES - 1, dtype=torch.float64)
     lag = case["lag"]
     if kind == "ours, pairs":  # no frame serves two
         first = np.concatenate([np.arange(i, i + lag) for i in range(0, n_frames, 2 * lag)])[: n_frames // 2]
@@ -172,7 +178,10 @@ def our_step(case, n_frames, kind, folder):
     def step():
         batch = data.pairs(first, lag, hops)
         probabilities = network(batch.graph)
-        (-vamp2(moments(probabilities[batch.first], probabilities[batch.second]))).backward()
+        sums.begin(centre)
+        z = sums.add(probabilities, batch.ends)
+        _, slope = objective(stage, sums.read(world)[0], 0.0)
+        probabilities.backward(sums.gradient(sums.send(slope), z, probabilities, batch.ends))
         return len(first)
 
     return step

@@ -6,8 +6,8 @@ import torch
 
 from gdyn.graphs.gather import GraphBatch, starts_of
 from gdyn.graphs.neighbors import nearest_neighbors, receptive_field
-from gdyn.networks import attention
-from gdyn.networks.attention import attend, attend_plain
+from gdyn.kernels.plain import attend_plain
+from gdyn.networks.attention import attend
 from gdyn.networks.convolution import GraphConvolution, radial_basis
 from gdyn.networks.gdynet import GDyNet
 
@@ -186,20 +186,6 @@ def test_attention_in_one_pass_is_attention_step_by_step(width, threads):
     torch.testing.assert_close(found, expected)
     for got, true in zip(gradients, torch.autograd.grad((expected * weights).sum(), inputs), strict=True):
         torch.testing.assert_close(got, true)
-
-
-def test_attention_without_a_compiler(monkeypatch, caplog):
-    def broken(*arguments, **options):
-        raise RuntimeError("no compiler found\nand more")
-
-    monkeypatch.setattr(torch, "compile", broken)
-    caplog.set_level("INFO")
-    compiled = attention._Compiler(attend_plain)
-    inputs = torch.randn(4, 3), torch.randn(5, 3), torch.randn(9, 3)
-    indices = torch.randint(0, 5, (4, 6)), torch.randint(0, 9, (4, 6))
-    for _ in range(2):
-        torch.testing.assert_close(compiled(*inputs, *indices), attend_plain(*inputs, *indices))
-    assert caplog.text.count("torch.compile is not available (no compiler found)") == 1
 
 
 def test_a_running_norm_does_not_depend_on_the_batch(positions):

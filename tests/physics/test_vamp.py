@@ -6,17 +6,64 @@ import torch
 from deeptime.decomposition.deep import vamp_score
 from helpers import markov_chain
 
+from gdyn.config.schemes import Stage
 from gdyn.statistics import Covariances, noise_floor, vamp2
-from gdyn.training import vamp
-from gdyn.training.vamp import moments, moments_of, reversible_vamp1
+from gdyn.training.processes import World
+from gdyn.training.sums import Sums
+from gdyn.training.vamp import Moments, basis_of, crispness, moments_of, objective, reversible_vamp1
+from gdyn.training.vamp import vamp2 as vamp2_of
+
+ALONE = World(torch.device("cpu"))
+
+
+class Value(torch.autograd.Function):
+    """A function of states at both ends of pairs, with the slope that training follows, as a step takes it."""
+
+    @staticmethod
+    def forward(ctx, x, y, stage, weight):
+        n = len(x)
+        states, ends = torch.cat([x, y]), torch.stack([torch.arange(n), n + torch.arange(n)], 1)
+        sums = Sums(x.shape[1], 0, x.device)
+        sums.begin(torch.zeros(x.shape[1] - 1, dtype=torch.float64))
+        z = sums.add(states, ends)
+        moments, _ = sums.read(ALONE)
+        if not moments.precise:
+            sums.begin(torch.from_numpy(moments.mean).view(2, -1).mean(0))
+            z = sums.add(states, ends)
+            moments, _ = sums.read(ALONE)
+        value, slope = objective(stage, moments, weight)
+        ctx.gradient = -sums.gradient(sums.send(slope), z, states, ends)
+        return torch.tensor(value, dtype=torch.float64)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        of_x, of_y = gradient.to(ctx.gradient.dtype) * ctx.gradient.view(2, -1, ctx.gradient.shape[1])
+        return of_x, of_y, None, None
+
+
+def value_of(x, y, stage, weight=0.0):
+    return Value.apply(x, y, stage, weight)
 
 
 def vamp2_torch(x, y):
-    return vamp.vamp2(moments(x, y))
+    return value_of(x, y, Stage("kinetics"))
 
 
-def crispness(chi):
-    return vamp.crispness(moments(chi, chi))
+def moments(x, y):
+    """Of all pairs, about their mean."""
+    basis = torch.from_numpy(basis_of(x.shape[1]))
+    z = torch.cat([x.double() @ basis, y.double() @ basis], 1)
+    return moments_about(z, z.mean(0))
+
+
+def moments_about(z, centre):
+    away = (z - centre).numpy()
+    return Moments(float(len(z)), away.sum(0), away.T @ away, centre.numpy())
+
+
+def of_covariances(function, moments):
+    """A score of moments about their mean."""
+    return function(moments.mean, moments.second / max(moments.pairs, 1.0)).value
 
 
 def pairs(n_states, n=4000, seed=0, sharp=2.0):
@@ -97,12 +144,16 @@ def test_collapsed_outputs_have_a_finite_score_and_gradient(collapse):
     assert torch.isfinite(x.grad).all()
 
 
+@pytest.mark.parametrize(
+    "stage",
+    [Stage("a"), Stage("b", crisp=True), Stage("c", score="reversible_vamp1"), Stage("d", "reversible_vamp1", True)],
+)
 @pytest.mark.parametrize("n_states", [2, 4])
-def test_gradient_by_finite_differences(n_states):
+def test_gradient_by_finite_differences(n_states, stage):
     logits_x, logits_y = (torch.log(z[:40]).requires_grad_(True) for z in pairs(n_states))
 
     def score(a, b):
-        return vamp2_torch(torch.softmax(a, 1), torch.softmax(b, 1))
+        return value_of(torch.softmax(a, 1), torch.softmax(b, 1), stage, 0.7)
 
     assert torch.autograd.gradcheck(score, (logits_x, logits_y), eps=1e-6, atol=1e-6)
 
@@ -160,10 +211,18 @@ def test_noise_floor_of_fast_processes_beside_slow_ones():
 
 def test_moments_of_pieces_add_up():
     x, y = pairs(4)
-    whole = moments(x, y)
-    pieces = sum(moments(a, b) for a, b in zip(x.split(700), y.split(700), strict=True))
-    torch.testing.assert_close(pieces, whole, rtol=1e-13, atol=1e-9)
-    assert whole.sums[0, 0] == len(x)
+    ends = torch.arange(2 * len(x)).view(2, -1).T
+    states, sums = torch.cat([x, y]), Sums(4, 0, x.device)
+    found = []
+    for pieces in ([ends], ends.split(700)):
+        sums.begin(torch.tensor([0.1, 0.0, -0.2], dtype=torch.float64))
+        for piece in pieces:
+            sums.add(states, piece)
+        found.append(sums.read(ALONE)[0])
+    whole, together = found
+    assert together.pairs == whole.pairs == len(x)
+    for name in ("first", "second", "centre"):
+        np.testing.assert_allclose(getattr(together, name), getattr(whole, name), rtol=1e-12)
 
 
 def test_noise_floor_of_targets_that_never_change():
@@ -186,15 +245,16 @@ def test_moments_of_a_whole_set_are_those_of_its_pairs(n_states):
     c = Covariances.of(chi, np.repeat([0, 1], 25), 2)
     x, y = (np.concatenate([chi[a : a + 23, t] for a in (d, 25 + d) for t in range(3)]) for d in (0, 2))
     both = ~(np.isnan(x[:, 0]) | np.isnan(y[:, 0]))
-    expected = moments(torch.from_numpy(x[both]), torch.from_numpy(y[both]))
-    torch.testing.assert_close(moments_of(c), expected, rtol=1e-11, atol=1e-11)
+    expected, found = moments(torch.from_numpy(x[both]), torch.from_numpy(y[both])), moments_of(c)
+    for name in ("pairs", "first", "second", "centre"):
+        np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-11, atol=1e-11)
 
 
 @pytest.mark.parametrize("n_states", [2, 4])
 def test_crispness_is_what_its_equation_says(n_states):
     x, y = pairs(n_states)
     expected = 0.5 * sum(float((z.square().mean(0) / z.mean(0)).sum()) for z in (x, y))
-    assert float(vamp.crispness(moments(x, y))) == pytest.approx(expected, rel=1e-12)
+    assert of_covariances(crispness, moments(x, y)) == pytest.approx(expected, rel=1e-12)
 
 
 def test_reversible_score_is_the_sum_of_eigenvalues():
@@ -204,13 +264,14 @@ def test_reversible_score_is_the_sum_of_eigenvalues():
     counts = (x.T @ y + y.T @ x).numpy()
     eigenvalues = np.linalg.eigvals(counts / counts.sum(1, keepdims=True))
     # The largest, 1, belongs to the mean.
-    assert float(reversible_vamp1(moments(x, y))) == pytest.approx(eigenvalues.real.sum() - 1.0, rel=1e-5)
+    assert of_covariances(reversible_vamp1, moments(x, y)) == pytest.approx(eigenvalues.real.sum() - 1.0, rel=1e-5)
 
 
 def test_crispness_bounds():
     labels = torch.eye(3, dtype=torch.float64)[torch.arange(30) % 3]
-    assert float(crispness(labels)) == pytest.approx(3.0)
-    assert float(crispness(torch.full((30, 3), 1 / 3))) == pytest.approx(1.0)
+    assert of_covariances(crispness, moments(labels, labels)) == pytest.approx(3.0)
+    alike = torch.full((30, 3), 1 / 3)
+    assert of_covariances(crispness, moments(alike, alike)) == pytest.approx(1.0)
 
 
 def any_states(rng):
@@ -235,7 +296,7 @@ def test_scores_keep_their_bounds_whatever_the_states_are():
         most = chi.shape[-1] - 1
         assert 0.0 <= vamp2(c) <= most
         assert 0.0 <= float(score.detach()) <= most
-        assert 0.0 <= float(vamp.vamp2(moments_of(c))) <= most
+        assert 0.0 <= of_covariances(vamp2_of, moments_of(c)) <= most
         assert torch.isfinite(x.grad).all()
         assert vamp2(c) == pytest.approx(float(score.detach()), abs=1e-3)
 

@@ -7,9 +7,9 @@ from trainings import embed_all
 
 from gdyn.config.models import Graphs, Splits, Targets
 from gdyn.errors import InputError
+from gdyn.graphs import resident
 from gdyn.graphs.build import build_shard
 from gdyn.graphs.dataset import GraphDataset
-from gdyn.graphs.gather import as_signed
 from gdyn.graphs.loader import AHEAD, Loader
 from gdyn.networks.gdynet import GDyNet
 from gdyn.statistics import Covariances
@@ -98,7 +98,7 @@ def test_graphs_are_gathered_on_a_device_as_on_the_host(tmp_path, hops):
     data = GraphDataset.load(shards, Splits(), "test")
     frames = np.array([4, 0, 7, 2])
     expected = data.batch(frames, hops)
-    data._graphs = torch.from_numpy(data._graphs[0]), *(as_signed(array) for array in data._graphs[1:])
+    data._graphs = resident.read(data.parts, data.species_of, torch.device("cpu"))
     for one, two in zip(expected, data.batch(frames, hops), strict=True):
         np.testing.assert_array_equal(one, two)
         assert getattr(one, "dtype", None) == getattr(two, "dtype", None)
@@ -197,7 +197,7 @@ def test_a_selection_that_changes_in_time(tmp_path, network):
     assert batch.graph.starts.shape[1] - 1 == len({3, 4, 5, 6, 7, 8})
     with torch.no_grad():
         values = network(batch.graph)
-    x, y = values[batch.first], values[batch.second]
+    x, y = values[batch.ends].unbind(1)
     both = data.both_present(first, 3)
     assert 0 < both.sum() < data.present[data.window[first]].sum()
     np.testing.assert_allclose(x, found[first][both], atol=1e-6)

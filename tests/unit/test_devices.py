@@ -8,7 +8,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from gdyn.config.models import Splits
 from gdyn.graphs.dataset import GraphDataset
-from gdyn.networks.base import arithmetic
+from gdyn.networks.arithmetic import arithmetic
 from gdyn.networks.gdynet import GDyNet
 from gdyn.networks.vampnet import VAMPnet
 

@@ -19,7 +19,7 @@ from gdyn.analyses import ANALYSES
 
 FLOORS = {
     "errors": 0, "units": 0, "files": 0, "guard": 0, "rounding": 0, "logs": 0, "provenance": 0, "config": 0,
-    "trajectory": 1, "store": 1, "statistics": 1, "simulation": 1,
+    "trajectory": 1, "store": 1, "statistics": 1, "simulation": 1, "device": 1, "kernels": 1,
     "graphs": 2, "result": 2,
     "networks": 3,
     "training": 4, "kinetics": 4, "structure": 4, "transport": 4,

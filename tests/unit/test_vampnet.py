@@ -70,8 +70,8 @@ def test_configurations_of_a_split_and_their_pairs(tmp_path):
     assert (data.n_targets, data.n_features) == (1, 12)
     batch = data.pairs(np.array([0, 2, 9]), 2, 0)
     features = batch.graph.features
-    torch.testing.assert_close(features[batch.first], data.features[[0, 2, 9]])
-    torch.testing.assert_close(features[batch.second], data.features[[2, 4, 11]])
+    torch.testing.assert_close(features[batch.ends[:, 0]], data.features[[0, 2, 9]])
+    torch.testing.assert_close(features[batch.ends[:, 1]], data.features[[2, 4, 11]])
     assert batch.uses.tolist() == [1, 2, 1, 1, 1]  # frames 0, 2, 4, 9, 11
     by_trajectory = Splits(by="trajectory", train=(0, 0.5), validation=(0.5, 0.6), test=(0.6, 1))
     one = ConfigurationDataset.load(paths, by_trajectory, "train", LI)

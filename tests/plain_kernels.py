@@ -1,0 +1,152 @@
+"""The functions of gdyn.kernels.triton_kernels in plain torch, operation by operation, on tensors of a CPU.
+
+In the arithmetic of their arguments; rows in bfloat16 are read as they are, and everything else is as precise as the
+features. Needs no Triton.
+"""
+
+import numpy as np
+import torch
+
+from gdyn.graphs.gather import gather as gather_on_host
+from gdyn.kernels.layout import FRAME_COLUMNS, SENTINEL
+
+
+def project(features, receiver_weight, receiver_bias, sender_weight, receiver, sender, precision="ieee"):
+    fill(receiver, features[: len(receiver)] @ receiver_weight.T + receiver_bias)
+    fill(sender, features @ sender_weight.T)
+
+
+def tabulate(radial, weight, table, precision="ieee"):
+    fill(table, radial @ weight.T)
+
+
+def attend(receiver, sender, table, neighbors, rows, attention, messages, norm=None):
+    w = messages.shape[1]
+    z = edges(receiver, sender, table, neighbors, rows, w)
+    attention.copy_(torch.softmax(z[..., w], 1))
+    messages.copy_((attention.unsqueeze(2) * torch.relu(z[..., :w])).sum(1))
+    if norm is not None:
+        normal, _ = normalised(messages, norm.eps)
+        norm.out.copy_(norm.features[: len(messages)] + normal * norm.weight + norm.bias)
+
+
+def attend_backward(
+    receiver, sender, table, radial, neighbors, rows, attention, messages, gradient, norm, grad_messages,
+    grad_receiver, grad_logit, partial, partial_norm=None, precision="ieee",
+):  # fmt: skip
+    w = messages.shape[1]
+    grad_messages.copy_(gradient)
+    if norm is not None:
+        normal, scale = normalised(messages, norm.eps)
+        of_normal = gradient * norm.weight
+        along = (of_normal * normal).mean(1, keepdim=True)
+        grad_messages.copy_((of_normal - of_normal.mean(1, keepdim=True) - normal * along) * scale)
+        of_norm = torch.stack([gradient * normal, gradient], 1)
+        partial_norm.copy_(shared_out(of_norm, len(partial_norm)))
+    z = edges(receiver, sender, table, neighbors, rows, w)[..., :w]
+    dz = torch.where(z > 0, grad_messages.unsqueeze(1), 0.0)
+    grad_logit.copy_(attention * ((dz * z).sum(2) - (grad_messages * messages).sum(1, keepdim=True)))
+    dz = torch.cat([dz * attention.unsqueeze(2), grad_logit.unsqueeze(2)], 2)
+    fill(grad_receiver, dz.sum(1))
+    gaussians = radial[rows.clamp_max(len(table) - 1).long()]
+    partial.copy_(shared_out(dz.transpose(1, 2) @ gaussians, len(partial)))
+
+
+def send_backward(
+    receiver, sender, table, rows, begin, end, incoming, attention, grad_messages, grad_logit, grad_sender
+):
+    (n, m), w = rows.shape, grad_messages.shape[1]
+    counts = (end - begin).long()
+    to = torch.repeat_interleave(torch.arange(len(sender)), counts)
+    place = torch.arange(len(to)) + (begin.long() - (counts.cumsum(0) - counts))[to]
+    edge = incoming[place].long()
+    to, edge = to[edge < n * m], edge[edge < n * m]
+    rows = rows.flatten()[edge].clamp_max(len(table) - 1).long()
+    z = (wide(receiver)[edge // m] + wide(sender)[to] + wide(table)[rows])[:, :w]
+    dz = torch.where(z > 0, grad_messages[edge // m], 0.0) * attention.flatten()[edge, None]
+    dz = torch.cat([dz, grad_logit.flatten()[edge, None]], 1)
+    fill(grad_sender, torch.zeros(len(sender), w + 1, dtype=dz.dtype).index_add_(0, to, dz))
+
+
+def project_backward(
+    features, receiver_weight, sender_weight, grad_receiver, grad_sender, residual, grad_features, partial,
+    precision="ieee",
+):  # fmt: skip
+    n, w = len(grad_receiver), features.shape[1]
+    of_receiver, of_sender = grad_receiver[:, : w + 1], grad_sender[:, : w + 1]
+    grad_features.copy_(of_sender @ sender_weight)
+    grad_features[:n] += of_receiver @ receiver_weight
+    if residual is not None:
+        grad_features[:n] += residual
+    updated = torch.zeros(len(features), w + 1, dtype=features.dtype)
+    updated[:n] = of_receiver
+    each = [
+        (updated.unsqueeze(2) * features.unsqueeze(1)).flatten(1),
+        updated,
+        (of_sender.unsqueeze(2) * features.unsqueeze(1)).flatten(1),
+    ]
+    partial.copy_(shared_out(torch.cat(each, 1), len(partial)))
+
+
+def gather(
+    species, neighbors, distance_mA, incoming, incoming_begin, frames, longest, to_species, to_neighbors, to_mA,
+    to_incoming, to_begin, to_end,
+):  # fmt: skip
+    m = neighbors.shape[1]
+    table = frames.numpy()
+    node_start, row_start, list_start, stored_nodes, stored_rows = table[:, :FRAME_COLUMNS].T
+    counts, places = np.split(table[:, FRAME_COLUMNS:], 2, axis=1)
+    starts = np.concatenate([places.T, places.T[:, -1:] + np.diff(counts, axis=1, prepend=0).T[:, -1:]], 1)
+    unsigned = [one.numpy().view(f"u{one.element_size()}") for one in (neighbors, distance_mA)]
+    found = gather_on_host((species.numpy(), *unsigned), node_start, row_start, counts, starts)
+    for to, values in zip((to_species, to_neighbors, to_mA), found, strict=True):
+        to.copy_(values)
+    for frame in range(len(table)):
+        edges = int(stored_rows[frame]) * m
+        first = int(row_start[frame]) * m
+        local = incoming[first : first + edges].numpy()
+        row = local // m
+        shell = np.searchsorted(counts[frame], row, side="right").clip(max=counts.shape[1] - 1)
+        moved = row + (places[frame] - np.concatenate([[0], counts[frame, :-1]]))[shell]
+        known = np.where(row < counts[frame, -2], moved * m + local % m, SENTINEL)
+        to_incoming[list_start[frame] : list_start[frame] + edges] = torch.from_numpy(known.astype(np.int32))
+        begins = np.append(incoming_begin[node_start[frame] :][: stored_nodes[frame]].numpy(), edges)
+        node = np.arange(counts[frame, -1])
+        into = (
+            node
+            + (places[frame] - np.concatenate([[0], counts[frame, :-1]]))[
+                np.searchsorted(counts[frame], node, side="right")
+            ]
+        )
+        to_begin[into] = torch.from_numpy((list_start[frame] + begins[node]).astype(np.int32))
+        to_end[into] = torch.from_numpy((list_start[frame] + begins[node + 1]).astype(np.int32))
+
+
+def fill(rows, values):
+    """Write (n, W + 1) numbers and zeros behind them."""
+    rows.zero_()
+    rows[:, : values.shape[1]] = values
+
+
+def edges(receiver, sender, table, neighbors, rows, w):
+    """``z`` (n, M, W + 1)."""
+    receiver, sender, table = (wide(one)[:, : w + 1] for one in (receiver, sender, table))
+    return receiver.unsqueeze(1) + sender[neighbors.long()] + table[rows.clamp_max(len(table) - 1).long()]
+
+
+def wide(rows):
+    return rows.float() if rows.dtype == torch.bfloat16 else rows
+
+
+def normalised(messages, eps):
+    """Deviations of each row from its mean over its standard deviation, and one over that."""
+    deviation = messages - messages.mean(1, keepdim=True)
+    scale = torch.rsqrt(deviation.square().mean(1, keepdim=True) + eps)
+    return deviation * scale, scale
+
+
+def shared_out(values, programs):
+    """Sums over the first axis, of one stretch for each program."""
+    each = -(-len(values) // programs)
+    program = torch.arange(len(values)) // each
+    return torch.zeros(programs, *values.shape[1:], dtype=values.dtype).index_add_(0, program, values)
