@@ -195,16 +195,13 @@ class Clock:
         return event
 
 
-@contextlib.contextmanager
-def out_of_memory_as(error: Exception) -> Iterator[None]:
-    """Raise ``error`` where a device has no more memory; the memory is free again for the next attempt."""
-    failed = False
+def fits(work: Callable[[], None]) -> bool:
+    """Do some work; return whether the memory of the device was enough. If not, what it held is free again."""
     try:
-        yield
+        work()
     except torch.OutOfMemoryError:
-        failed = True  # outside of this block nothing holds on to the tensors of the failed attempt
-    if failed:
-        raise error
+        return False
+    return True
 
 
 def forget_unused(device: torch.device) -> None:

@@ -15,5 +15,6 @@ with job(snakemake):
         seed=int(snakemake.wildcards.seed),
         threads=snakemake.threads,
         device=load_config(snakemake.config).device,
+        shared=not snakemake.resources.get("gpu"),
         **sections(snakemake.params.settings),
     )

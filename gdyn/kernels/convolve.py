@@ -30,7 +30,7 @@ class Weights(NamedTuple):
 class Precision(NamedTuple):
     """The arithmetic of the kernels; sums are in float32 in any case.
 
-    rows : in which what is made of atoms and distances is stored, torch.float32 or torch.bfloat16
+    rows : in which what is made of atoms and distances is stored: torch.bfloat16, or that of the features
     products : of matrices, ``ieee`` or ``tf32``
     """
 
@@ -54,12 +54,12 @@ def convolve(
     kernels : of the device, by :func:`gdyn.kernels.kernels_of`.
     features : of all nodes, the updated ones first.
     eps : added to the variance in the norm.
-    edges : with ``incoming``.
+    edges : with ``incoming``, if there is to be a gradient.
     radial : a row for every 0.001 A.
     """
-    if edges.incoming is None:
-        raise ValueError("the kernels need the edges that point to each node")
-    lists = (edges.neighbors, edges.distance_mA, *edges.incoming)
+    if edges.incoming is None and torch.is_grad_enabled():
+        raise ValueError("a gradient needs the edges that point to each node")
+    lists = (edges.neighbors, edges.distance_mA, *(edges.incoming or (None, None, None)))
     return _Convolve.apply(features, *weights, kernels, eps, precision, radial, *lists)
 
 
@@ -80,15 +80,16 @@ class _Convolve(torch.autograd.Function):
         radial: Tensor,
         neighbors: Int32[Tensor, "updated M"],
         rows: Int32[Tensor, "updated M"],
-        begin: Tensor,
-        end: Tensor,
-        incoming: Tensor,
+        begin: Tensor | None,
+        end: Tensor | None,
+        incoming: Tensor | None,
     ) -> Tensor:
         features = features.contiguous()
         n, width = len(neighbors), features.shape[1]
-        stride = row_stride(width, precision.rows)
+        kind = precision.rows if precision.rows == torch.bfloat16 else features.dtype
+        stride = row_stride(width, kind)
         receiver, sender, table = (
-            features.new_empty((length, stride), dtype=precision.rows) for length in (n, len(features), len(radial))
+            features.new_empty((length, stride), dtype=kind) for length in (n, len(features), len(radial))
         )
         kernels.project(
             features, receiver_weight, receiver_bias, sender_weight, receiver, sender, precision=precision.products

@@ -1,4 +1,4 @@
-"""How the arrays of the kernels (:mod:`gdyn.kernels.kernels`) lie in memory; this module needs no Triton."""
+"""How the arrays of the kernels (:mod:`gdyn.kernels.triton_kernels`) lie in memory; this module needs no Triton."""
 
 from typing import NamedTuple
 

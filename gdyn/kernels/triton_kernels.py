@@ -20,16 +20,16 @@ from torch import Tensor
 from gdyn.kernels import triton_edges, triton_nodes
 from gdyn.kernels.layout import FRAME_COLUMNS, Norm
 
-# Chosen by compiling ahead (tests/unit/test_compile_ahead.py): no registers are spilled, and rows are read 16 bytes at a
-# time; more at a time needs more registers, which leaves room for fewer programs.
+# Chosen by compiling ahead (tests/unit/test_compile_ahead.py) so that no registers are spilled and rows are read by 16
+# bytes; more at a time needs more registers, which leaves room for fewer programs. No speed has been measured.
+ARITHMETICS = (torch.float32,)
 # A product whose factors are sums of three numbers of 10 bits is as exact as one of float32; AMD has float32 itself.
 EXACT_PRODUCTS = "ieee" if torch.version.hip else "tf32x3"
 SMALLEST_SIDE = 16  # of a matrix product
 NODES_AT_A_TIME = 32
-WIDE = 32  # features above which a program of nodes has more warps, and of their gradients fewer nodes
 NUMBERS_AT_A_TIME = 512
 EDGES_OF_A_NODE_AT_A_TIME = 16
-LANES = 64 if torch.version.hip else 32  # of a warp
+LANES = 64 if torch.version.hip else 32  # of a warp; sums are rounded otherwise where it is another number
 MOST_BLOCKS = 65535  # in the second direction of a grid
 
 Rows = Float[Tensor, "nodes stride"]
@@ -48,8 +48,8 @@ def project(
     (nodes, width), stride = features.shape, sender.shape[1]
     triton_nodes.project[(triton.cdiv(nodes, NODES_AT_A_TIME),)](
         features, receiver_weight, receiver_bias, sender_weight, receiver, sender, len(receiver), nodes,
-        W=width, WP=_side(width), S=stride, TAIL=_tail(stride, width), B=NODES_AT_A_TIME, C=SMALLEST_SIDE, PRECISION=precision,
-        num_warps=_warps_of_products(width), num_stages=1, enable_fp_fusion=True,
+        W=width, WP=_side(width), S=stride, TAIL=_tail(stride, width), B=NODES_AT_A_TIME, C=SMALLEST_SIDE,
+        PRECISION=precision, num_warps=4 if width <= 32 else 8, num_stages=1, enable_fp_fusion=True,
     )  # fmt: skip
 
 
@@ -64,7 +64,8 @@ def tabulate(
     triton_nodes.tabulate[(triton.cdiv(n, NODES_AT_A_TIME),)](
         radial, weight, table, n,
         G=n_radial, W=width, WP=_side(width), S=stride, TAIL=_tail(stride, width),
-        B=NODES_AT_A_TIME, C=SMALLEST_SIDE, PRECISION=precision, num_warps=_warps_of_products(width), num_stages=1, enable_fp_fusion=True,
+        B=NODES_AT_A_TIME, C=SMALLEST_SIDE, PRECISION=precision, num_warps=4 if width <= 32 else 8, num_stages=1,
+        enable_fp_fusion=True,
     )  # fmt: skip
 
 
@@ -122,15 +123,14 @@ def attend_backward(
         raise ValueError("with a norm there must be partial_norm, without one it must be None")
     weight, eps = (messages, 0.0) if norm is None else (norm.weight, norm.eps)
     of_norm = partial if partial_norm is None else partial_norm
-    stride = grad_receiver.shape[1]
+    stride, share = grad_receiver.shape[1], 4 if width <= 32 else 2
     triton_edges.attend_backward[(len(partial),)](
         receiver, sender, table, radial, neighbors, rows, attention, messages, gradient, weight, grad_messages,
         grad_receiver, grad_logit, partial, of_norm, n, len(table) - 1, triton.cdiv(n, len(partial)),
         partial.stride(0), of_norm.stride(0), eps,
-        M=m, C=LANES // 4, W=width, WP=_side(width), G=n_radial, GP=_side(n_radial), S=sender.shape[1], SG=stride,
+        M=m, C=LANES // share, W=width, WP=_side(width), G=n_radial, GP=_side(n_radial), S=sender.shape[1], SG=stride,
         TAIL=_tail(stride, width), B=1, NORM=norm is not None, PRECISION=precision,
-        num_warps=_warps(_side(width) * _side(n_radial) // 2), num_stages=1,
-        enable_fp_fusion=True,
+        num_warps=_warps(_side(width) * _side(n_radial) * 2 // share), num_stages=1, enable_fp_fusion=True,
     )  # fmt: skip
 
 
@@ -188,8 +188,8 @@ def project_backward(
         grad_features if residual is None else residual, grad_features, partial,
         n, nodes, triton.cdiv(nodes, len(partial)), partial.stride(0),
         W=width, WP=_side(width), SG=grad_sender.shape[1], C=SMALLEST_SIDE,
-        B=NODES_AT_A_TIME if _side(width) <= WIDE else NODES_AT_A_TIME // 2, RESIDUAL=residual is not None,
-        PRECISION=precision, num_warps=_warps_of_products(width), num_stages=1, enable_fp_fusion=True,
+        B=NODES_AT_A_TIME if width <= 32 else NODES_AT_A_TIME // 2, RESIDUAL=residual is not None,
+        PRECISION=precision, num_warps=4 if width <= 16 else 8, num_stages=1, enable_fp_fusion=True,
     )  # fmt: skip
 
 
@@ -213,8 +213,8 @@ def gather(
     Parameters
     ----------
     species, neighbors, distance_mA : of all frames, one after the other; int16 are the bits of unsigned numbers.
-    incoming : of each frame, where its rows are in ``neighbors``: its edges ``r M + p``, r a row of the frame, sorted by
-        the node to which they point, then by their number.
+    incoming : of each frame, where its rows are in ``neighbors``: its edges ``r M + p``, r a row of the frame, sorted
+        by the node to which they point, then by their number.
     incoming_begin : where the edges of each node begin in the list of its frame.
     frames, longest : by :func:`~gdyn.kernels.layout.frames_table` and :func:`~gdyn.kernels.layout.longest_stretch`.
     to_incoming : (stored edges of these frames,) edges of the batch, or
@@ -239,10 +239,6 @@ def _side(length: int) -> int:
 def _warps(numbers: int) -> int:
     """Of a program that works on so many numbers at a time: 16 for each of 32 lanes."""
     return max(1, min(8, triton.next_power_of_2(numbers) // 512))
-
-
-def _warps_of_products(width: int) -> int:
-    return 4 if _side(width) <= WIDE else 8
 
 
 def _tail(stride: int, width: int) -> int:

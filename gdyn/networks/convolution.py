@@ -125,8 +125,8 @@ class GraphConvolution(nn.Module):
         radial : a row for every 0.001 A.
         """
         updated = features[: len(edges.neighbors)]
-        kernels = kernels_of(features.device) if features.dtype == torch.float32 else None
-        if kernels is None:
+        kernels = kernels_of(features.device)
+        if kernels is None or features.dtype not in kernels.ARITHMETICS:
             messages = attend(
                 self.atom(updated), self.neighbor(features), self.distance(radial), edges.neighbors, edges.distance_mA,
                 edges.starts,

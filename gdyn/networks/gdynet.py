@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from jaxtyping import Float, Float32
 from torch import Tensor, nn
 
@@ -12,6 +13,7 @@ from gdyn.files import FilePath
 from gdyn.graphs.dataset import GraphDataset
 from gdyn.graphs.gather import GraphBatch
 from gdyn.graphs.loader import AHEAD
+from gdyn.graphs.resident import with_incoming
 from gdyn.kernels import kernels_of
 from gdyn.kernels.layout import row_stride
 from gdyn.networks.base import StateNetwork
@@ -111,6 +113,7 @@ class GDyNet(StateNetwork):
     def pool(self, graph: GraphBatch) -> Float[Tensor, "targets width"]:
         """Mean of the features over the atoms of each target."""
         n_hops = self.hops
+        graph = with_incoming(graph) if torch.is_grad_enabled() else graph
         counts = graph.counts
         features = rows_of(self.embedding.weight, graph.species[: counts[n_hops]])
         # Each convolution brings the features that matter one hop nearer to the targets.

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 
-from gdyn.device import device_name, forget_unused, out_of_memory_as
+from gdyn.device import device_name, fits, forget_unused
 from gdyn.errors import InputError
 from gdyn.graphs.loader import Loader
 from gdyn.graphs.pairs import Dataset
@@ -43,26 +43,25 @@ def embed(
     if not present.any():
         raise InputError("targets: no target is present in any frame of a split; widen it under splits")
     share = world.share(np.arange(len(data)))
-    at_once = frames_at_once(data, network, memory_bytes, gradient=False)
+    at_once = min(frames_at_once(data, network, memory_bytes, gradient=False), max(1, len(share)))
     probabilities = np.zeros((len(data), data.n_targets, network.arguments["n_states"]), np.float32)
-    begin = 0
-    while begin < len(share):
-        try:
-            with out_of_memory_as(MemoryError()):
-                pieces = [share[i : i + at_once] for i in range(begin, len(share), at_once)]
-                batches = loader(lambda frames: data.batch(frames, network.hops), pieces)
-                for frames, graph in zip(progress(pieces, what) if what else pieces, batches, strict=True):
-                    of_frames = probabilities[frames[0] : frames[-1] + 1]
-                    of_frames[present[frames]] = network(graph).float().cpu().numpy()
-                    begin += len(frames)
-        except MemoryError:
-            forget_unused(loader.device)
-            if at_once == 1:
-                raise InputError(
-                    f"a frame does not fit into the memory of {device_name(loader.device)}; set device: cpu"
-                ) from None
-            at_once //= 2
-            LOG.info("memory is short on %s: %d frames at once", device_name(loader.device), at_once)
+    done = 0
+
+    def embed_rest() -> None:
+        nonlocal done
+        pieces = [share[begin : begin + at_once] for begin in range(done, len(share), at_once)]
+        batches = loader(lambda frames: data.batch(frames, network.hops), pieces)
+        for frames, graph in zip(progress(pieces, what) if what else pieces, batches, strict=True):
+            of_frames = probabilities[frames[0] : frames[-1] + 1]
+            of_frames[present[frames]] = network(graph).float().cpu().numpy()
+            done += len(frames)
+
+    while not fits(embed_rest):
+        forget_unused(loader.device)
+        if at_once == 1:
+            raise InputError(f"a frame does not fit into the memory of {device_name(loader.device)}; set device: cpu")
+        at_once //= 2
+        LOG.info("memory is short on %s: %d frames at once", device_name(loader.device), at_once)
     total = torch.from_numpy(probabilities).to(loader.device)
     world.sum(total)
     probabilities = total.cpu().numpy()

@@ -14,7 +14,9 @@ def summarise_validation(score: float, floor: float, populations: np.ndarray, pu
     return f"validation VAMP-2 {score:.4f} (noise floor {floor:.4f}), populations {shares}, purity {pure:.3f}"
 
 
-def problems(schedule: Schedule, score: float, floor: float, populations: np.ndarray, lag_ps: float) -> list[str]:
+def problems(
+    schedule: Schedule, score: float, floor: float, populations: np.ndarray, lag_ps: float, plain: str = ""
+) -> list[str]:
     """Caveats, and what can be done about them.
 
     Parameters
@@ -23,6 +25,7 @@ def problems(schedule: Schedule, score: float, floor: float, populations: np.nda
     score, floor : VAMP-2 score of the validation frames, and its noise floor.
     populations : (states,)
     lag_ps : of the model.
+    plain : why a GPU did without its fused kernels; empty if it did not.
     """
     sentences = [
         f"the stage '{name}' was still improving at its end; raise training.max_epochs" for name in schedule.unconverged
@@ -36,6 +39,10 @@ def problems(schedule: Schedule, score: float, floor: float, populations: np.nda
         sentences.append(f"{empty} of {len(populations)} states hold hardly any targets; ask for fewer states")
     if schedule.recoveries:
         sentences.append(f"the training became unstable {schedule.recoveries} times and continued in smaller steps")
+    if plain:
+        sentences.append(
+            f"the fused kernels could not be used on this GPU ({plain}); training took longer than it needs"
+        )
     return sentences
 
 

@@ -19,6 +19,7 @@ from gdyn.device import device_name, on_gpu, pick_device
 from gdyn.errors import InputError
 from gdyn.files import FilePath, remove, write_json, write_table
 from gdyn.graphs.dataset import GraphDataset
+from gdyn.kernels import why_plain
 from gdyn.logs import LOG
 from gdyn.networks import NETWORKS
 from gdyn.provenance import settings_checksum
@@ -122,7 +123,7 @@ def train_here(
     LOG.info("%s", summarise_validation(score, floor, populations, purity(probabilities)))
     LOG.info("%s", course.describe_time())
     lag_ps = trainer.lag_frames * data.frame_interval_ps
-    for problem in (sentences := problems(schedule, score, floor, populations, lag_ps)):
+    for problem in (sentences := problems(schedule, score, floor, populations, lag_ps, why_plain(at))):
         LOG.warning("%s", problem)
     checkpoint.save_model(
         model,
@@ -178,15 +179,18 @@ def run(trainer: Trainer, resume: Path, fingerprint: str, reporter: Reporter) ->
         LOG.info("resuming after epoch %d", state.history.epoch)
     sound = state.snapshot()
     while not schedule.over:
+        short = False
         try:
             trainer.epoch()
         except NoMemoryError:
-            state.load_state_dict(sound)
-            trainer.halve()
-            continue
+            short = True  # outside of this block nothing holds on to what the device was to do
         except UnstableError as error:
             recover(trainer, sound, error)
             sound = state.snapshot()
+            continue
+        if short:
+            state.load_state_dict(sound)
+            trainer.halve()
             continue
         reporter.log(state.history, schedule.epochs_left)
         turn(trainer)
@@ -202,7 +206,8 @@ def settle(trainer: Trainer) -> None:
         try:
             return trainer.settle_norms()
         except NoMemoryError:
-            trainer.halve()
+            pass
+        trainer.halve()
 
 
 def turn(trainer: Trainer) -> None:

@@ -1,8 +1,7 @@
 """One epoch of a training: the steps along the gradient, and the score of all validation frames."""
 
-import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,10 +12,10 @@ from gdyn.config.models import Network, Training, Trial
 from gdyn.device import (
     Clock,
     device_name,
+    fits,
     forget_unused,
     memory_of,
     on_gpu,
-    out_of_memory_as,
     peak_memory_mb,
     send,
     work_bytes,
@@ -145,12 +144,16 @@ class Trainer:
         pieces = self.pieces(np.sort(pairs.pairs)[::every][: pairs.size])
         for norm, of_norm in zip(self.network.running_norms(), self.of_norms, strict=True):
             self.sums.begin(self.state.centre)
-            with torch.no_grad(), self.short_of_memory():
-                for batch in self.loader(self.pairs_of, pieces):
-                    self.probabilities(batch, collect=True)
+            self.with_memory(lambda: self.look_at(pieces))
             self.sums.share(self.world)
             self.moments()
             norm.update(of_norm, momentum=1.0)
+
+    @torch.no_grad()
+    def look_at(self, pieces: Sequence[np.ndarray]) -> None:
+        """Let the running norms see some pieces."""
+        for batch in self.loader(self.pairs_of, pieces):
+            self.probabilities(batch, collect=True)
 
     def epoch(self) -> None:
         """Some optimisation steps, then one score of the whole validation set.
@@ -224,7 +227,8 @@ class Trainer:
     def forward(self, ready: Iterator[PairBatch], n_pieces: int, keep: bool, collect: bool) -> list[Seen]:
         """Add up the moments of the pieces of a batch; return what is to be kept of them for a gradient."""
         kept = []
-        with self.short_of_memory():
+
+        def work() -> None:
             for _ in range(n_pieces):
                 batch = next(ready)
                 with self.clock.part("forward_s"), torch.set_grad_enabled(keep):
@@ -232,12 +236,14 @@ class Trainer:
                     seen = Seen(probabilities, batch.ends, self.sums.add(probabilities, batch.ends))
                 if keep:
                     kept.append(seen)
+
+        self.with_memory(work)
         return kept
 
     def backward(self, ready: Iterator[PairBatch], n_pieces: int, seen: list[Seen], slope: Tensor) -> None:
         """Set the gradient of all parameters, down the objective, from its slope."""
-        self.flat.forget()
-        with self.short_of_memory():
+
+        def work() -> None:
             for i in range(n_pieces):
                 if seen:
                     probabilities, ends, z = seen[i]
@@ -249,6 +255,9 @@ class Trainer:
                         z = self.sums.z(probabilities, ends)
                 with self.clock.part("backward_s"):
                     self.flat.descend(probabilities, self.sums.gradient(slope, z, probabilities, ends))
+
+        self.flat.forget()
+        self.with_memory(work)
 
     def moments(self) -> Moments:
         """Of the whole batch, of all processes.
@@ -270,22 +279,18 @@ class Trainer:
         except np.linalg.LinAlgError:
             raise UnstableError("a probability is not a number") from None
 
-    @contextlib.contextmanager
-    def short_of_memory(self) -> Iterator[None]:
-        """Notice that the device has no more memory.
+    def with_memory(self, work: Callable[[], None]) -> None:
+        """Do some work on the device.
 
         Raises
         ------
-        NoMemoryError : it has not. Of several processes, none may leave the others alone: all raise it when they next
-            look at their sums.
+        NoMemoryError : its memory is too small. Of several processes, none may leave the others alone: all raise it
+            when they next look at their sums.
         """
-        try:
-            with out_of_memory_as(NoMemoryError()):
-                yield
-        except NoMemoryError:
+        if not fits(work):
             self.sums.short = True
             if self.world.size == 1:
-                raise
+                raise NoMemoryError
 
     def halve(self) -> None:
         """Divide batches into smaller pieces from now on.

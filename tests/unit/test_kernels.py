@@ -1,5 +1,7 @@
 """The kernels for GPUs, by Triton's interpreter, against the same in plain torch and against the network on a CPU."""
 
+from itertools import chain
+
 import numpy as np
 import plain_kernels
 import pytest
@@ -7,7 +9,8 @@ import torch
 from interpreted import Interpreted
 
 from gdyn.graphs.gather import gather, starts_of
-from gdyn.kernels.layout import SENTINEL, Norm, frames_table, longest_stretch, programs, row_stride
+from gdyn.kernels.convolve import Precision, Weights, convolve
+from gdyn.kernels.layout import SENTINEL, Edges, Incoming, Norm, frames_table, longest_stretch, programs, row_stride
 from gdyn.networks.convolution import GraphConvolution, radial_basis
 
 pytest.importorskip("triton", reason="Triton is not installed, so that its kernels cannot be interpreted")
@@ -126,6 +129,12 @@ def test_one_target_all_nodes_updated_and_no_norm(interpreted, n, nodes, norm):
     assert max(found.values()) < 1e-6, found
 
 
+@pytest.mark.parametrize(("m", "w", "n", "nodes"), [(3, 16, 70, 80), (9, 40, 5, 40)])
+def test_programs_that_do_several_blocks_and_wide_features(interpreted, m, w, n, nodes):
+    found = errors(interpreted, case(m, w, n, nodes))
+    assert max(found.values()) < 1e-6, found
+
+
 def test_rows_of_8_bits_of_mantissa(interpreted):
     values = case(12, 16, dtype=torch.bfloat16)
     found = errors(interpreted, values)
@@ -154,7 +163,7 @@ def test_edges_beyond_the_updated_and_sentinels_are_skipped(interpreted):
     expected = values["grad_sender"].clone()
     sizes = (values["end"] - values["begin"]).tolist()
     lists = [[*one.tolist(), UPDATED * 7 + k, SENTINEL] for k, one in enumerate(values["incoming"].split(sizes))]
-    values["incoming"] = torch.tensor(sum(lists, []), dtype=torch.int32)
+    values["incoming"] = torch.tensor([*chain(*lists)], dtype=torch.int32)
     values["end"] = torch.tensor([len(one) for one in lists]).cumsum(0).int()
     values["begin"] = values["end"] - torch.tensor([len(one) for one in lists]).int()
     values["grad_sender"].fill_(float("nan"))
@@ -162,37 +171,30 @@ def test_edges_beyond_the_updated_and_sentinels_are_skipped(interpreted):
     torch.testing.assert_close(values["grad_sender"], expected)
 
 
+@pytest.mark.parametrize("normalisation", ["layer", "batch"])
 @pytest.mark.parametrize(("m", "w"), [(1, 16), (7, 8), (12, 24), (20, 16)])
-def test_the_kernels_one_after_the_other_are_the_layer_of_the_network(interpreted, m, w):
+def test_the_kernels_one_after_the_other_are_the_layer_of_the_network(interpreted, m, w, normalisation):
+    """By the interpreter, as training calls them, beside the layer as a CPU computes it."""
     torch.manual_seed(1)
-    layer = GraphConvolution(w, RADIAL.shape[1])
+    layer = GraphConvolution(w, RADIAL.shape[1], normalisation)
     torch.nn.init.normal_(layer.norm.weight)
     values = case(m, w)
-    features = values["features"].clone().requires_grad_()
-    starts = np.array([[0, UPDATED]])
-    out = layer(features, values["neighbors"], values["rows"], starts, RADIAL)
-    out.backward(values["gradient"])
-    values |= {
-        "receiver_weight": layer.atom.weight.detach(), "receiver_bias": layer.atom.bias.detach(),
-        "sender_weight": layer.neighbor.weight.detach(), "weight": layer.distance.weight.detach(),
-        "norm": values["norm"]._replace(weight=layer.norm.weight.detach(), bias=layer.norm.bias.detach()),
-        "residual": values["gradient"],
-    }  # fmt: skip
-    for name in ARGUMENTS:
-        launch(interpreted, name, values)
-    of_receiver, of_bias, of_sender = values["partial_weights"].sum(0).split([(w + 1) * w, w + 1, (w + 1) * w])
-    pairs = {
-        "out": (values["norm"].out, out.detach()),
-        "features": (values["grad_features"], features.grad),
-        "atom.weight": (of_receiver.view(w + 1, w), layer.atom.weight.grad),
-        "atom.bias": (of_bias, layer.atom.bias.grad),
-        "neighbor.weight": (of_sender.view(w + 1, w), layer.neighbor.weight.grad),
-        "distance.weight": (values["partial"].sum(0), layer.distance.weight.grad),
-        "norm.weight": (values["partial_norm"].sum(0)[0], layer.norm.weight.grad),
-        "norm.bias": (values["partial_norm"].sum(0)[1], layer.norm.bias.grad),
-    }
-    found = {name: error(ours, theirs.double()) for name, (ours, theirs) in pairs.items()}
-    assert max(found.values()) < 1e-6, found
+    lists = Incoming(values["begin"], values["end"], values["incoming"])
+    edges = Edges(values["neighbors"], values["rows"], np.array([[0, UPDATED]]), lists)
+    norm = (layer.norm.weight, layer.norm.bias) if normalisation == "layer" else (None, None)
+    weights = Weights(layer.atom.weight, layer.atom.bias, layer.neighbor.weight, layer.distance.weight, *norm)
+    results = []
+    for way in ("kernels", "numba"):
+        features = values["features"].clone().requires_grad_()
+        if way == "numba":
+            out = layer(features, edges, RADIAL)
+        else:
+            out = convolve(interpreted, features, weights, 1e-5, edges, RADIAL, Precision())
+            out = out if normalisation == "layer" else features[:UPDATED] + layer.norm(out)
+        gradients = torch.autograd.grad((out * values["gradient"]).sum(), [features, *layer.parameters()])
+        results.append([out.detach(), *gradients])
+    found = [error(ours, theirs.double()) for ours, theirs in zip(*results, strict=True)]
+    assert max(found) < 1e-6, found
 
 
 def test_what_comes_out_does_not_depend_on_chance(interpreted):
@@ -216,7 +218,7 @@ def resident(rng, n_frames, hops, m, narrow):
         neighbors.append(local.astype(kind))
         lists = [[e for e in range(local.size) if local.flat[e] == node] for node in range(count[-1])]
         begins.append(np.cumsum([0, *map(len, lists)])[:-1])
-        incoming.append(np.array(sum(lists, []), np.int32))
+        incoming.append(np.array([*chain(*lists)], np.int32))
     neighbors = np.concatenate(neighbors)
     distance_mA = rng.integers(0, 65536 if narrow else 10**6, neighbors.shape).astype(kind)
     return counts, species, neighbors, distance_mA, np.concatenate(incoming), np.concatenate(begins)
