@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from jaxtyping import Float, Float32
 from torch import Tensor, nn
 
@@ -13,8 +14,9 @@ from gdyn.graphs.dataset import GraphDataset
 from gdyn.graphs.gather import GraphBatch
 from gdyn.graphs.loader import AHEAD
 from gdyn.kernels import kernels_of
+from gdyn.kernels.classify import classify
 from gdyn.kernels.layout import row_stride
-from gdyn.networks.base import StateNetwork
+from gdyn.networks.base import SMALLEST_PROBABILITY, StateNetwork
 from gdyn.networks.convolution import GraphConvolution, radial_basis
 from gdyn.networks.lean import rows_of
 
@@ -85,6 +87,19 @@ class GDyNet(StateNetwork):
     def outputs(self, batch: GraphBatch) -> Float[Tensor, "targets states"]:
         """The logits of every target."""
         return self.exactly(self.head, self.pool(batch))
+
+    def forward(self, batch: GraphBatch) -> Float[Tensor, "targets states"]:
+        """State probabilities of every target; rows sum to 1."""
+        kernels = kernels_of(self.rotation.device) if self.rotation.dtype == torch.float32 else None
+        if kernels is None:
+            return super().forward(batch)
+        _, first, _, last = self.head
+        weights = first.weight, first.bias, last.weight, last.bias
+
+        def layers(pooled: Tensor) -> Tensor:
+            return classify(kernels, pooled, *weights, self.rotation, SMALLEST_PROBABILITY)
+
+        return self.exactly(layers, self.pool(batch))
 
     def bytes_per_frame(self, data: GraphDataset, gradient: bool) -> float:
         nodes = data.counts[:, : self.hops + 1].mean(0)
