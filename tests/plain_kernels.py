@@ -6,10 +6,10 @@ features. Needs no Triton.
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from gdyn.graphs.gather import gather as gather_on_host
 from gdyn.kernels.layout import FRAME_COLUMNS, SENTINEL
+from gdyn.kernels.plain import classify_plain
 
 
 def project(features, receiver_weight, receiver_bias, sender_weight, receiver, sender, precision="ieee"):
@@ -90,7 +90,7 @@ def project_backward(
 
 
 def classify(pooled, weight1, bias1, weight2, bias2, rotation, smallest, states):
-    states.copy_(states_of(pooled, weight1, bias1, weight2, bias2, rotation, smallest))
+    states.copy_(classify_plain(pooled, weight1, bias1, weight2, bias2, rotation, smallest))
 
 
 def classify_backward(
@@ -101,18 +101,10 @@ def classify_backward(
     for program, (some, along) in enumerate(zip(pooled.split(each), gradient.split(each), strict=True)):
         given = [one.detach().clone().requires_grad_() for one in (some, weight1, bias1, weight2, bias2)]
         with torch.enable_grad():
-            states = states_of(*given, rotation, smallest)
+            states = classify_plain(*given, rotation, smallest)
         of_some, *of_weights = torch.autograd.grad(states, given, along)
         grad_pooled[program * each : (program + 1) * each] = of_some
         partial[program] = torch.cat([one.flatten() for one in of_weights])
-
-
-def states_of(pooled, weight1, bias1, weight2, bias2, rotation, smallest):
-    """As the head of GDyNet and what follows it, differentiated by torch."""
-    hidden = torch.relu(functional.linear(torch.relu(pooled), weight1, bias1))
-    mapped = torch.softmax(functional.linear(hidden, weight2, bias2), 1) @ rotation
-    kept = mapped.clamp_min(smallest)
-    return kept / kept.sum(1, keepdim=True)
 
 
 def gather(

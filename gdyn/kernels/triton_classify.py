@@ -18,7 +18,8 @@ from gdyn.kernels import triton_head
 SMALLEST_SIDE = 16  # of a matrix product
 # Chosen by compiling ahead (tests/unit/test_classify.py): no registers are spilled.
 TARGETS_AT_A_TIME = 16
-NUMBERS_OF_A_WARP = 512
+WARPS = 2  # and of a program that adds up the gradient of more than 16 x 16 weights, as many times more, up to
+MOST_WARPS = 8
 
 
 def classify(
@@ -32,10 +33,12 @@ def classify(
     states: Float32[Tensor, "targets states"],
 ) -> None:
     """``states``, of which none is below ``smallest`` before they are divided by their sum."""
-    n = len(pooled)
+    (n, width), n_states = pooled.shape, states.shape[1]
     triton_head.classify[(triton.cdiv(n, TARGETS_AT_A_TIME),)](
-        pooled, weight1, bias1, weight2, bias2, rotation, states, n, smallest, **_options(*weight2.shape)
-    )
+        pooled, weight1, bias1, weight2, bias2, rotation, states, n, smallest,
+        W=width, WP=_side(width), S=n_states, SP=_side(n_states), B=TARGETS_AT_A_TIME, C=SMALLEST_SIDE,
+        num_warps=WARPS, num_stages=1, enable_fp_fusion=True,
+    )  # fmt: skip
 
 
 def classify_backward(
@@ -58,20 +61,14 @@ def classify_backward(
     partial : of weight1 (W, W), bias1 (W), weight2 (s, W) and bias2 (s), in this order; a row for each program, and each
         has as many targets as any other but the last ones.
     """
-    n = len(pooled)
+    (n, width), n_states = pooled.shape, gradient.shape[1]
+    side = _side(width)
     triton_head.classify_backward[(len(partial),)](
         pooled, weight1, bias1, weight2, bias2, rotation, gradient, grad_pooled, partial, n, smallest,
-        triton.cdiv(n, len(partial)), partial.stride(0), **_options(*weight2.shape),
+        triton.cdiv(n, len(partial)), partial.stride(0),
+        W=width, WP=side, S=n_states, SP=_side(n_states), B=TARGETS_AT_A_TIME, C=SMALLEST_SIDE,
+        num_warps=min(MOST_WARPS, WARPS * side * side // SMALLEST_SIDE**2), num_stages=1, enable_fp_fusion=True,
     )  # fmt: skip
-
-
-def _options(states: int, width: int) -> dict[str, int | bool]:
-    """What either kernel is compiled with."""
-    side = _side(width)
-    return {
-        "W": width, "WP": side, "S": states, "SP": _side(states), "B": TARGETS_AT_A_TIME, "C": SMALLEST_SIDE,
-        "num_warps": max(1, min(8, side * side // NUMBERS_OF_A_WARP)), "num_stages": 1, "enable_fp_fusion": True,
-    }  # fmt: skip
 
 
 def _side(length: int) -> int:

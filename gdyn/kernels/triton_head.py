@@ -84,7 +84,8 @@ def classify_backward(
     flat = (s < S)[:, None] & (f < W)[None, :]
     first = program * per_program
     stop = tl.minimum(first + per_program, n)
-    for begin in range(first, stop, B):
+    # Weights are read anew for every B targets: to keep them takes more registers than there are.
+    for begin in tl.range(first, stop, B, disable_licm=True):
         i = (begin + tl.arange(0, B)).to(tl.int64)
         there = (i < stop)[:, None] & (f < W)[None, :]
         state = (i < stop)[:, None] & (s < S)[None, :]
