@@ -1,6 +1,6 @@
 """Compile the kernels of the head as :mod:`compile_ahead` does those of the convolution.
 
-``python compile_head.py TARGET W,STATES ...`` prints a line of JSON for each case and each kernel, in the same
+``python compile_head.py TARGET,... W,STATES ...`` prints a line of JSON for each target, case and kernel, in the same
 circumstances.
 """
 
@@ -29,18 +29,24 @@ def record(w, states, targets=48, programs=6):
     triton_classify.classify_backward(*given, new(targets, states), new(targets, w), partial)
 
 
-def main(target, *cases):
+def compile_for(target, recorder):
+    """What came out."""
+    begin, log = time.monotonic(), io.StringIO()
+    source, options = recorder.source()
+    with contextlib.redirect_stdout(log):
+        compiled = triton.compile(source, target=TARGETS[target], options=options)
+    nvidia = TARGETS[target].backend == "cuda"
+    facts = of_nvidia(compiled, target, options["num_warps"], log.getvalue()) if nvidia else of_amd(compiled)
+    return facts | {"warps": options["num_warps"], "s": round(time.monotonic() - begin, 2)}
+
+
+def main(targets, *cases):
     for case in cases:
         record(*map(int, case.split(",")))
-        for name, recorder in RECORDERS.items():
-            begin, log = time.monotonic(), io.StringIO()
-            source, options = recorder.source()
-            with contextlib.redirect_stdout(log):
-                compiled = triton.compile(source, target=TARGETS[target], options=options)
-            nvidia = TARGETS[target].backend == "cuda"
-            facts = of_nvidia(compiled, target, options["num_warps"], log.getvalue()) if nvidia else of_amd(compiled)
-            facts |= {"warps": options["num_warps"], "s": round(time.monotonic() - begin, 2)}
-            print(json.dumps({"case": case, "kernel": name, "target": target, **facts}), flush=True)
+        for target in targets.split(","):
+            for name, recorder in RECORDERS.items():
+                facts = compile_for(target, recorder)
+                print(json.dumps({"case": case, "kernel": name, "target": target, **facts}), flush=True)
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ def classify_plain(
     rotation: Float[Tensor, "states states"],
     smallest: float,
 ) -> Float[Tensor, "targets states"]:
-    """State probabilities of targets: a layer, another, a softmax, a linear map of the states, at least ``smallest``."""
+    """State probabilities of targets; what :func:`gdyn.kernels.classify.classify` says."""
     hidden = torch.relu(functional.linear(torch.relu(pooled), weight1, bias1))
     mapped = torch.softmax(functional.linear(hidden, weight2, bias2), 1) @ rotation
     kept = mapped.clamp_min(smallest)

@@ -59,13 +59,15 @@ def probe(kernels: Any, device: torch.device) -> None:
     rotation = 0.8 * torch.eye(n_states) + 0.2 * torch.eye(n_states).roll(1, 0)
 
     def head(*values: Tensor) -> Tensor:
-        return classify(kernels, *values, rotation.to(device), smallest)
+        pooled, weight1, bias1, weight2, bias2 = values
+        return classify(kernels, pooled, weight1, bias1, weight2, bias2, rotation.to(device), smallest)
 
     def plain_head(*values: Tensor) -> Tensor:
-        return classify_plain(*values, rotation.double(), smallest)
+        pooled, weight1, bias1, weight2, bias2 = values
+        return classify_plain(pooled, weight1, bias1, weight2, bias2, rotation.double(), smallest)
 
-    shapes = ((n, width), (width, width), (width,), (n_states, width), (n_states,))
-    _compare(head, plain_head, [normal(*shape) for shape in shapes], normal(n, n_states), device)
+    of_head = ((n, width), (width, width), (width,), (n_states, width), (n_states,))
+    _compare(head, plain_head, [normal(*shape) for shape in of_head], normal(n, n_states), device)
 
 
 def _compare(

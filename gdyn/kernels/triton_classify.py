@@ -58,8 +58,7 @@ def classify_backward(
     Parameters
     ----------
     gradient : of the states.
-    partial : of weight1 (W, W), bias1 (W), weight2 (s, W) and bias2 (s), in this order; a row for each program, and each
-        has as many targets as any other but the last ones.
+    partial : of weight1 (W, W), bias1 (W), weight2 (s, W) and bias2 (s), in this order; a row for each program.
     """
     (n, width), n_states = pooled.shape, gradient.shape[1]
     side = _side(width)

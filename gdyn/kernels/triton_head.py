@@ -3,8 +3,8 @@
 W, S : features and states; WP, SP are these padded to powers of two, for Triton
 B, C : targets that a program computes at a time, and columns whose products it adds at a time
 
-Every number is a float32, and no product has fewer bits: of logits in 10 bits there would be few distinct probabilities.
-What is beyond W or S is zero throughout. A NaN stays one.
+Every number is a float32, and no product has fewer bits: of logits in 10 bits there would be few distinct
+probabilities. What is beyond W or S is zero throughout. A NaN stays one.
 """
 # mypy: disable-error-code="no-untyped-def,no-untyped-call"
 

@@ -93,11 +93,10 @@ class GDyNet(StateNetwork):
         kernels = kernels_of(self.rotation.device) if self.rotation.dtype == torch.float32 else None
         if kernels is None:
             return super().forward(batch)
-        _, first, _, last = self.head
-        weights = first.weight, first.bias, last.weight, last.bias
+        weight1, bias1, weight2, bias2 = self.head.parameters()
 
         def layers(pooled: Tensor) -> Tensor:
-            return classify(kernels, pooled, *weights, self.rotation, SMALLEST_PROBABILITY)
+            return classify(kernels, pooled, weight1, bias1, weight2, bias2, self.rotation, SMALLEST_PROBABILITY)
 
         return self.exactly(layers, self.pool(batch))
 
