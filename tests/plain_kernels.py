@@ -9,6 +9,7 @@ import torch
 
 from gdyn.graphs.gather import gather as gather_on_host
 from gdyn.kernels.layout import FRAME_COLUMNS, SENTINEL
+from gdyn.kernels.plain import classify_plain
 
 
 def project(features, receiver_weight, receiver_bias, sender_weight, receiver, sender, precision="ieee"):
@@ -86,6 +87,24 @@ def project_backward(
         (of_sender.unsqueeze(2) * features.unsqueeze(1)).flatten(1),
     ]
     partial.copy_(shared_out(torch.cat(each, 1), len(partial)))
+
+
+def classify(pooled, weight1, bias1, weight2, bias2, rotation, smallest, states):
+    states.copy_(classify_plain(pooled, weight1, bias1, weight2, bias2, rotation, smallest))
+
+
+def classify_backward(
+    pooled, weight1, bias1, weight2, bias2, rotation, smallest, gradient, grad_pooled, partial
+):  # fmt: skip
+    each = -(-len(pooled) // len(partial))
+    partial.zero_()
+    for program, (some, along) in enumerate(zip(pooled.split(each), gradient.split(each), strict=True)):
+        given = [one.detach().clone().requires_grad_() for one in (some, weight1, bias1, weight2, bias2)]
+        with torch.enable_grad():
+            states = classify_plain(*given, rotation, smallest)
+        of_some, *of_weights = torch.autograd.grad(states, given, along)
+        grad_pooled[program * each : (program + 1) * each] = of_some
+        partial[program] = torch.cat([one.flatten() for one in of_weights])
 
 
 def gather(

@@ -29,3 +29,19 @@ def attend_plain(
     z = functional.embedding(neighbors, sender) + functional.embedding(rows, table) + receiver.unsqueeze(1)
     attention = torch.softmax(z[..., -1:], dim=1)
     return (attention * torch.relu(z[..., :-1])).sum(1)
+
+
+def classify_plain(
+    pooled: Float[Tensor, "targets width"],
+    weight1: Float[Tensor, "width width"],
+    bias1: Float[Tensor, " width"],
+    weight2: Float[Tensor, "states width"],
+    bias2: Float[Tensor, " states"],
+    rotation: Float[Tensor, "states states"],
+    smallest: float,
+) -> Float[Tensor, "targets states"]:
+    """State probabilities of targets; what :func:`gdyn.kernels.classify.classify` says."""
+    hidden = torch.relu(functional.linear(torch.relu(pooled), weight1, bias1))
+    mapped = torch.softmax(functional.linear(hidden, weight2, bias2), 1) @ rotation
+    kept = mapped.clamp_min(smallest)
+    return kept / kept.sum(1, keepdim=True)

@@ -19,6 +19,8 @@ from torch import Tensor
 
 from gdyn.kernels import triton_edges, triton_nodes
 from gdyn.kernels.layout import FRAME_COLUMNS, Norm
+from gdyn.kernels.triton_classify import classify as classify
+from gdyn.kernels.triton_classify import classify_backward as classify_backward
 
 # Chosen by compiling ahead (tests/unit/test_compile_ahead.py) so that no registers are spilled and rows are read by 16
 # bytes; more at a time needs more registers, which leaves room for fewer programs. No speed has been measured.

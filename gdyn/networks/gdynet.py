@@ -15,8 +15,9 @@ from gdyn.graphs.gather import GraphBatch
 from gdyn.graphs.loader import AHEAD
 from gdyn.graphs.resident import with_incoming
 from gdyn.kernels import kernels_of
+from gdyn.kernels.classify import classify
 from gdyn.kernels.layout import row_stride
-from gdyn.networks.base import StateNetwork
+from gdyn.networks.base import SMALLEST_PROBABILITY, StateNetwork
 from gdyn.networks.convolution import GraphConvolution, radial_basis
 from gdyn.networks.lean import rows_of
 
@@ -87,6 +88,18 @@ class GDyNet(StateNetwork):
     def outputs(self, batch: GraphBatch) -> Float[Tensor, "targets states"]:
         """The logits of every target."""
         return self.exactly(self.head, self.pool(batch))
+
+    def forward(self, batch: GraphBatch) -> Float[Tensor, "targets states"]:
+        """State probabilities of every target; rows sum to 1."""
+        kernels = kernels_of(self.rotation.device) if self.rotation.dtype == torch.float32 else None
+        if kernels is None:
+            return super().forward(batch)
+        weight1, bias1, weight2, bias2 = self.head.parameters()
+
+        def layers(pooled: Tensor) -> Tensor:
+            return classify(kernels, pooled, weight1, bias1, weight2, bias2, self.rotation, SMALLEST_PROBABILITY)
+
+        return self.exactly(layers, self.pool(batch))
 
     def bytes_per_frame(self, data: GraphDataset, gradient: bool) -> float:
         nodes = data.counts[:, : self.hops + 1].mean(0)

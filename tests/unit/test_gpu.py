@@ -37,6 +37,7 @@ TARGETS, NETWORK = Targets(selection="element Li"), Network(radial_max_A=4.0)
 TRIAL = Trial(n_states=2, lag_ps=5.0, width=8, convolutions=1, learning_rate=0.01)
 TRAINING = Training(max_epochs=3, epoch_steps=4, patience=3, memory_mb=2000, batch_samples=1024)
 KERNELS = ["project", "tabulate", "attend", "attend_backward", "send_backward", "project_backward", "gather"]
+KERNELS += ["classify", "classify_backward"]
 
 
 class Kernels:
