@@ -84,7 +84,7 @@ def recorded(w, m, dtype, precision="ieee", n_radial=36):
     receiver, sender, table = (new(k, stride, dtype=dtype) for k in (n, nodes, t))
     grad_receiver, grad_sender = (new(k, of_gradient) for k in (n, nodes))
     weight, of_distance, radial = new(w + 1, w), new(w + 1, n_radial), new(t, n_radial)
-    neighbors, rows = (new(n, m, dtype=torch.int32) for _ in range(2))
+    neighbors, rows = new(n, m, dtype=torch.int32), new(n, m, dtype=torch.int16)
     attention, grad_logit = new(n, m), new(n, m)
     begin, end, incoming = (new(k, dtype=torch.int32) for k in (nodes, nodes, n * m))
     norm = Norm(features, new(w), new(w), 1e-5, out)

@@ -14,7 +14,7 @@ import torch
 class Interpreted:
     """Has the launchers as methods; what they write appears in the tensors that they are given."""
 
-    EXACT_PRODUCTS, ARITHMETICS = "ieee", (torch.float32,)
+    ARITHMETICS = (torch.float32,)
 
     def __init__(self):
         self.pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=interpret)

@@ -8,8 +8,10 @@ import numpy as np
 import torch
 
 from gdyn.graphs.gather import gather as gather_on_host
-from gdyn.kernels.layout import FRAME_COLUMNS, SENTINEL
+from gdyn.kernels.layout import FRAME_COLUMNS, SENTINEL, unsigned
 from gdyn.kernels.plain import classify_plain
+
+ARITHMETICS = (torch.float32, torch.float64)
 
 
 def project(features, receiver_weight, receiver_bias, sender_weight, receiver, sender, precision="ieee"):
@@ -49,7 +51,7 @@ def attend_backward(
     grad_logit.copy_(attention * ((dz * z).sum(2) - (grad_messages * messages).sum(1, keepdim=True)))
     dz = torch.cat([dz * attention.unsqueeze(2), grad_logit.unsqueeze(2)], 2)
     fill(grad_receiver, dz.sum(1))
-    gaussians = radial[rows.clamp_max(len(table) - 1).long()]
+    gaussians = radial[unsigned(rows).clamp_max(len(table) - 1).long()]
     partial.copy_(shared_out(dz.transpose(1, 2) @ gaussians, len(partial)))
 
 
@@ -62,7 +64,7 @@ def send_backward(
     place = torch.arange(len(to)) + (begin.long() - (counts.cumsum(0) - counts))[to]
     edge = incoming[place].long()
     to, edge = to[edge < n * m], edge[edge < n * m]
-    rows = rows.flatten()[edge].clamp_max(len(table) - 1).long()
+    rows = unsigned(rows).flatten()[edge].clamp_max(len(table) - 1).long()
     z = (wide(receiver)[edge // m] + wide(sender)[to] + wide(table)[rows])[:, :w]
     dz = torch.where(z > 0, grad_messages[edge // m], 0.0) * attention.flatten()[edge, None]
     dz = torch.cat([dz, grad_logit.flatten()[edge, None]], 1)
@@ -116,8 +118,8 @@ def gather(
     node_start, row_start, list_start, stored_nodes, stored_rows = table[:, :FRAME_COLUMNS].T
     counts, places = np.split(table[:, FRAME_COLUMNS:], 2, axis=1)
     starts = np.concatenate([places.T, places.T[:, -1:] + np.diff(counts, axis=1, prepend=0).T[:, -1:]], 1)
-    unsigned = [one.numpy().view(f"u{one.element_size()}") for one in (neighbors, distance_mA)]
-    found = gather_on_host((species.numpy(), *unsigned), node_start, row_start, counts, starts)
+    numbers = [one.numpy().view(f"u{one.element_size()}") for one in (neighbors, distance_mA)]
+    found = gather_on_host((species.numpy(), *numbers), node_start, row_start, counts, starts)
     for to, values in zip((to_species, to_neighbors, to_mA), found, strict=True):
         to.copy_(values)
     for frame in range(len(table)):
@@ -150,7 +152,7 @@ def fill(rows, values):
 def edges(receiver, sender, table, neighbors, rows, w):
     """``z`` (n, M, W + 1)."""
     receiver, sender, table = (wide(one)[:, : w + 1] for one in (receiver, sender, table))
-    return receiver.unsqueeze(1) + sender[neighbors.long()] + table[rows.clamp_max(len(table) - 1).long()]
+    return receiver.unsqueeze(1) + sender[neighbors.long()] + table[unsigned(rows).clamp_max(len(table) - 1).long()]
 
 
 def wide(rows):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numba
 import numpy as np
 import torch
-from jaxtyping import Int32, Int64
+from jaxtyping import Int, Int32, Int64
 from torch import Tensor
 
 from gdyn.kernels.layout import Edges, Incoming
@@ -25,7 +25,7 @@ class GraphBatch(NamedTuple):
 
     species : (nodes,) int64, index of the element
     neighbors : (rows, M) int32, indices of nodes; row ``i`` is node ``i``
-    distance_mA : (rows, M) int32
+    distance_mA : (rows, M) int32; on a device they may be int16, the bits of unsigned numbers
     targets : (targets, k) int64, indices of nodes; -1 where a set has fewer than k atoms
     starts : (shells, frames + 1) int64 numpy, where the nodes of each frame begin in each shell, and the shell ends
     incoming : of all nodes, where a device needs them
@@ -33,7 +33,7 @@ class GraphBatch(NamedTuple):
 
     species: Int64[Tensor, " nodes"]
     neighbors: Int32[Tensor, "rows M"]
-    distance_mA: Int32[Tensor, "rows M"]
+    distance_mA: Int[Tensor, "rows M"]
     targets: Int64[Tensor, "targets k"]
     starts: Int64[np.ndarray, "shells ends"]
     incoming: Incoming | None = None

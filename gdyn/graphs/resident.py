@@ -12,7 +12,7 @@ from torch import Tensor
 from gdyn.device import send
 from gdyn.graphs.gather import GraphBatch, Incoming
 from gdyn.kernels import kernels_of
-from gdyn.kernels.layout import frames_table, longest_stretch
+from gdyn.kernels.layout import frames_table, longest_stretch, unsigned
 
 BYTES_AT_A_TIME = 16e6  # on their way from the shards to the device
 EDGE_BYTES = NODE_BYTES = 4  # of the lists of incoming edges
@@ -101,7 +101,8 @@ def gather(
     stored_nodes, stored_rows = stored[:, -1], stored[:, -2]
     table = frames_table(node_start, row_start, counts, starts, stored_nodes, stored_rows, m)
     species = torch.empty(n, dtype=torch.int64, device=device)
-    neighbors, distance_mA = (torch.empty((n_rows, m), dtype=torch.int32, device=device) for _ in range(2))
+    neighbors = torch.empty((n_rows, m), dtype=torch.int32, device=device)
+    distance_mA = torch.empty((n_rows, m), dtype=graphs.distance_mA.dtype, device=device)
     sizes = (n, n, int(stored_rows.sum()) * m)
     incoming = Incoming(*(torch.empty(size, dtype=torch.int32, device=device) for size in sizes))
     kernels.gather(
@@ -188,11 +189,6 @@ def _ranges(begins: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """``begin, begin + 1 ...`` for every begin and length, one after the other."""
     begin, length = begins.ravel(), lengths.ravel()
     return np.arange(length.sum()) + (begin - np.cumsum(length) + length).repeat(length)
-
-
-def unsigned(values: Int[Tensor, "..."]) -> Int32[Tensor, "..."]:
-    """Numbers from the bits of unsigned ones."""
-    return values.int() & 0xFFFF if values.dtype == torch.int16 else values
 
 
 def _signed(kind: np.dtype) -> torch.dtype:

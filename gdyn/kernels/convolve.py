@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float, Float32, Int32
+from jaxtyping import Float, Float32, Int, Int32
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -79,7 +79,7 @@ class _Convolve(torch.autograd.Function):
         precision: Precision,
         radial: Tensor,
         neighbors: Int32[Tensor, "updated M"],
-        rows: Int32[Tensor, "updated M"],
+        rows: Int[Tensor, "updated M"],
         begin: Tensor | None,
         end: Tensor | None,
         incoming: Tensor | None,
@@ -132,11 +132,9 @@ class _Convolve(torch.autograd.Function):
         if weight is not None and bias is not None:
             norm = Norm(gradient, weight, bias, ctx.eps, gradient)
             of_norm = parts[:, of_node + distance_weight.numel() :].unflatten(1, (2, width))
-        # A product of tf32 takes a float32 as the sum of three.
-        products = ctx.precision.products if ctx.precision.products != "ieee" else kernels.EXACT_PRODUCTS
         kernels.attend_backward(
             receiver, sender, table, radial, neighbors, rows, attention, messages, gradient, norm, grad_messages,
-            grad_receiver, grad_logit, of_table, of_norm, precision=products,
+            grad_receiver, grad_logit, of_table, of_norm, precision=ctx.precision.products,
         )  # fmt: skip
         kernels.send_backward(receiver, sender, table, rows, *lists, attention, grad_messages, grad_logit, grad_sender)
         grad_features = torch.empty_like(features)

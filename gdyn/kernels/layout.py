@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Int32, Int64
+from jaxtyping import Float32, Int, Int32, Int64
 from torch import Tensor
 
 BYTES_TOGETHER = 16  # that a GPU reads in one go
@@ -29,13 +29,14 @@ class Incoming(NamedTuple):
 class Edges(NamedTuple):
     """What one convolution needs of a graph: the neighbors of the first nodes, which are updated.
 
-    neighbors, distance_mA : (updated, M) int32, indices of nodes and distances
+    neighbors : (updated, M) int32, indices of nodes
+    distance_mA : (updated, M) int32; int16 are the bits of unsigned numbers
     starts : (shells, frames + 1) int64 numpy, of the updated nodes; nodes of different frames are never neighbors
     incoming : of all nodes that are neighbors, where a device needs them
     """
 
     neighbors: Int32[Tensor, "updated M"]
-    distance_mA: Int32[Tensor, "updated M"]
+    distance_mA: Int[Tensor, "updated M"]
     starts: Int64[np.ndarray, "shells ends"]
     incoming: Incoming | None = None
 
@@ -113,3 +114,8 @@ def longest_stretch(
     beyond = (stored_rows - counts[:, -2]).max(initial=0)
     nodes = (counts[:, -1] - counts[:, -2]).max(initial=0)
     return max(int(max(rows, beyond)) * n_neighbors, int(nodes), 1)
+
+
+def unsigned(values: Int[Tensor, "..."]) -> Int32[Tensor, "..."]:
+    """Numbers from the bits of unsigned ones."""
+    return values.int() & 0xFFFF if values.dtype == torch.int16 else values

@@ -16,6 +16,15 @@ SIZES = ["n", "last", "edges", "per_program"]
 
 
 @triton.jit
+def _table_row(pointer, there, last):
+    """The row of the table for a distance, which int16 holds as the bits of an unsigned number."""
+    row = tl.load(pointer, mask=there, other=0).to(tl.int32)
+    if pointer.dtype.scalar.element_ty == tl.int16:
+        row &= 0xFFFF
+    return tl.minimum(row, last)
+
+
+@triton.jit
 def _normalised(values, there, eps, W: tl.constexpr):
     """Deviations of each row (B, WP) from its mean over its standard deviation, and one over that (B,)."""
     deviation = tl.where(there, values - (tl.sum(values, 1) / W)[:, None], 0.0)
@@ -37,7 +46,7 @@ def attend(
     feature = edge[:, :, None] & (f < W)[None, None, :]
     at = i[:, None] * M + p[None, :]
     j = tl.load(neighbors + at, mask=edge, other=0).to(tl.int64) * S
-    d = tl.minimum(tl.load(rows + at, mask=edge, other=0), last) * S
+    d = _table_row(rows + at, edge, last) * S
     logit = tl.load(sender + j + W, mask=edge, other=0.0).to(tl.float32)
     logit += tl.load(table + d + W, mask=edge, other=0.0).to(tl.float32)
     logit += tl.load(receiver + i * S + W, mask=atom, other=0.0).to(tl.float32)[:, None]
@@ -100,7 +109,7 @@ def attend_backward(
             feature = edge[:, :, None] & (f < W)[None, None, :]
             at = i[:, None] * M + p[None, :]
             j = tl.load(neighbors + at, mask=edge, other=0).to(tl.int64) * S
-            d = tl.minimum(tl.load(rows + at, mask=edge, other=0), last)
+            d = _table_row(rows + at, edge, last)
             share = tl.load(attention + at, mask=edge, other=0.0)
             z = tl.load(sender + j[:, :, None] + f[None, None, :], mask=feature, other=0.0).to(tl.float32)
             z += tl.load(table + (d * S)[:, :, None] + f[None, None, :], mask=feature, other=0.0).to(tl.float32)
@@ -150,7 +159,7 @@ def send_backward(
         edge = e < edges
         feature = edge[:, None] & (f < W)[None, :]
         i = (e // M).to(tl.int64)
-        d = tl.minimum(tl.load(rows + e, mask=edge, other=0), last) * S
+        d = _table_row(rows + e, edge, last) * S
         share = tl.load(attention + e, mask=edge, other=0.0)
         logit += tl.load(grad_logit + e, mask=edge, other=0.0)
         z = tl.load(receiver + i[:, None] * S + f[None, :], mask=feature, other=0.0).to(tl.float32)

@@ -9,7 +9,8 @@ what a message is made of (W), the logit of the attention, and zeros (:func:`~gd
     attention_ij = softmax_j z_ij[W]    message_i = sum_j attention_ij ReLU(z_ij[:W])
 
 Tensors are contiguous, on the current device. Only the partial sums may have any distance from one program's to the
-next, so that those of several kernels are parts of one tensor, summed by one reduction.
+next, so that those of several kernels are parts of one tensor, summed by one reduction. Distances ``rows`` that are
+int16 are the bits of unsigned numbers.
 """
 
 import torch
@@ -25,13 +26,10 @@ from gdyn.kernels.triton_classify import classify_backward as classify_backward
 # Chosen by compiling ahead (tests/unit/test_compile_ahead.py) so that no registers are spilled and rows are read by 16
 # bytes; more at a time needs more registers, which leaves room for fewer programs. No speed has been measured.
 ARITHMETICS = (torch.float32,)
-# A product whose factors are sums of three numbers of 10 bits is as exact as one of float32; AMD has float32 itself.
-EXACT_PRODUCTS = "ieee" if torch.version.hip else "tf32x3"
 SMALLEST_SIDE = 16  # of a matrix product
 NODES_AT_A_TIME = 32
 NUMBERS_AT_A_TIME = 512
 EDGES_OF_A_NODE_AT_A_TIME = 16
-LANES = 64 if torch.version.hip else 32  # of a warp; sums are rounded otherwise where it is another number
 MOST_BLOCKS = 65535  # in the second direction of a grid
 
 Rows = Float[Tensor, "nodes stride"]
@@ -76,7 +74,7 @@ def attend(
     sender: Rows,
     table: Rows,
     neighbors: Int32[Tensor, "updated M"],
-    rows: Int32[Tensor, "updated M"],
+    rows: Int[Tensor, "updated M"],
     attention: Float32[Tensor, "updated M"],
     messages: Float32[Tensor, "updated width"],
     norm: Norm | None = None,
@@ -99,7 +97,7 @@ def attend_backward(
     table: Rows,
     radial: Float32[Tensor, "table gaussians"],
     neighbors: Int32[Tensor, "updated M"],
-    rows: Int32[Tensor, "updated M"],
+    rows: Int[Tensor, "updated M"],
     attention: Float32[Tensor, "updated M"],
     messages: Float32[Tensor, "updated width"],
     gradient: Float32[Tensor, "updated width"],
@@ -118,21 +116,21 @@ def attend_backward(
     gradient : of what came out of the layer with a norm, else of the messages.
     partial : of the weight that makes the table: sums over all edges ``dz_ij^T radial[d_ij]``, each program's own.
     partial_norm : of weight and bias of the norm.
-    precision : of the products that ``partial`` sums: ``ieee``, or ``tf32x3`` on NVIDIA's tensor cores.
+    precision : of the products that ``partial`` sums: ``ieee``, or ``tf32`` on NVIDIA's tensor cores.
     """
     (n, m), width, n_radial = neighbors.shape, messages.shape[1], radial.shape[1]
     if (norm is None) != (partial_norm is None):
         raise ValueError("with a norm there must be partial_norm, without one it must be None")
     weight, eps = (messages, 0.0) if norm is None else (norm.weight, norm.eps)
     of_norm = partial if partial_norm is None else partial_norm
-    stride, share = grad_receiver.shape[1], 4 if width <= 32 else 2
+    stride = grad_receiver.shape[1]
     triton_edges.attend_backward[(len(partial),)](
         receiver, sender, table, radial, neighbors, rows, attention, messages, gradient, weight, grad_messages,
         grad_receiver, grad_logit, partial, of_norm, n, len(table) - 1, triton.cdiv(n, len(partial)),
         partial.stride(0), of_norm.stride(0), eps,
-        M=m, C=LANES // share, W=width, WP=_side(width), G=n_radial, GP=_side(n_radial), S=sender.shape[1], SG=stride,
+        M=m, C=SMALLEST_SIDE, W=width, WP=_side(width), G=n_radial, GP=_side(n_radial), S=sender.shape[1], SG=stride,
         TAIL=_tail(stride, width), B=1, NORM=norm is not None, PRECISION=precision,
-        num_warps=_warps(_side(width) * _side(n_radial) * 2 // share), num_stages=1, enable_fp_fusion=True,
+        num_warps=_warps(_side(width) * _side(n_radial)), num_stages=1, enable_fp_fusion=True,
     )  # fmt: skip
 
 
@@ -140,7 +138,7 @@ def send_backward(
     receiver: Rows,
     sender: Rows,
     table: Rows,
-    rows: Int32[Tensor, "updated M"],
+    rows: Int[Tensor, "updated M"],
     begin: Int32[Tensor, " nodes"],
     end: Int32[Tensor, " nodes"],
     incoming: Int32[Tensor, " edges"],
@@ -205,7 +203,7 @@ def gather(
     longest: int,
     to_species: Int64[Tensor, " nodes"],
     to_neighbors: Int32[Tensor, "updated M"],
-    to_mA: Int32[Tensor, "updated M"],
+    to_mA: Int[Tensor, "updated M"],
     to_incoming: Int32[Tensor, " edges"],
     to_begin: Int32[Tensor, " nodes"],
     to_end: Int32[Tensor, " nodes"],

@@ -35,4 +35,5 @@ def arithmetic(device: torch.device, precision: str) -> Iterator[None]:
 def precision_of(device: torch.device) -> Precision:
     """What :func:`arithmetic` means for fused kernels."""
     rows = torch.bfloat16 if torch.is_autocast_enabled(device.type) else torch.float32
-    return Precision(rows, "ieee" if torch.get_float32_matmul_precision() == "highest" else "tf32")
+    exact = torch.get_float32_matmul_precision() == "highest" or torch.version.hip  # AMD has no tf32 on all its GPUs
+    return Precision(rows, "ieee" if exact else "tf32")

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from gdyn.kernels import kernels_of
 from gdyn.kernels.convolve import Weights, convolve
-from gdyn.kernels.layout import Edges
+from gdyn.kernels.layout import Edges, unsigned
 from gdyn.networks.arithmetic import precision_of
 from gdyn.networks.attention import attend
 
@@ -127,10 +127,9 @@ class GraphConvolution(nn.Module):
         updated = features[: len(edges.neighbors)]
         kernels = kernels_of(features.device)
         if kernels is None or features.dtype not in kernels.ARITHMETICS:
-            messages = attend(
-                self.atom(updated), self.neighbor(features), self.distance(radial), edges.neighbors, edges.distance_mA,
-                edges.starts,
-            )  # fmt: skip
+            rows = unsigned(edges.distance_mA)
+            parts = self.atom(updated), self.neighbor(features), self.distance(radial)
+            messages = attend(*parts, edges.neighbors, rows, edges.starts)
             return updated + self.norm(messages)
         norm = self.norm if isinstance(self.norm, nn.LayerNorm) else None
         of_norm = (norm.weight, norm.bias) if norm else (None, None)

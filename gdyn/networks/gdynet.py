@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32
+from jaxtyping import Float, Float32, Int64
 from torch import Tensor, nn
 
 from gdyn.config.models import Network, Splits, Targets, Trial
@@ -39,6 +39,7 @@ class GDyNet(StateNetwork):
     """
 
     radial: Float32[Tensor, "table gaussians"]
+    kinds: Int64[Tensor, " species"]
 
     def __init__(
         self,
@@ -60,6 +61,7 @@ class GDyNet(StateNetwork):
         }
         super().__init__(n_states, arguments)
         self.register_buffer("radial", radial_basis(radial_max_A, radial_step_A), persistent=False)
+        self.register_buffer("kinds", torch.arange(n_species), persistent=False)
         self.embedding = nn.Embedding(n_species, width)
         n_radial = self.radial.shape[1]
         self.convolutions = nn.ModuleList(GraphConvolution(width, n_radial, normalisation) for _ in range(convolutions))
@@ -91,8 +93,8 @@ class GDyNet(StateNetwork):
 
     def forward(self, batch: GraphBatch) -> Float[Tensor, "targets states"]:
         """State probabilities of every target; rows sum to 1."""
-        kernels = kernels_of(self.rotation.device) if self.rotation.dtype == torch.float32 else None
-        if kernels is None:
+        kernels = kernels_of(self.rotation.device)
+        if kernels is None or self.rotation.dtype not in kernels.ARITHMETICS:
             return super().forward(batch)
         weight1, bias1, weight2, bias2 = self.head.parameters()
 
@@ -128,7 +130,7 @@ class GDyNet(StateNetwork):
         n_hops = self.hops
         graph = with_incoming(graph) if torch.is_grad_enabled() else graph
         counts = graph.counts
-        features = rows_of(self.embedding.weight, graph.species[: counts[n_hops]])
+        features = rows_of(self.embedding.weight, graph.species[: counts[n_hops]], self.kinds)
         # Each convolution brings the features that matter one hop nearer to the targets.
         for hop, convolution in zip(reversed(range(n_hops)), self.convolutions, strict=True):
             features = convolution(features, graph.edges(hop), self.radial)

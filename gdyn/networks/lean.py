@@ -8,9 +8,11 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 
-def rows_of(table: Float[Tensor, "kinds width"], kind: Int64[Tensor, " nodes"]) -> Float[Tensor, "nodes width"]:
-    """``table[kind]``, where there are few kinds: the derivative is a matrix product, which needs no sorting."""
-    return _Rows.apply(table, kind)
+def rows_of(
+    table: Float[Tensor, "kinds width"], kind: Int64[Tensor, " nodes"], kinds: Int64[Tensor, " kinds"]
+) -> Float[Tensor, "nodes width"]:
+    """``table[kind]``, where there are few ``kinds`` 0, 1 ...: the derivative is a matrix product, without sorting."""
+    return _Rows.apply(table, kind, kinds)
 
 
 def mapped_states(
@@ -22,17 +24,15 @@ def mapped_states(
 
 class _Rows(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, table: Tensor, kind: Tensor) -> Tensor:
-        ctx.save_for_backward(kind)
-        ctx.kinds = len(table)
+    def forward(ctx: Any, table: Tensor, kind: Tensor, kinds: Tensor) -> Tensor:
+        ctx.save_for_backward(kind, kinds)
         return table.index_select(0, kind)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        (kind,) = ctx.saved_tensors
-        of_kind = torch.arange(ctx.kinds, device=kind.device).unsqueeze(1) == kind
-        return of_kind.to(gradient.dtype) @ gradient, None
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        kind, kinds = ctx.saved_tensors
+        return (kinds.unsqueeze(1) == kind).to(gradient.dtype) @ gradient, None, None
 
 
 class _States(torch.autograd.Function):

@@ -39,4 +39,6 @@ class Flat:
     def clip(self, largest: float) -> None:
         """Shorten the gradient to a length of at most ``largest``; one that is not a number stays so."""
         gradient = self.gradient
-        gradient.div_((torch.linalg.vector_norm(gradient) / largest).clamp_min(1.0))
+        gradient.div_(torch.linalg.vector_norm(gradient).clamp_min(largest))
+        if largest != 1.0:
+            gradient.mul_(largest)

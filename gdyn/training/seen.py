@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from gdyn.graphs.dataset import GraphDataset
+from gdyn.kernels.layout import unsigned
 
 MOST_SAMPLES = 200_000
 
@@ -55,6 +56,6 @@ def _around(data: GraphDataset) -> Iterator[tuple[np.ndarray, np.ndarray, np.nda
             continue
         species = graph.species.cpu().numpy()
         near = species[graph.neighbors[:targets].cpu().numpy()]
-        distance_A = np.sort(graph.distance_mA[:targets].cpu().numpy(), axis=1) / 1000.0
+        distance_A = np.sort(unsigned(graph.distance_mA[:targets].cpu()).numpy(), axis=1) / 1000.0
         numbers = np.stack([(near == element).sum(1) for element in range(len(data.elements))], axis=1)
         yield species[:targets], distance_A, numbers

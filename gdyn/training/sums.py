@@ -33,12 +33,13 @@ class Sums:
         self._receive, self._tell = Receiver(self.of_pairs), Sender(self._head)
         self._centre, self._slope = Sender(self._first[: n // 2]), Sender(self._first.new_zeros(1 + n, n))
         self._centre(self._centre_here)
-        self._pairs, self.short = 0, False
+        self._pairs, self._begun, self.short = 0, False, False
 
     def begin(self, centre: Float64[Tensor, " entries"], anew: bool = True) -> None:
         """Forget the last batch, or, if not ``anew``, its moments alone; the next is summed about a centre."""
-        (self.numbers if anew else self.of_pairs).zero_()
-        self._pairs = 0
+        if anew:
+            self.more.zero_()
+        self._pairs, self._begun = 0, False
         if not torch.equal(centre, self._centre_here):
             self._centre_here = centre.clone()
             self._centre(centre)
@@ -55,13 +56,20 @@ class Sums:
     ) -> Float64[Tensor, "pairs entries"]:
         """Add the moments of some pairs; return their ``z``."""
         z = self.z(probabilities, ends)
-        self._pairs += len(ends)
-        self._first.add_(z.sum(0))
-        self._second.view(z.shape[1], -1).addmm_(z.T, z)
+        first, second = self._first, self._second.view(z.shape[1], -1)
+        if self._begun:
+            first.add_(z.sum(0))
+            second.addmm_(z.T, z)
+        else:
+            torch.sum(z, 0, out=first)
+            torch.mm(z.T, z, out=second)
+        self._pairs, self._begun = self._pairs + len(ends), True
         return z
 
     def share(self, world: World, everything: bool = True) -> None:
         """Add up what all processes have, or only their moments."""
+        if not self._begun:  # a process may have no share of a small batch
+            self.of_pairs.zero_()
         if world.size > 1:
             self._head.copy_(self._tell(torch.tensor([self._pairs, self.short], dtype=torch.float64)))
             world.sum(self.numbers if everything else self.of_pairs)

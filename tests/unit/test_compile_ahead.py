@@ -13,12 +13,12 @@ pytest.importorskip("triton", reason="Triton is not installed, so that its kerne
 TARGETS = ("sm_80", "sm_90", "gfx90a", "gfx942")
 FEW = "8,7,float32,ieee"
 CASES = ("16,20,float32,ieee", "24,12,float32,ieee", FEW, "64,33,float32,ieee", "16,20,bfloat16,ieee")
-ON_TENSOR_CORES = "16,20,float32,tf32x3"
+ON_TENSOR_CORES = "16,20,float32,tf32"
 KERNELS = ("project", "tabulate", "attend", "attend_backward", "send_backward", "project_backward", "gather")
 OF_ROWS = ("attend", "attend_backward", "send_backward", "project_backward")
-# NVIDIA's; up to 32 features, and of those kernels that need more for more features.
+# NVIDIA's, by Triton 3.7 (which comes with torch 2.13) and 3.9; up to 32 features, and for more.
 MOST_REGISTERS = {
-    "project": 128, "tabulate": 72, "attend": 56, "attend_backward": 168, "send_backward": 72, "project_backward": 104,
+    "project": 128, "tabulate": 80, "attend": 64, "attend_backward": 168, "send_backward": 72, "project_backward": 112,
     "gather": 56,
 }  # fmt: skip
 MOST_REGISTERS_WIDE = MOST_REGISTERS | {"project": 136, "project_backward": 176}
@@ -58,7 +58,10 @@ def test_every_kernel_compiles_without_spills_and_atomics(compiled, target):
 def test_rows_are_read_by_16_bytes(compiled, target):
     for one in compiled(target):
         if one["kernel"] in OF_ROWS and one["case"] != FEW:  # numbers for the lanes of a warp
-            assert one["loads"].get("16", 0) >= (3 if target.startswith("sm") else 1), one
+            of_amd = target.startswith("gfx")
+            if of_amd and one["case"].startswith("64,"):  # 64 lanes share a row of 64
+                continue
+            assert one["loads"].get("16", 0) >= (1 if of_amd else 3), one
 
 
 @pytest.mark.parametrize("target", ["sm_80", "sm_90"])

@@ -10,7 +10,17 @@ from interpreted import Interpreted
 
 from gdyn.graphs.gather import gather, starts_of
 from gdyn.kernels.convolve import Precision, Weights, convolve
-from gdyn.kernels.layout import SENTINEL, Edges, Incoming, Norm, frames_table, longest_stretch, programs, row_stride
+from gdyn.kernels.layout import (
+    SENTINEL,
+    Edges,
+    Incoming,
+    Norm,
+    frames_table,
+    longest_stretch,
+    programs,
+    row_stride,
+    unsigned,
+)
 from gdyn.networks.convolution import GraphConvolution, radial_basis
 
 pytest.importorskip("triton", reason="Triton is not installed, so that its kernels cannot be interpreted")
@@ -197,6 +207,18 @@ def test_the_kernels_one_after_the_other_are_the_layer_of_the_network(interprete
     assert max(found) < 1e-6, found
 
 
+def test_distances_may_be_the_bits_of_16(interpreted):
+    """Beyond 32.767 A the number is negative, but not the distance."""
+    wide, narrow = case(7, 8), case(7, 8)
+    wide["rows"][:3] = torch.tensor([40000, 65535, 32768])[:, None]
+    narrow["rows"] = torch.from_numpy(wide["rows"].numpy().astype(np.uint16).view(np.int16))
+    for values in (wide, narrow):
+        for name in ARGUMENTS:
+            launch(interpreted, name, values)
+    for name in " ".join(WRITTEN.values()).split():
+        assert torch.equal(wide[name], narrow[name]), name
+
+
 def test_what_comes_out_does_not_depend_on_chance(interpreted):
     one, two = case(7, 8), case(7, 8)
     for values in (one, two):
@@ -238,6 +260,7 @@ def test_gather_is_that_of_the_host_and_lists_every_edge_once(interpreted, libra
     stored_nodes, stored_rows = all_counts[frames, -1], all_counts[frames, -2]
     table = torch.from_numpy(frames_table(*places, counts, starts, stored_nodes, stored_rows, m))
     found = [torch.full_like(one, -7) for one in expected]
+    found[2] = found[2].short() if narrow else found[2]
     lists = torch.full((stored_rows.sum() * m,), -7, dtype=torch.int32)
     begin, end = (torch.full((len(expected[0]),), -7, dtype=torch.int32) for _ in range(2))
     bits = [torch.from_numpy(one.view(np.int16) if narrow else one) for one in (neighbors, distance_mA)]
@@ -245,6 +268,7 @@ def test_gather_is_that_of_the_host_and_lists_every_edge_once(interpreted, libra
         torch.from_numpy(species), *bits, torch.from_numpy(incoming), torch.from_numpy(begins).int(), table,
         longest_stretch(counts, stored_rows, m), *found, lists, begin, end
     )  # fmt: skip
+    found[2] = unsigned(found[2])
     for ours, theirs in zip(found, expected, strict=True):
         assert torch.equal(ours, theirs)
     edges = expected[1].flatten()
