@@ -98,15 +98,19 @@ def classify(pooled, weight1, bias1, weight2, bias2, rotation, smallest, states)
 def classify_backward(
     pooled, weight1, bias1, weight2, bias2, rotation, smallest, gradient, grad_pooled, partial
 ):  # fmt: skip
-    each = -(-len(pooled) // len(partial))
-    partial.zero_()
-    for program, (some, along) in enumerate(zip(pooled.split(each), gradient.split(each), strict=True)):
-        given = [one.detach().clone().requires_grad_() for one in (some, weight1, bias1, weight2, bias2)]
-        with torch.enable_grad():
-            states = classify_plain(*given, rotation, smallest)
-        of_some, *of_weights = torch.autograd.grad(states, given, along)
-        grad_pooled[program * each : (program + 1) * each] = of_some
-        partial[program] = torch.cat([one.flatten() for one in of_weights])
+    first = torch.relu(pooled)
+    inner = first @ weight1.T + bias1
+    second = torch.relu(inner)
+    logits = (second @ weight2.T + bias2).requires_grad_()
+    with torch.enable_grad():
+        kept = (torch.softmax(logits, 1) @ rotation).clamp_min(smallest)
+        states = kept / kept.sum(1, keepdim=True)
+    (of_logits,) = torch.autograd.grad(states, logits, gradient)
+    of_inner = (of_logits @ weight2) * (inner > 0)
+    grad_pooled.copy_((of_inner @ weight1) * (pooled > 0))
+    of_weight1, of_weight2 = of_inner.unsqueeze(2) * first.unsqueeze(1), of_logits.unsqueeze(2) * second.unsqueeze(1)
+    of_weights = torch.cat([of_weight1.flatten(1), of_inner, of_weight2.flatten(1), of_logits], 1)
+    partial.copy_(shared_out(of_weights, len(partial)))
 
 
 def gather(
@@ -122,25 +126,29 @@ def gather(
     found = gather_on_host((species.numpy(), *numbers), node_start, row_start, counts, starts)
     for to, values in zip((to_species, to_neighbors, to_mA), found, strict=True):
         to.copy_(values)
-    for frame in range(len(table)):
-        edges = int(stored_rows[frame]) * m
-        first = int(row_start[frame]) * m
-        local = incoming[first : first + edges].numpy()
-        row = local // m
-        shell = np.searchsorted(counts[frame], row, side="right").clip(max=counts.shape[1] - 1)
-        moved = row + (places[frame] - np.concatenate([[0], counts[frame, :-1]]))[shell]
-        known = np.where(row < counts[frame, -2], moved * m + local % m, SENTINEL)
-        to_incoming[list_start[frame] : list_start[frame] + edges] = torch.from_numpy(known.astype(np.int32))
-        begins = np.append(incoming_begin[node_start[frame] :][: stored_nodes[frame]].numpy(), edges)
-        node = np.arange(counts[frame, -1])
-        into = (
-            node
-            + (places[frame] - np.concatenate([[0], counts[frame, :-1]]))[
-                np.searchsorted(counts[frame], node, side="right")
-            ]
-        )
-        to_begin[into] = torch.from_numpy((list_start[frame] + begins[node]).astype(np.int32))
-        to_end[into] = torch.from_numpy((list_start[frame] + begins[node + 1]).astype(np.int32))
+    n_edges, shift = stored_rows * m, places - np.pad(counts, ((0, 0), (1, 0)))[:, :-1]
+
+    def moved(frame, local):
+        """Where nodes of frames are in the batch."""
+        shell = (local[:, None] >= counts[frame]).sum(1).clip(max=counts.shape[1] - 1)
+        return local + shift[frame, shell]
+
+    frame = np.repeat(np.arange(len(table)), n_edges)
+    local = incoming.numpy()[stretches(row_start * m, n_edges)]
+    known = np.where(local // m < counts[frame, -2], moved(frame, local // m) * m + local % m, SENTINEL)
+    to_incoming[torch.from_numpy(stretches(list_start, n_edges))] = torch.from_numpy(known.astype(np.int32))
+    frame, node = np.repeat(np.arange(len(table)), counts[:, -1]), stretches(0 * node_start, counts[:, -1])
+    begins = incoming_begin.numpy()
+    at, last = node_start[frame] + node, node + 1 == stored_nodes[frame]
+    end = np.where(last, n_edges[frame], begins[np.minimum(at + 1, len(begins) - 1)])
+    into = torch.from_numpy(moved(frame, node))
+    to_begin[into] = torch.from_numpy((list_start[frame] + begins[at]).astype(np.int32))
+    to_end[into] = torch.from_numpy((list_start[frame] + end).astype(np.int32))
+
+
+def stretches(begins, lengths):
+    """``begin, begin + 1 ...`` for every begin and length, one after the other."""
+    return np.arange(lengths.sum()) + np.repeat(begins - np.cumsum(lengths) + lengths, lengths)
 
 
 def fill(rows, values):

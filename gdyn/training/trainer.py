@@ -111,7 +111,8 @@ class Trainer:
         self.loader, self.clock = Loader(device, torch.get_num_threads()), Clock(device)
         pairs = PairStream(data, self.lag_frames, training.batch_samples, training.chain_frames, seed)
         # A frame may serve two pairs, but in the worst case each pair brings two of its own.
-        self.piece = max(1, frames_at_once(data, self.network, self.work_bytes, gradient=True) // 2)
+        at_once = frames_at_once(data, self.network, self.work_bytes, gradient=True)
+        self.piece = max(1, min(at_once // 2, pairs.size))
         if len(lagged_frames(validation.segment, self.lag_frames)) < 2:
             raise InputError(
                 f"search.lag_ps: at a lag of {trial.lag_ps:g} ps the validation split has no pair of frames; "
