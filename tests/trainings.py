@@ -1,5 +1,8 @@
 """What tests of networks and of training share; unlike helpers.py, it needs torch."""
 
+from types import SimpleNamespace
+
+import plain_kernels
 import torch
 
 from gdyn.graphs.dataset import GraphDataset
@@ -29,3 +32,22 @@ def train_an_epoch(shards, weights, splits, network, training, trial):
     trainer.epoch()
     if world.rank == 0:
         torch.save(trainer.network.state_dict(), weights)
+
+
+KERNELS = (
+    "project", "tabulate", "attend", "attend_backward", "send_backward", "project_backward", "gather", "classify",
+    "classify_backward",
+)  # fmt: skip
+
+
+def kernels_on(gpu):
+    """The plain kernels of the tests for a pretend GPU, which counts each of them as one launch."""
+    sizes = {"gather": bytes_of_gather}
+    launchers = {name: gpu.kernel(getattr(plain_kernels, name), nbytes=sizes.get(name)) for name in KERNELS}
+    return SimpleNamespace(ARITHMETICS=plain_kernels.ARITHMETICS, **launchers)
+
+
+def bytes_of_gather(species, neighbors, distance_mA, incoming, begin, frames, longest, *to):
+    """Of the resident graphs, only what the batch takes."""
+    read = (species, neighbors, distance_mA, incoming, begin, begin)
+    return sum(out.nbytes + out.numel() * of.element_size() for of, out in zip(read, to, strict=True))

@@ -444,7 +444,8 @@ class Training(Section):
     """Model file from whose weights, as far as they fit, training starts."""
     memory_mb: Annotated[Integer, Field(ge=100)] = 4000
     """Memory of a training for graphs and for what the network computes from them. Graphs that need more
-    are read from the shards repeatedly; batches that need more are embedded in pieces."""
+    are read from the shards repeatedly; batches that need more are embedded in pieces. A GPU that the job has asked
+    for (`gpu: 1` in the profile) is used as far as it is free; on one that trainings share, this much."""
     processes: Count = 1
     """Processes that train one network together, each on its own GPU where there are GPUs. The result
     is the same."""

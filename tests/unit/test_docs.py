@@ -184,6 +184,8 @@ def problem_of(program, words, inline, root):
             return problem_of_snakemake(words, root)
         case "python" if words[0] == "-c":
             return not compile(words[1], "the documentation", "exec")
+        case "python" if words[0].endswith(".py"):
+            return not (root / words[0]).is_file() and "there is no such file"
         case "python" if words[0] == "-m":
             return not importlib.util.find_spec(words[1])
         case _:

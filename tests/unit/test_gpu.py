@@ -5,10 +5,10 @@ import re
 import tracemalloc
 
 import numpy as np
-import plain_kernels
 import pytest
 import torch
 from pretend_gpu import pretend, pretend_gpu  # noqa: F401 - a fixture
+from trainings import kernels_on
 
 from gdyn import device as device_module
 from gdyn import kernels as kernels_module
@@ -36,39 +36,13 @@ SPLITS = Splits(train=(0.0, 0.6), validation=(0.6, 0.8), test=(0.8, 1.0))
 TARGETS, NETWORK = Targets(selection="element Li"), Network(radial_max_A=4.0)
 TRIAL = Trial(n_states=2, lag_ps=5.0, width=8, convolutions=1, learning_rate=0.01)
 TRAINING = Training(max_epochs=3, epoch_steps=4, patience=3, memory_mb=2000, batch_samples=1024)
-KERNELS = ["project", "tabulate", "attend", "attend_backward", "send_backward", "project_backward", "gather"]
-KERNELS += ["classify", "classify_backward"]
-
-
-class Kernels:
-    """The plain kernels of the tests, each of which the pretend GPU counts as one launch."""
-
-    ARITHMETICS = (torch.float32, torch.float64)
-
-    def __init__(self, gpu):
-        for name in KERNELS:
-            nbytes = bytes_of_gather if name == "gather" else None
-            setattr(self, name, gpu.kernel(getattr(plain_kernels, name), nbytes=nbytes))
-
-
-def bytes_of_gather(species, neighbors, distance_mA, incoming, begin, frames, longest, *to):
-    """Of the resident graphs, only what the batch takes."""
-    read = [
-        (species, to[0]),
-        (neighbors, to[1]),
-        (distance_mA, to[2]),
-        (incoming, to[3]),
-        (begin, to[4]),
-        (begin, to[5]),
-    ]
-    return sum(out.nbytes + out.numel() * of.element_size() for of, out in read)
 
 
 @pytest.fixture(params=["fused", "plain"])
 def gpu(pretend, request, monkeypatch):  # noqa: F811
     """The pretend GPU with fused kernels, or without any."""
     if request.param == "fused":
-        monkeypatch.setitem(kernels_module.KERNELS, "pretend", lambda device: Kernels(pretend))
+        monkeypatch.setitem(kernels_module.KERNELS, "pretend", lambda device: kernels_on(pretend))
     kernels_module._found.cache_clear()
     yield pretend
     kernels_module._found.cache_clear()
@@ -76,7 +50,7 @@ def gpu(pretend, request, monkeypatch):  # noqa: F811
 
 @pytest.fixture
 def fused(pretend, monkeypatch):  # noqa: F811
-    monkeypatch.setitem(kernels_module.KERNELS, "pretend", lambda device: Kernels(pretend))
+    monkeypatch.setitem(kernels_module.KERNELS, "pretend", lambda device: kernels_on(pretend))
     kernels_module._found.cache_clear()
     yield pretend
     kernels_module._found.cache_clear()
