@@ -105,8 +105,7 @@ class Trainer:
         memory = memory_of(device, training.memory_mb, shared)
         if on_gpu(device):
             for part, share in ((data, "train"), (validation, "validation")):
-                if part.bytes_on(device) <= SHARES[share] * memory:
-                    part.read(device)
+                place(part, device, SHARES[share] * memory, SHARES[share] * 1e6 * training.memory_mb)
         self.work_bytes = work_bytes(device, SHARES["work"] * memory)
         self.loader, self.clock = Loader(device, torch.get_num_threads()), Clock(device)
         pairs = PairStream(data, self.lag_frames, training.batch_samples, training.chain_frames, seed)
@@ -374,3 +373,11 @@ class Trainer:
             **epoch,
         }
         history.rows.append(row)
+
+
+def place(data: Dataset, device: torch.device, bytes_there: float, bytes_here: float) -> None:
+    """Bring the graphs of a split to a device if they fit, else to the memory of the host, else leave them on disk."""
+    if data.bytes_on(device) <= bytes_there and fits(lambda: data.read(device)):
+        return
+    if data.nbytes <= bytes_here:
+        data.read(torch.device("cpu"))

@@ -29,7 +29,7 @@ from gdyn.training.history import Reporter
 from gdyn.training.loop import train
 from gdyn.training.predict import predict
 from gdyn.training.processes import World
-from gdyn.training.trainer import Trainer
+from gdyn.training.trainer import Trainer, place
 
 CPU, GPU = torch.device("cpu"), torch.device("pretend", 0)
 SPLITS = Splits(train=(0.0, 0.6), validation=(0.6, 0.8), test=(0.8, 1.0))
@@ -374,3 +374,21 @@ def test_only_one_module_knows_a_kind_of_device(root):
         assert "torch.cuda" not in text, path
         assert "is_cuda" not in text, path
         assert path.name in ("device.py",) or not re.search(r"accelerator|get_device_module", text), path
+
+
+def test_graphs_stay_where_there_is_room(two_state_shards, fused):
+    data = GraphDataset.load(two_state_shards[1], SPLITS, "validation", memory_mb=0)
+    place(data, GPU, 0.0, 0.0)
+    assert not data.in_memory
+    place(data, GPU, 0.0, 1e9)
+    assert isinstance(data._graphs[0], np.ndarray)
+    place(data, GPU, 1e9, 0.0)
+    assert data._graphs[0].device == GPU
+
+
+def test_a_card_that_fills_up_while_graphs_come_leaves_them_here(two_state_shards):
+    data = GraphDataset.load(two_state_shards[1], SPLITS, "validation", memory_mb=0)
+    with pretend_gpu(capacity_bytes=1e4) as card:
+        place(data, GPU, 1e9, 1e9)
+        assert isinstance(data._graphs[0], np.ndarray)
+        assert card.live == 0
