@@ -1,7 +1,8 @@
 """Fused kernels of the graph convolution, for devices that have them, and the plain operations that they stand for."""
 
+import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -28,16 +29,34 @@ def _triton(device: torch.device) -> Any:
 
 # For each type of device, how its kernels are found. A device of any other type does with plain operations.
 KERNELS: dict[str, Callable[[torch.device], Any]] = {"cuda": _triton, "xpu": _triton}
+_GIVEN_UP: dict[str, str] = {}  # types of devices that do without, and why
 
 
 def kernels_of(device: torch.device) -> Any | None:
     """The fused kernels for a device, functions as in :mod:`gdyn.kernels.triton_kernels`; None where there are none."""
-    return _found(device.type)[0] if device.type in KERNELS else None
+    return None if device.type not in KERNELS or device.type in _GIVEN_UP else _found(device.type)[0]
 
 
 def why_plain(device: torch.device) -> str:
     """Why a device that should have kernels does without; empty if it has them, or is of a type without."""
-    return _found(device.type)[1] if device.type in KERNELS else ""
+    if device.type not in KERNELS:
+        return ""
+    return _GIVEN_UP.get(device.type) or _found(device.type)[1]
+
+
+def give_up(device: torch.device, error: Exception) -> None:
+    """Do without kernels on such devices from now on, because of an error, which is logged."""
+    _GIVEN_UP[device.type] = _told(error)
+
+
+@contextlib.contextmanager
+def without_kernels(device: torch.device) -> Iterator[None]:
+    """Inside the block, plain operations do on such devices."""
+    _GIVEN_UP[device.type] = "asked for"
+    try:
+        yield
+    finally:
+        del _GIVEN_UP[device.type]
 
 
 @functools.cache
@@ -47,8 +66,13 @@ def _found(type_: str) -> tuple[Any | None, str]:
     except torch.OutOfMemoryError:
         raise
     except Exception as error:
-        said = str(error).strip().splitlines()
-        why = f"{type(error).__name__}{f' ({said[0]})' if said else ''}"
-        LOG.warning("the fused kernels cannot be used on this GPU: %s; plain operations do, several times slower", why)
-        LOG.debug("the fused kernels", exc_info=error)
-        return None, why
+        return None, _told(error)
+
+
+def _told(error: Exception) -> str:
+    """An error in a few words, after it was logged."""
+    said = str(error).strip().splitlines()
+    why = f"{type(error).__name__}{f' ({said[0]})' if said else ''}"
+    LOG.warning("the fused kernels cannot be used on this GPU: %s; plain operations do, several times slower", why)
+    LOG.debug("the fused kernels", exc_info=error)
+    return why

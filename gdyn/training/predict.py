@@ -19,6 +19,7 @@ from gdyn.training.checkpoint import load_model
 from gdyn.training.embed import embed, states_of
 from gdyn.training.processes import World
 from gdyn.training.seen import outside
+from gdyn.training.trial import try_kernels
 
 
 def predict(
@@ -65,6 +66,7 @@ def predict(
     for name in outputs:
         data = network.open_split(files, splits, name, targets, about["elements"], memory_mb=0)
         LOG.info("%s: %d frames of %d targets", name, len(data), data.n_targets)
+        try_kernels(network, data, precision, gradient=False)
         with arithmetic(at, precision):
             probabilities = embed(network, data, loader, world, work_bytes(at, 1e6 * memory_mb), f"states, {name}")
         states[name] = states_of(data, probabilities, name, about["trial"]["lag_ps"])

@@ -37,6 +37,7 @@ from gdyn.training.processes import World
 from gdyn.training.schedule import Rules, Schedule
 from gdyn.training.state import TrainingState
 from gdyn.training.sums import Sums
+from gdyn.training.trial import try_kernels
 from gdyn.training.vamp import Moments, Slope, basis_of, moments_of, objective, score
 from gdyn.units import multiple
 
@@ -106,6 +107,7 @@ class Trainer:
         if on_gpu(device):
             for part, share in ((data, "train"), (validation, "validation")):
                 place(part, device, SHARES[share] * memory, SHARES[share] * 1e6 * training.memory_mb)
+        try_kernels(self.network, data, self.precision, gradient=True)
         self.work_bytes = work_bytes(device, SHARES["work"] * memory)
         self.loader, self.clock = Loader(device, torch.get_num_threads()), Clock(device)
         pairs = PairStream(data, self.lag_frames, training.batch_samples, training.chain_frames, seed)

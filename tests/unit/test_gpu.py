@@ -38,22 +38,27 @@ TRIAL = Trial(n_states=2, lag_ps=5.0, width=8, convolutions=1, learning_rate=0.0
 TRAINING = Training(max_epochs=3, epoch_steps=4, patience=3, memory_mb=2000, batch_samples=1024)
 
 
+@pytest.fixture(autouse=True)
+def kernels_are_looked_for_again():
+    yield
+    kernels_module._found.cache_clear()
+    kernels_module._GIVEN_UP.clear()
+
+
 @pytest.fixture(params=["fused", "plain"])
 def gpu(pretend, request, monkeypatch):  # noqa: F811
     """The pretend GPU with fused kernels, or without any."""
     if request.param == "fused":
         monkeypatch.setitem(kernels_module.KERNELS, "pretend", lambda device: kernels_on(pretend))
     kernels_module._found.cache_clear()
-    yield pretend
-    kernels_module._found.cache_clear()
+    return pretend
 
 
 @pytest.fixture
 def fused(pretend, monkeypatch):  # noqa: F811
     monkeypatch.setitem(kernels_module.KERNELS, "pretend", lambda device: kernels_on(pretend))
     kernels_module._found.cache_clear()
-    yield pretend
-    kernels_module._found.cache_clear()
+    return pretend
 
 
 def run(shards, folder, device, trial=TRIAL, network=None, training=TRAINING, **more):
@@ -302,6 +307,28 @@ def test_kernels_that_do_not_run_are_told_and_done_without(two_state_shards, tmp
     kernels_module._found.cache_clear()
     assert caplog.text.count("the fused kernels cannot be used on this GPU: RuntimeError (no compiler found)") == 1
     assert "the fused kernels could not be used on this GPU" in str(read_json(paths["numbers"])["problems"])
+
+
+@pytest.mark.parametrize("name", ["gather", "attend", "attend_backward", "classify_backward"])
+@pytest.mark.parametrize("how", ["raises", "is wrong"])
+def test_kernels_that_fail_for_the_sizes_at_hand(two_state_shards, tmp_path, pretend, monkeypatch, caplog, name, how):  # noqa: F811
+    """They run in the trial of all kernels, but not with this network: then the training does without them."""
+    kernels, asked = kernels_on(pretend), getattr(kernels_on(pretend), name)
+    monkeypatch.setitem(kernels_module.KERNELS, "pretend", lambda device: kernels)
+    kernels_module._found.cache_clear()
+
+    def broken(*arguments, **options):
+        if how == "raises":
+            raise RuntimeError("out of resource: shared memory")
+        asked(*arguments, **options)
+        written = [one for one in arguments if isinstance(one, torch.Tensor) and one.dtype == torch.float32]
+        (arguments[7] if name == "gather" else written[-1]).zero_()
+
+    setattr(kernels, name, broken)
+    paths = run(two_state_shards[1], tmp_path / "run", "auto")
+    assert caplog.text.count("the fused kernels cannot be used on this GPU: RuntimeError (") == 1
+    assert "could not be used on this GPU" in str(read_json(paths["numbers"])["problems"])
+    assert not pretend.races
 
 
 def test_kernels_are_tried_before_a_training_is_left_to_them(fused):
