@@ -204,6 +204,23 @@ def fits(work: Callable[[], None]) -> bool:
     return True
 
 
+@contextlib.contextmanager
+def told_where_full(device: torch.device) -> Iterator[None]:
+    """Say in a sentence that a device is full, where nothing smaller can be tried.
+
+    Raises
+    ------
+    InputError : it is.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise InputError(
+            f"device: the memory of {device_name(device)} is full: not even what every size needs fits. Others may be "
+            f"using it; wait for them, or set device: cpu"
+        ) from None
+
+
 def forget_unused(device: torch.device) -> None:
     """Give memory back that torch keeps for later."""
     if on_gpu(device):

@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 
 from gdyn.config.models import Network, Splits, Targets, Training, Trial
-from gdyn.device import device_name, on_gpu, pick_device
+from gdyn.device import device_name, on_gpu, pick_device, told_where_full
 from gdyn.errors import InputError
 from gdyn.files import FilePath, remove, write_json, write_table
 from gdyn.graphs.dataset import GraphDataset
@@ -107,11 +107,12 @@ def train_here(
     fingerprint = settings_checksum(
         {"shards": data.checksum, **{k: getattr(v, "model_dump", lambda v=v: v)() for k, v in settings.items()}}
     )
-    trainer = Trainer(data, validation, trial, seed, network, training, at, world, warm, shared)
     reporter = Reporter(resume.parent, training.tensorboard and not world.rank)
-    run(trainer, resume, fingerprint, reporter)
-    reporter.close()
-    probabilities = trainer.embed(validation)
+    with told_where_full(at):
+        trainer = Trainer(data, validation, trial, seed, network, training, at, world, warm, shared)
+        run(trainer, resume, fingerprint, reporter)
+        reporter.close()
+        probabilities = trainer.embed(validation)
     if world.rank:
         return
     order = np.argsort(-present_rows(probabilities).mean(0))

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from gdyn.config.models import Splits, Targets
-from gdyn.device import on_gpu, pick_device, work_bytes
+from gdyn.device import on_gpu, pick_device, told_where_full, work_bytes
 from gdyn.files import FilePath, read_json
 from gdyn.graphs.dataset import GraphDataset
 from gdyn.graphs.loader import Loader
@@ -58,7 +58,8 @@ def predict(
     at = pick_device(device)
     world, loader = World(at), Loader(at, threads)
     scores = [read_json(path)["validation_vamp2"] for path in numbers] or [0.0]
-    network, about = load_model(models[int(np.argmax(scores))], at)
+    with told_where_full(at):
+        network, about = load_model(models[int(np.argmax(scores))], at)
     precision = about.get("precision", "float32")
     if precision == "tf32" and not on_gpu(at):
         LOG.warning("the model was trained in tf32 on a GPU; a CPU has no such arithmetic, so float32 is used here")
@@ -67,7 +68,7 @@ def predict(
         data = network.open_split(files, splits, name, targets, about["elements"], memory_mb=0)
         LOG.info("%s: %d frames of %d targets", name, len(data), data.n_targets)
         try_kernels(network, data, precision, gradient=False)
-        with arithmetic(at, precision):
+        with arithmetic(at, precision), told_where_full(at):
             probabilities = embed(network, data, loader, world, work_bytes(at, 1e6 * memory_mb), f"states, {name}")
         states[name] = states_of(data, probabilities, name, about["trial"]["lag_ps"])
         if about.get("seen") and isinstance(data, GraphDataset):

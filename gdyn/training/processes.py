@@ -43,6 +43,14 @@ class World:
             for tensor in tensors:
                 distributed.all_reduce(tensor)
 
+    def any(self, here: bool, device: torch.device) -> bool:
+        """Whether something is so in any of the processes."""
+        if self.size == 1:
+            return here
+        number = torch.tensor(float(here), device=device)
+        self.sum(number)
+        return bool(number)
+
     def share(self, items: Items) -> Items:
         """The share of this process in a list or an array."""
         ends = np.linspace(0, len(items), self.size + 1).round().astype(int)

@@ -24,7 +24,7 @@ class TrainingState:
     optimiser : with its moments
     pairs : which come next, with the state of their random numbers
     schedule : the stage, and how far it is
-    centre : (states - 1,) float64, about which moments are summed; see :class:`gdyn.training.vamp.Moments`
+    centre : (2 (states - 1),) float64, about which moments are summed; see :class:`gdyn.training.vamp.Moments`
     history : what was measured so far
     best : weights of the best epoch of the stage, on the CPU, by their names; empty before there is one
     """

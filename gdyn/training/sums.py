@@ -29,9 +29,9 @@ class Sums:
         self.numbers = torch.zeros(HEAD + n + n * n + more, dtype=torch.float64, device=device)
         self._head, self._first, self._second, self.more = self.numbers.split([HEAD, n, n * n, more])
         self.of_pairs = self.numbers[: HEAD + n + n * n]
-        self._centre_here = torch.zeros(n // 2, dtype=torch.float64)
+        self._centre_here = torch.zeros(n, dtype=torch.float64)
         self._receive, self._tell = Receiver(self.of_pairs), Sender(self._head)
-        self._centre, self._slope = Sender(self._first[: n // 2]), Sender(self._first.new_zeros(1 + n, n))
+        self._centre, self._slope = Sender(self._first), Sender(self._first.new_zeros(1 + n, n))
         self._centre(self._centre_here)
         self._pairs, self._begun, self.short = 0, False, False
 
@@ -48,8 +48,8 @@ class Sums:
         self, probabilities: Float[Tensor, "targets states"], ends: Int64[Tensor, "pairs 2"]
     ) -> Float64[Tensor, "pairs entries"]:
         """Both ends of some pairs in the basis, about the centre."""
-        z = torch.addmm(self._centre.there, probabilities.detach().double(), self.basis, beta=-1.0)
-        return z.index_select(0, ends.reshape(-1)).view(len(ends), 2 * z.shape[1])
+        z = (probabilities.detach().double() @ self.basis).index_select(0, ends.reshape(-1))
+        return z.view(len(ends), 2 * z.shape[1]).sub_(self._centre.there)
 
     def add(
         self, probabilities: Float[Tensor, "targets states"], ends: Int64[Tensor, "pairs 2"]
@@ -79,7 +79,7 @@ class Sums:
         values, n = self._receive(self.of_pairs).numpy().copy(), len(self._first)
         number = values[0] if world.size > 1 else float(self._pairs)
         first, second = values[HEAD : HEAD + n], values[HEAD + n :].reshape(n, n)
-        return Moments(number, first, second, self._centre_here.repeat(2).numpy()), values[1]
+        return Moments(number, first, second, self._centre_here.numpy()), values[1]
 
     def send(self, slope: Slope) -> Float64[Tensor, "entries+1 entries"]:
         """A slope on the device, downwards: its linear part, and its quadratic part."""

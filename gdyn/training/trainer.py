@@ -123,7 +123,7 @@ class Trainer:
         self.steps = min(training.epoch_steps, max(1, len(pairs.pairs) // pairs.size))
         schedule = Schedule(Rules.of(training, trial.learning_rate, self.steps))
         self.flatten()
-        centre = torch.zeros(trial.n_states - 1, dtype=torch.float64)
+        centre = torch.zeros(2 * (trial.n_states - 1), dtype=torch.float64)
         optimiser = self.optimiser(schedule.learning_rate)
         self.state = TrainingState(self.network, optimiser, pairs, schedule, centre)
 
@@ -175,6 +175,8 @@ class Trainer:
         ready = self.loader(self.pairs_of, requests)
         what = f"{self.state.schedule.present.name}, epoch {history.epoch + 1}"
         scores = [self.step(ready, pieces) for pieces in progress(batches, what)]
+        if self.world.any(self.sums.short, self.device):  # in the last step
+            raise NoMemoryError
         times = {"forward_s": 0.0, "backward_s": 0.0} | self.clock.read()
         seconds = time.monotonic() - begin
         history.seconds += seconds
@@ -211,20 +213,21 @@ class Trainer:
         sums.share(self.world)
         moments = self.moments()
         if not moments.precise:
-            sums.begin(torch.from_numpy(moments.mean).view(2, -1).mean(0), anew=False)
+            sums.begin(torch.from_numpy(moments.mean), anew=False)
             if alone:
                 seen = [part._replace(z=sums.add(part.probabilities, part.ends)) for part in seen]
             else:
                 self.forward(self.loader(self.pairs_of, pieces), len(pieces), keep=False, collect=False)
             sums.share(self.world, everything=False)
             moments = self.moments()
-        self.backward(ready, len(pieces), seen, sums.send(self.slope(moments)))
+        slope, of_batch = self.slope(moments)
+        self.backward(ready, len(pieces), seen, sums.send(slope))
         self.world.sum(self.flat.gradient)
         self.flat.clip(LARGEST_GRADIENT)
         self.state.optimiser.step()
         for norm, of_norm in zip(self.network.running_norms(), self.of_norms, strict=True):
             norm.update(of_norm)
-        return score(moments)
+        return of_batch
 
     def forward(self, ready: Iterator[PairBatch], n_pieces: int, keep: bool, collect: bool) -> list[Seen]:
         """Add up the moments of the pieces of a batch; return what is to be kept of them for a gradient."""
@@ -273,11 +276,11 @@ class Trainer:
             raise NoMemoryError
         return moments
 
-    def slope(self, moments: Moments) -> Slope:
-        """Of what the present stage maximises."""
+    def slope(self, moments: Moments) -> tuple[Slope, float]:
+        """Of what the present stage maximises; and the VAMP-2 score."""
         schedule = self.state.schedule
         try:
-            return objective(schedule.present, moments, schedule.crispness)[1]
+            return objective(schedule.present, moments, schedule.crispness)[1], score(moments)
         except np.linalg.LinAlgError:
             raise UnstableError("a probability is not a number") from None
 
@@ -289,10 +292,10 @@ class Trainer:
         NoMemoryError : its memory is too small. Of several processes, none may leave the others alone: all raise it
             when they next look at their sums.
         """
-        if not fits(work):
+        if not self.sums.short and not fits(work):
             self.sums.short = True
-            if self.world.size == 1:
-                raise NoMemoryError
+        if self.sums.short and self.world.size == 1:
+            raise NoMemoryError
 
     def halve(self) -> None:
         """Divide batches into smaller pieces from now on.
@@ -362,7 +365,7 @@ class Trainer:
         score, floor = score_with_floor(covariances, self.lag_frames)
         schedule, history = self.state.schedule, self.state.history
         populations = present_rows(probabilities).mean(0, dtype=np.float64)
-        self.state.centre = torch.from_numpy(populations @ basis_of(len(populations)))
+        self.state.centre = torch.from_numpy(np.tile(populations @ basis_of(len(populations)), 2))
         row: dict[str, Any] = {
             "epoch": history.epoch + 1,
             "stage": schedule.present.name,

@@ -52,9 +52,9 @@ class Moments(NamedTuple):
     @property
     def precise(self) -> bool:
         """Whether the centre is near enough to the means for the covariances to be more than rounding."""
-        offset = self.offset
-        apart = offset @ offset
-        return bool(np.trace(self.second) >= (1.0 + LEAST_VARIANCE) * max(self.pairs, 1.0) * apart)
+        apart = np.square(self.offset).reshape(2, -1).sum(1)  # of the first and of the second ends
+        squares = np.diagonal(self.second).reshape(2, -1).sum(1)
+        return bool((squares >= (1.0 + LEAST_VARIANCE) * max(self.pairs, 1.0) * apart).all())
 
 
 class Slope(NamedTuple):

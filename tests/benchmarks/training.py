@@ -168,7 +168,7 @@ def our_step(case, n_frames, kind, folder):
 
         return step
     world, stage = World(torch.device("cpu")), Stage("kinetics")
-    sums, centre = Sums(STATES, 0, torch.device("cpu")), torch.zeros(STATES - 1, dtype=torch.float64)
+    sums, centre = Sums(STATES, 0, torch.device("cpu")), torch.zeros(2 * STATES - 2, dtype=torch.float64)
     lag = case["lag"]
     if kind == "ours, pairs":  # no frame serves two
         first = np.concatenate([np.arange(i, i + lag) for i in range(0, n_frames, 2 * lag)])[: n_frames // 2]

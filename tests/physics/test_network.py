@@ -6,6 +6,7 @@ import torch
 
 from gdyn.graphs.gather import GraphBatch, starts_of
 from gdyn.graphs.neighbors import nearest_neighbors, receptive_field
+from gdyn.kernels.layout import Edges
 from gdyn.kernels.plain import attend_plain
 from gdyn.networks.attention import attend
 from gdyn.networks.convolution import GraphConvolution, radial_basis
@@ -117,7 +118,7 @@ def test_frames_in_one_batch_do_not_see_each_other(network, positions):
     n = len(SPECIES)
     two_moved = two._replace(neighbors=two.neighbors + n, targets=two.targets + n)
     starts = starts_of(np.full((2, 4), n))
-    both = GraphBatch(*(torch.cat(pair) for pair in zip(one[:-1], two_moved[:-1], strict=True)), starts)
+    both = GraphBatch(*(torch.cat(pair) for pair in zip(one[:4], two_moved[:4], strict=True)), starts)
     torch.testing.assert_close(network(both), torch.cat([network(one), network(two)]), atol=1e-6, rtol=1e-5)
 
 
@@ -155,9 +156,10 @@ def test_convolution_is_the_concatenated_form(positions):
     alpha = torch.softmax(z[..., -1], dim=1)
     message = (alpha[..., None] * torch.relu(z[..., :-1])).sum(1)
     expected = v + torch.nn.functional.layer_norm(message, (width,), convolution.norm.weight, convolution.norm.bias)
-    found = convolution(v, data.neighbors, data.distance_mA, data.starts, radial)
+    found = convolution(v, Edges(data.neighbors, data.distance_mA, data.starts), radial)
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
-    first = convolution(v, data.neighbors[:4], data.distance_mA[:4], np.array([[0, 4]]), radial)
+    edges = Edges(data.neighbors[:4], data.distance_mA[:4], np.array([[0, 4]]))
+    first = convolution(v, edges, radial)
     torch.testing.assert_close(first, expected[:4], atol=1e-6, rtol=1e-5)
 
 

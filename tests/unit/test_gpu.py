@@ -215,6 +215,15 @@ def test_where_memory_is_short_pieces_become_smaller(two_state_shards, tmp_path,
     np.testing.assert_allclose(states_of(pieces), states_of(whole), atol=1e-5)
 
 
+def test_a_full_card_is_told(two_state_shards, tmp_path):
+    with (
+        pretend_gpu(capacity_bytes=1e3),
+        pytest.raises(InputError, match=r"^device: the memory of pretend GPU is full"),
+    ):
+        run(two_state_shards[1], tmp_path / "run", "auto")
+    assert not list((tmp_path / "run").iterdir())
+
+
 def test_what_fits_in_no_piece_is_told(two_state_shards, tmp_path, pretend, monkeypatch):  # noqa: F811
     trainer, outputs, too_much = trainer_on(GPU, two_state_shards[1]), GDyNet.outputs, {True, False}
 
