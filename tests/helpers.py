@@ -4,7 +4,6 @@ import numpy as np
 
 from gdyn.config import Kinetics
 from gdyn.files import read_json
-from gdyn.kinetics.model import koopman_model
 from gdyn.store import States
 from gdyn.store import graphs as graph_store
 
@@ -86,5 +85,7 @@ def plain(result, folder):
 
 def koopman_json(paths, folder):
     """The Koopman model of states files, by the names of their splits, as its JSON has it."""
+    from gdyn.kinetics.model import koopman_model  # which takes long to import
+
     states = {split: States.read(path) for split, path in paths.items()}
     return plain(koopman_model(**states, kinetics=Kinetics()), folder)

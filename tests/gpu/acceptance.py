@@ -9,7 +9,9 @@ a GPU; ``--small`` then takes less than a minute.
 """
 
 import argparse
+import importlib
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -27,9 +29,13 @@ from gpu.report import Report, table  # noqa: E402
 
 import gdyn  # noqa: E402
 
-# Seconds after which a part is given up; those that matter most come first.
-PARTS = {"machine": 60, "kernels": 110, "step": 120, "training": 120, "precisions": 80, "seeds": 90, "ranks": 60}
+# In which module beside this one a part is, and after how many seconds it is given up; what matters most comes first.
+PARTS = {
+    "machine": ("speed", 60), "kernels": ("speed", 110), "step": ("speed", 120), "training": ("whole", 120),
+    "precisions": ("whole", 80), "seeds": ("whole", 90), "ranks": ("whole", 60),
+}  # fmt: skip
 ALL_S = 580  # seconds, of all parts together
+LEAST_S = 5  # in which a part can do nothing
 REFUSED = 2
 
 
@@ -65,11 +71,12 @@ def run_all(given):
 
 def in_a_process(name, given, work, left_s):
     """Run a part as the program that was started, so that one which changes gdyn and calls :func:`main` is judged."""
-    began, limit = time.monotonic(), min(PARTS[name], left_s)
+    began, limit = time.monotonic(), min(PARTS[name][1], left_s)
     path, status, failed = work / f"{name}.json", None, []
-    if limit > 5:
+    if limit > LEAST_S:
         command = [sys.executable, sys.argv[0], "--part", name, "--device", given.device, "--work", str(work)]
-        process = subprocess.Popen([*command, *["--small"] * given.small], env=environment(name, work), start_new_session=True)
+        command += ["--small"] * given.small
+        process = subprocess.Popen(command, env=environment(name, work), start_new_session=True)
         try:
             status = process.wait(limit)
         except BaseException as error:
@@ -111,11 +118,12 @@ def write(given, parts, seconds):
 
 def run_part(given):
     """One part, in this process; what it finds goes to a file."""
-    from gpu import speed, whole
+    import torch
     from gpu.systems import Setting
 
     from gdyn.device import device_name, on_gpu, pick_device
     from gdyn.errors import InputError
+    from gdyn.logs import LOG
 
     path = given.work / f"{given.part}.json"
     try:
@@ -128,10 +136,13 @@ def run_part(given):
     report.content["on"] = on
     folder = given.work / given.part
     folder.mkdir()
-    parts = {one.__name__: one for module in (speed, whole) for one in vars(module).values() if callable(one)}
+    if given.small:  # on a machine that does other things besides, threads would wait for one another
+        torch.set_num_threads(1)
+    LOG.setLevel(logging.ERROR)  # trainings end early here, and would say so
+    part = getattr(importlib.import_module(f"gpu.{PARTS[given.part][0]}"), given.part)
     try:
-        parts[given.part](Setting(device, given.small, folder), report)
-    except BaseException as error:
+        part(Setting(device, given.small, folder), report)
+    except Exception as error:
         traceback.print_exc()
         said = str(error).strip().splitlines()
         report.content["error"] = f"{type(error).__name__}: {said[0] if said else ''}"

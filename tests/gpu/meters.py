@@ -74,8 +74,8 @@ class Meter:
             times.append(1e3 * (time.perf_counter() - begin))
         return float(np.median(times[warm:]))
 
-    def copy_GB_per_s(self, nbytes):
-        """Bytes read and written by a copy within the memory of the device."""
+    def copying_speed(self, nbytes):
+        """GB/s that a copy within the memory of the device reads and writes."""
         one, two = torch.empty(2, nbytes // 4, device=self.device).fill_(1.0)
         return 2e-6 * one.nbytes / self.on_device_ms(lambda: two.copy_(one))
 
@@ -116,7 +116,7 @@ def waits(device):
             finally:
                 if warn:
                     warn("default")
-                    found.warned = sum("synchroniz" in str(one.message) for one in seen)
+                    found.warned = sum("called a synchronizing" in str(one.message) for one in seen)
     finally:
         module.Event.synchronize = wait
 

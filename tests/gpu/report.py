@@ -20,8 +20,8 @@ class Report:
 
     def number(self, name, value, unit, on=None):
         """Something measured; None where it cannot be measured here."""
-        self.content["numbers"][name] = {"value": plain(value), "unit": unit, "on": on or self.on}
-        self._say(f"{name}: {text(plain(value))} {unit} ({on or self.on})")
+        one = self.content["numbers"][name] = {"value": plain(value), "unit": unit, "on": on or self.on}
+        self._say(f"{name}: {measured(one)} ({one['on']})")
 
     def check(self, name, value, most=None, least=None, on=None, why=""):
         """Something that has to be within bounds.
@@ -35,12 +35,11 @@ class Report:
         known = isinstance(value, (int, float)) and not math.isnan(value)
         passed = known and (most is None or value <= most) and (least is None or value >= least)
         passed = value if isinstance(value, bool) else passed
-        allowed = " and ".join(f"{word} {text(bound)}" for word, bound in (("at least", least), ("at most", most)) if
-                               bound is not None) or "yes"  # fmt: skip
-        self.content["checks"][name] = {
-            "value": value, "allowed": allowed, "passed": passed, "why": why, "on": on or self.on
-        }  # fmt: skip
-        self._say(f"{'passed' if passed else 'FAILED'} {name}: {text(value)}, allowed: {allowed} ({on or self.on})")
+        bounds = [f"at least {text(least)}"] * (least is not None) + [f"at most {text(most)}"] * (most is not None)
+        allowed, on = " and ".join(bounds) or "yes", on or self.on
+        one = {"value": value, "allowed": allowed, "passed": passed, "why": why, "on": on}
+        self.content["checks"][name] = one
+        self._say(f"{'passed' if passed else 'FAILED'} {name}: {text(value)}, allowed: {allowed} ({on})")
 
     def note(self, sentence):
         self.content["notes"].append(sentence)
@@ -71,16 +70,20 @@ def text(value):
     return f"{value:.3g}" if isinstance(value, float) and abs(value) < 1e4 else f"{value:,.0f}".replace(",", " ")
 
 
+def measured(one):
+    """A number with its unit."""
+    return text(one["value"]) + (f" {one['unit']}" if one["unit"] and one["value"] is not None else "")
+
+
 def table(parts):
     """Lines of one Markdown table of the contents of all parts."""
     lines = ["| part | what | found | allowed | on |", "|---|---|---|---|---|"]
     for part, result in parts.items():
-        content = result["found"]
-        for name, one in content["numbers"].items():
-            lines.append(f"| {part} | {name} | {text(one['value'])} {one['unit']} | | {one['on']} |")
-        for name, one in content["checks"].items():
-            found = text(one["value"]) + ("" if one["passed"] else " **failed**")
+        numbers, checks = result["found"]["numbers"], result["found"]["checks"]
+        for name, one in numbers.items():
+            lines.append(f"| {part} | {name} | {measured(one)} | | {one['on']} |")
+        for name, one in checks.items():
+            found = text(one["value"]) + ("" if one["passed"] else ", **failed**")
             lines.append(f"| {part} | {name} | {found} | {one['allowed']} | {one['on']} |")
-        lines += [f"| {part} | {failure} | **failed** | | |" for failure in result["failed"] if failure not in
-                  content["checks"]]  # fmt: skip
-    return [line.replace("| |", "| |").rstrip() for line in lines]
+        lines += [f"| {part} | {failure} | **failed** | | |" for failure in result["failed"] if failure not in checks]
+    return lines

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from helpers import SHARD, markov_chain
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))  # which import each other by their names
 from training import CASES, SPECIES, STATES, WIDTH, frames_of
 
-from gdyn.config.models import Network, Splits, Targets, Training, Trial
+from gdyn.config.models import Network, Splits, Training, Trial
 from gdyn.device import on_gpu
 from gdyn.graphs.dataset import GraphDataset
 from gdyn.graphs.neighbors import receptive_field
@@ -18,7 +19,7 @@ from gdyn.store import graphs as graph_store
 from gdyn.training.processes import World
 from gdyn.training.trainer import Trainer
 
-DIFFERENT = 8  # frames of a case, which repeat
+DIFFERENT, STAYS = 8, 0.9  # frames of a case, among which it hops, and how likely it is not to
 TOGETHER = 500  # frames that are written at once
 SPLITS = Splits(train=(0.0, 0.8), validation=(0.8, 0.9), test=(0.9, 1.0))
 SEED = 1
@@ -63,17 +64,14 @@ def shard_of(name, setting):
     fields = [
         receptive_field(*frames_of(case, i), case["neighbors"], sets, case["convolutions"]) for i in range(DIFFERENT)
     ]
-    elements, about = (
-        [f"X{i % SPECIES}" for i in range(case["atoms"])],
-        {"trajectory": 0, "frame_interval_ps": 1.0, "source_checksum": ""},
-    )
-    with graph_store.write(
-        path, elements, sets[:, None], sets[:, None] + 1, np.ones((1, len(sets))), **about
-    ) as append:
+    stays = STAYS * np.eye(DIFFERENT) + (1.0 - STAYS) / DIFFERENT
+    which = markov_chain(stays, n, np.random.default_rng(0))[:, 0]
+    elements, targets = [f"X{i % SPECIES}" for i in range(case["atoms"])], (sets[:, None], sets[:, None] + 1)
+    with graph_store.write(path, elements, *targets, np.ones((1, len(sets))), **SHARD) as append:
         for begin in range(0, n, TOGETHER):
             frames = np.arange(begin, min(n, begin + TOGETHER))
             zero = np.zeros(len(frames))
-            append([fields[i % DIFFERENT] for i in frames], frames, frames * 1.0, zero, zero)
+            append([fields[i] for i in which[frames]], frames, frames * 1.0, zero, zero)
     return path
 
 
@@ -87,7 +85,9 @@ def trainer_of(name, setting, device=None, double=False, **training):
     """A trainer of a case on a device, in float64 if ``double``."""
     device, case = device or setting.device, case_of(name, setting.small)
     memory_mb = 0 if on_gpu(device) else np.inf
-    data = [GraphDataset.load([shard_of(name, setting)], SPLITS, one, None, memory_mb) for one in ("train", "validation")]
+    data = [
+        GraphDataset.load([shard_of(name, setting)], SPLITS, one, None, memory_mb) for one in ("train", "validation")
+    ]
     training = Training(batch_samples=case["samples"], **training)
     trainer = Trainer(*data, trial_of(name), SEED, Network(), training, device, World(device))
     if double:
@@ -129,4 +129,3 @@ def an_epoch(shards, weights, trial, training, device):
 
 
 TWO_STATES = Trial(n_states=2, lag_ps=5.0, width=8, convolutions=1, learning_rate=0.01)
-LI = Targets(selection="element Li")
