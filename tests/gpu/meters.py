@@ -28,7 +28,7 @@ class Meter:
     """Times on a device: by its own clock where it has one, which the host's queueing does not disturb."""
 
     def __init__(self, device, small=False):
-        self.device, self.gpu = device, on_gpu(device)
+        self.device, self.gpu, self.small = device, on_gpu(device), small
         self.module = torch.get_device_module(device)
         self._busy = torch.empty(2, (1 << 16 if small else AHEAD_BYTES) // 4, device=device) if self.gpu else None
 
@@ -49,6 +49,7 @@ class Meter:
 
     def on_device_ms(self, work, repeats=7, calls=10, warm=3):
         """Of one call, median; several follow each other while the device is kept busy, so that none is waited for."""
+        repeats, calls, warm = (2, 1, 1) if self.small else (repeats, calls, warm)
         for _ in range(warm):
             work()
         times = []
@@ -65,7 +66,7 @@ class Meter:
 
     def wall_ms(self, work, repeats=7, warm=2):
         """Of one call and the wait for its end, median."""
-        times = []
+        repeats, warm, times = min(repeats, 3) if self.small else repeats, min(warm, 1) if self.small else warm, []
         for _ in range(warm + repeats):
             self.synchronise()
             begin = time.perf_counter()

@@ -27,6 +27,7 @@ from gdyn.networks.attention import attend
 KERNEL_ERROR = 1e-5
 # The same through a whole step, where near zero a ReLU may go either way; the bound of tests/unit/test_gpu.py.
 GRADIENT_ERROR = 2e-4
+SCORE_ERROR = 1e-4  # states of a new network hardly vary, so that rounding is large beside that
 # tests/unit/test_gpu.py allows 100 by the count of the pretend GPU; torch's own number differs by some.
 MOST_LAUNCHES = 120
 MOST_WAITS = 2  # of a step: its moments, and those of a centre that was too far off
@@ -268,7 +269,7 @@ def gradient(setting, report, name):
     error = difference(there.flat.gradient, here.flat.gradient)
     why = "float32 through a whole step; near zero a ReLU may go either way"
     report.check(f"{name}: gradient of a step, against float64 on the CPU", error, most=GRADIENT_ERROR, why=why)
-    report.check(f"{name}: score of a step, the same", abs(scores[0] - scores[1]), most=1e-5, why="float32")
+    report.check(f"{name}: score of a step, the same", abs(scores[0] - scores[1]), most=SCORE_ERROR, why="float32")
 
 
 def times(setting, report, meter, trainer, name):

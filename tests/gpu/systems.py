@@ -48,10 +48,11 @@ def case_of(name, small):
     """A case of the benchmarks; if it is to be small, fewer atoms of the same density."""
     case = dict(CASES[name], frames=300 if name == "big" else 40000, samples=2048)
     if small and name == "big":
-        case |= {"atoms": 300, "targets": 10, "side_A": case["side_A"] * (300 / case["atoms"]) ** (1 / 3)}
-        case |= {"frames": 120, "samples": 300}
+        atoms = 200
+        case |= {"atoms": atoms, "targets": 10, "side_A": case["side_A"] * (atoms / case["atoms"]) ** (1 / 3)}
+        case |= {"frames": 100, "samples": 200}
     elif small:
-        case |= {"frames": 3000, "samples": 1024}
+        case |= {"frames": 2000, "samples": 400}
     return case
 
 

@@ -40,10 +40,10 @@ MADE_UP = {"splits": Splits(train=(0.0, 0.6), validation=(0.6, 0.8), test=(0.8, 
 
 def settings(setting, **more):
     """Of a training of the two states that ends in a minute or less."""
-    few = {"epoch_steps": 6, "max_epochs": 6} if setting.small else {"epoch_steps": 12, "max_epochs": 12}
-    return Training(
-        **{"batch_samples": 1024, "patience": 3, "learning_rate_drops": 0, "memory_mb": 2000, **few, **more}
-    )
+    few = {"epoch_steps": 12, "max_epochs": 12, "batch_samples": 1024}
+    if setting.small:
+        few = {"epoch_steps": 6, "max_epochs": 5, "batch_samples": 200}
+    return Training(**{"patience": 3, "learning_rate_drops": 0, "memory_mb": 2000, **few, **more})
 
 
 def run(folder, device, shards, training, seed=1, trial=TWO_STATES, **about):
