@@ -23,8 +23,9 @@ from gdyn.kernels.plain import attend_plain
 from gdyn.networks.arithmetic import arithmetic
 from gdyn.networks.attention import attend
 
-# A float32 is exact to 6e-8; some 100 000 of them are summed up, in another order than the reference.
-KERNEL_ERROR = 1e-5
+# A float32 is exact to 6e-8; some 100 000 of them are summed up in another order than the reference, and near zero a
+# ReLU may go either way. Arithmetic of 10 bits would be off by 1e-3.
+KERNEL_ERROR = 2e-5
 # The same through a whole step, where near zero a ReLU may go either way; the bound of tests/unit/test_gpu.py.
 GRADIENT_ERROR = 2e-4
 SCORE_ERROR = 1e-4  # states of a new network hardly vary, so that rounding is large beside that
@@ -38,7 +39,7 @@ NOT_ROUND = (1.0, 0.51, 0.33, 0.26, 0.11)  # shares of a batch, whose sizes divi
 
 def machine(setting, report):
     """What is here, and how fast it is at the simplest things."""
-    device, small, gpu = setting.device, setting.small, on_gpu(setting.device)
+    device, small, gpu = setting.device, setting.small, setting.gpu
     module, meter = torch.get_device_module(device), Meter(device, small)
     report.content["machine"] = {"device": device_name(device), "host": record.machine(), **versions()}
     for line in report.content["machine"].items():
@@ -250,7 +251,7 @@ def speed_of_layer(report, meter, trainer, batch, name, copying):
 def step(setting, report):
     """A step of training: right, how long, and what it asks of the device and of the host."""
     meter = Meter(setting.device, setting.small)
-    copying = meter.copying_speed(2**24 if setting.small else 2**30 if on_gpu(setting.device) else 2**28)
+    copying = meter.copying_speed(2**24 if setting.small else 2**30 if setting.gpu else 2**28)
     for name in ("toy", "big"):
         gradient(setting, report, name)
         trainer = trainer_of(name, setting)
@@ -273,7 +274,7 @@ def gradient(setting, report, name):
 
 
 def times(setting, report, meter, trainer, name):
-    stretches, each = (3, 2) if setting.small else (9, 10)
+    stretches, each = (3, 2) if setting.few else (9, 10)
     wall, on_device, history = [], [], trainer.state.history
     trainer.clock.read()
     frames = history.frames
@@ -300,7 +301,7 @@ def times(setting, report, meter, trainer, name):
     report.number(f"{name}: of a step, the host at work", host / each, "ms")
     pieces = len(some_batches(trainer, 1)[0])
     report.number(f"{name}: pieces of a batch", pieces, "")
-    if on_gpu(setting.device):
+    if setting.gpu:
         number = (waited.events + (waited.warned or 0)) / each
         report.check(f"{name}: waits for the device in a step", number, most=MOST_WAITS, why="as on the pretend GPU")
         if waited.warned is None:

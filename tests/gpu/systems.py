@@ -39,9 +39,18 @@ class Setting:
     folder: Path
 
     @property
+    def gpu(self):
+        return on_gpu(self.device)
+
+    @property
     def name(self):
         """Of the device, in the configuration."""
-        return "auto" if on_gpu(self.device) else "cpu"
+        return "auto" if self.gpu else "cpu"
+
+    @property
+    def few(self):
+        """Whether there is only time for few repetitions."""
+        return self.small or not self.gpu
 
 
 def case_of(name, small):
