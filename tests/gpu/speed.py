@@ -17,7 +17,7 @@ from gpu.systems import some_batches, steps, trainer_of
 from torch import nn
 
 from gdyn.device import device_name, on_gpu, peak_memory_mb
-from gdyn.graphs.resident import with_incoming
+from gdyn.graphs.resident import unsigned, with_incoming
 from gdyn.kernels import KERNELS, kernels_of, why_plain
 from gdyn.kernels.plain import attend_plain
 from gdyn.networks.arithmetic import arithmetic
@@ -140,7 +140,9 @@ def convolution(report, trainer, few, many, name):
     radial = trainer.network.radial
     found = there_and_back(layer, features, edges, radial, along.to(trainer.device))
     there = features.detach().cpu().double().requires_grad_()
-    on_cpu = edges._replace(neighbors=edges.neighbors.cpu(), distance_mA=edges.distance_mA.cpu(), incoming=None)
+    on_cpu = edges._replace(
+        neighbors=edges.neighbors.cpu(), distance_mA=unsigned(edges.distance_mA).cpu(), incoming=None
+    )
     plain = Plain(copy.deepcopy(layer).cpu().double())
     exact = there_and_back(plain, there, on_cpu, radial.cpu().double(), along.double())
     error = max(difference(ours, theirs) for ours, theirs in zip(found, exact, strict=True))
@@ -241,7 +243,7 @@ def speed_of_layer(report, meter, trainer, batch, name, copying):
         updated = features[: len(edges.neighbors)]
         with torch.no_grad():
             rows = layer.atom(updated), layer.neighbor(features), layer.distance(trainer.network.radial)
-            inner = (*rows, edges.neighbors, edges.distance_mA)
+            inner = (*rows, edges.neighbors, unsigned(edges.distance_mA))
             ms = meter.on_device_ms(lambda: attend(*inner, edges.starts), calls=2)
             nbytes = sum(one.numel() * one.element_size() for one in (*inner, updated))
         report.number(f"{name}: attend", ms, "ms")
