@@ -205,9 +205,9 @@ def seeds(setting, report):
              "network": Network()}  # fmt: skip
     if util.find_spec("gdyn.training.group"):
         report.note("gdyn.training.group is there, but not used: this file was written before it; see `seeds` here")
-    run(
-        setting.folder / "warm", setting.name, shards, **{**about, "training": how.model_copy(update={"max_epochs": 1})}
-    )
+    brief = about | {"training": how.model_copy(update={"max_epochs": 1, "epoch_steps": 1})}
+    for device in dict.fromkeys((setting.name, "cpu")):  # what is compiled is compiled now
+        run(setting.folder / f"warm-{device}", device, shards, **brief)
     begin = time.perf_counter()
     for seed in range(1, number + 1):
         run(setting.folder / f"device-{seed}", setting.name, shards, seed=seed, **about)
