@@ -5,10 +5,11 @@
 Each part runs in a process of its own, with a limit of time, so that what crashes, hangs or needs too much memory loses
 none of the others. FOLDER/acceptance.json has everything, FOLDER/acceptance.md one table of it. The status is 1 if a
 part failed, 2 if there is no such device. Without a GPU everything runs on the CPU, and the table says that this is not
-a GPU; ``--small`` then takes less than a minute.
+a GPU; ``--small`` then takes less than a minute, with two parts at a time, since its times say nothing.
 """
 
 import argparse
+import contextlib
 import importlib
 import json
 import logging
@@ -19,6 +20,7 @@ import sys
 import tempfile
 import time
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -37,6 +39,7 @@ PARTS = {
 ALL_S = 580  # seconds, of all parts together
 LEAST_S = 5  # in which a part can do nothing
 REFUSED = 2
+RUNNING = []  # processes of parts
 
 
 def main():
@@ -53,38 +56,44 @@ def main():
 
 def run_all(given):
     given.out.mkdir(parents=True, exist_ok=True)
-    begin, parts = time.monotonic(), {}
-    with tempfile.TemporaryDirectory(prefix="acceptance-") as work:
-        for name in (one for one in PARTS if one in given.only):
-            print(f"[{time.monotonic() - begin:4.0f} s] {name}", flush=True)
-            parts[name] = in_a_process(name, given, Path(work), ALL_S - (time.monotonic() - begin))
-            write(given, parts, time.monotonic() - begin)
-            if parts[name].pop("status") == REFUSED:
-                return REFUSED
-            for failure in parts[name]["failed"]:
-                print(f"  FAILED {name}: {failure}", flush=True)
+    begin, parts, chosen = time.monotonic(), {}, [name for name in PARTS if name in given.only]
+    with tempfile.TemporaryDirectory(prefix="acceptance-") as work, ThreadPoolExecutor(2 if given.small else 1) as pool:
+        ends = {name: pool.submit(in_a_process, name, given, Path(work), begin) for name in chosen}
+        try:
+            for name in chosen:
+                parts[name] = ends[name].result()
+                write(given, parts, time.monotonic() - begin)
+                if parts[name].pop("status") == REFUSED:
+                    return REFUSED
+                for failure in parts[name]["failed"]:
+                    print(f"FAILED {name}: {failure}", flush=True)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in list(RUNNING):  # none, unless this ends early
+                end(process)
     failed = [name for name, result in parts.items() if result["failed"]]
     where = given.out / "acceptance.md"
     print(f"[{time.monotonic() - begin:4.0f} s] {'failed: ' + ', '.join(failed) if failed else 'all passed'}; {where}")
     return 1 if failed else 0
 
 
-def in_a_process(name, given, work, left_s):
+def in_a_process(name, given, work, begin):
     """Run a part as the program that was started, so that one which changes gdyn and calls :func:`main` is judged."""
-    began, limit = time.monotonic(), min(PARTS[name][1], left_s)
+    began = time.monotonic()
+    limit = min(PARTS[name][1], ALL_S - (began - begin))
     path, status, failed = work / f"{name}.json", None, []
+    print(f"[{began - begin:4.0f} s] {name}", flush=True)
     if limit > LEAST_S:
         command = [sys.executable, sys.argv[0], "--part", name, "--device", given.device, "--work", str(work)]
         command += ["--small"] * given.small
         process = subprocess.Popen(command, env=environment(name, work), start_new_session=True)
+        RUNNING.append(process)
         try:
             status = process.wait(limit)
-        except BaseException as error:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            if not isinstance(error, subprocess.TimeoutExpired):
-                raise
+        except subprocess.TimeoutExpired:
             failed = [f"took longer than {limit:.0f} s"]
+        end(process)
+        RUNNING.remove(process)
     else:
         failed = ["no time was left"]
     empty = {"done": False, "numbers": {}, "checks": {}, "notes": []}
@@ -93,6 +102,13 @@ def in_a_process(name, given, work, left_s):
     if not found["done"] and not failed:
         failed = [found.get("error", f"ended with status {status}, before it was done")]
     return {"failed": failed, "seconds": time.monotonic() - began, "found": found, "status": status}
+
+
+def end(process):
+    """A part and all that it has started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def environment(name, work):

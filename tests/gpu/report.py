@@ -50,7 +50,7 @@ class Report:
         self._save()
 
     def _say(self, line):
-        print(f"  {line}", flush=True)
+        print(f"  {self.path.stem}: {line}", flush=True)
         self._save()
 
     def _save(self):
