@@ -4,8 +4,10 @@ import numpy as np
 
 from gdyn.config import Kinetics
 from gdyn.files import read_json
-from gdyn.kinetics.model import koopman_model
 from gdyn.store import States
+from gdyn.store import graphs as graph_store
+
+SHARD = {"trajectory": 0, "frame_interval_ps": 1.0, "source_checksum": "sha256:0"}
 
 
 def markov_chain(transition, n_frames, rng, n_targets=1):
@@ -21,6 +23,29 @@ def markov_chain(transition, n_frames, rng, n_targets=1):
     for t in range(1, n_frames):
         chain[t] = (uniform[t, :, None] > edges[chain[t - 1]]).sum(1)
     return chain
+
+
+def write_two_states(folder):
+    """Shards of a made-up system whose target hops between two distances from its neighbor: states and paths.
+
+    The surroundings of the target tell its state clearly, so training has to find it. 6 000 frames of one
+    target among three atoms, hopping with a timescale of about 10 frames.
+    """
+    rng = np.random.default_rng(7)
+    labels = markov_chain([[0.97, 0.03], [0.07, 0.93]], 6000, rng)[:, 0]
+    paths = []
+    for part in range(2):
+        frames = np.arange(part * 3000, (part + 1) * 3000)
+        n = len(frames)
+        near = np.where(labels[frames] == 0, 2.0, 3.5) + 0.1 * rng.standard_normal(n)
+        neighbors = np.array([[1, 2], [0, 2], [0, 1]])
+        distances = 4.0 + 0.1 * rng.standard_normal((n, 3, 2))
+        distances[:, 0, 0] = distances[:, 1, 0] = near
+        paths.append(folder / f"0-{part}.h5")
+        with graph_store.write(paths[-1], ["Li", "S", "S"], [[0]], [[1]], [[True]], **SHARD) as append:
+            fields = [(np.arange(3), np.array([1, 3, 3]), neighbors, found) for found in distances]
+            append(fields, frames, frames * 1.0, np.zeros(n), np.zeros(n))
+    return labels, paths
 
 
 def states_of(labels, n_states, lag_ps=1.0, frame_interval_ps=1.0, split="test"):
@@ -60,5 +85,7 @@ def plain(result, folder):
 
 def koopman_json(paths, folder):
     """The Koopman model of states files, by the names of their splits, as its JSON has it."""
+    from gdyn.kinetics.model import koopman_model  # which takes long to import
+
     states = {split: States.read(path) for split, path in paths.items()}
     return plain(koopman_model(**states, kinetics=Kinetics()), folder)
