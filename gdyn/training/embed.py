@@ -62,9 +62,10 @@ def embed(
             raise InputError(f"a frame does not fit into the memory of {device_name(loader.device)}; set device: cpu")
         at_once //= 2
         LOG.info("memory is short on %s: %d frames at once", device_name(loader.device), at_once)
-    total = torch.from_numpy(probabilities).to(loader.device)
-    world.sum(total)
-    probabilities = total.cpu().numpy()
+    if world.size > 1:
+        total = torch.from_numpy(probabilities).to(loader.device)
+        world.sum(total)
+        probabilities = total.cpu().numpy()
     if not np.isfinite(probabilities).all():
         raise UnstableError("a probability is not a number")
     probabilities[~present] = np.nan

@@ -30,6 +30,7 @@ from gdyn.training.loop import train
 from gdyn.training.predict import predict
 from gdyn.training.processes import World
 from gdyn.training.trainer import Trainer, place
+from gdyn.training.vamp import objective, score
 
 CPU, GPU = torch.device("cpu"), torch.device("pretend", 0)
 SPLITS = Splits(train=(0.0, 0.6), validation=(0.6, 0.8), test=(0.8, 1.0))
@@ -347,6 +348,26 @@ def test_kernels_are_tried_before_a_training_is_left_to_them(fused):
     wrong.send_backward = lambda *arguments: arguments[-1].zero_()
     with pytest.raises(RuntimeError, match="do not give what they should"):
         probe(wrong, GPU)
+
+
+def test_first_ends_that_are_all_alike_are_no_instability(two_state_shards, gpu):
+    """Many short runs from one structure, with a lag of half their length: the rounding of a mean is no variance."""
+    trainer = trainer_on(GPU, two_state_shards[1])
+    batch = trainer.pairs_of(next(trainer.state.pairs))
+    states = torch.rand(len(batch.ends) + 1, 2, dtype=torch.float64)
+    states = (states / states.sum(1, keepdim=True)).to(GPU)
+    ends = torch.stack([torch.zeros(len(batch.ends)), 1 + torch.arange(len(batch.ends))], 1).long().to(GPU)
+    for scheme in SCHEMES.values():
+        for stage in scheme.stages:
+            trainer.sums.begin(trainer.state.centre)
+            trainer.sums.add(states, ends)
+            moments = trainer.moments()
+            assert not moments.precise
+            trainer.sums.begin(torch.from_numpy(moments.mean), anew=False)
+            trainer.sums.add(states, ends)
+            value, slope = objective(stage, trainer.moments(), 0.1)
+            assert np.isfinite([value, *slope.linear, *slope.quadratic.flat]).all()
+            assert score(trainer.moments()) == pytest.approx(0.0, abs=1e-9)
 
 
 def test_a_vampnet(tmp_path, pretend):  # noqa: F811
