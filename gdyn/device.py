@@ -136,6 +136,8 @@ class Side:
     def __init__(self, device: torch.device) -> None:
         self.device = device
         self._stream = _module(device).Stream(device=device) if on_gpu(device) else None
+        if self._stream is not None:  # what lies on the device already may still be on its way
+            self._stream.wait_stream(_module(device).current_stream(device))
 
     @contextlib.contextmanager
     def block(self) -> Iterator[None]:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from jaxtyping import Float, Float32, Float64, Num
 from torch import Tensor, nn
+from torch.nn import functional
 
 from gdyn.kernels import kernels_of
 from gdyn.kernels.convolve import Weights, convolve
@@ -57,10 +58,13 @@ class RunningNorm(nn.Module):
 
     def forward(self, values: Float[Tensor, "nodes width"]) -> Float[Tensor, "nodes width"]:
         if self.sums is not None and self.weights is not None:
-            seen, weights = values.detach().double(), self.weights[: len(values)].unsqueeze(1)
-            seen = torch.stack([torch.ones_like(seen), seen, seen.square()])
-            self.sums += (weights * seen).sum(1)
-        return (values - self.mean) * (self.weight * torch.rsqrt(self.variance + SMALLEST_VARIANCE)) + self.bias
+            seen, weights = values.detach().double(), self.weights[: len(values)].double()
+            self.sums[0].add_(weights.sum())
+            self.sums[1].addmv_(seen.T, weights)
+            self.sums[2].addmv_(seen.square().T, weights)
+        return functional.batch_norm(
+            values, self.mean, self.variance, self.weight, self.bias, training=False, eps=SMALLEST_VARIANCE
+        )
 
     def collect(self, sums: Float64[Tensor, "3 width"] | None, weights: Num[Tensor, " nodes"] | None) -> None:
         """From now on, add what passes through to ``sums``.

@@ -317,7 +317,7 @@ class Trainer:
         """Of the states of all targets of a batch; what passes the running norms is added up, if asked for."""
         self.state.history.frames += batch.graph.starts.shape[1] - 1
         norms = self.network.running_norms() if collect else []
-        weights = send(batch.uses_of_nodes(), self.device) if norms else None
+        weights = send(batch.uses_of_nodes().double(), self.device) if norms else None
         for norm, of_norm in zip(norms, self.of_norms, strict=False):
             norm.collect(of_norm, weights)
         with arithmetic(self.device, self.precision):

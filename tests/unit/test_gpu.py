@@ -18,6 +18,7 @@ from gdyn.errors import InputError
 from gdyn.files import read_json
 from gdyn.graphs import resident
 from gdyn.graphs.dataset import GraphDataset
+from gdyn.graphs.loader import Loader
 from gdyn.graphs.neighbors import receptive_field
 from gdyn.kernels.probe import probe
 from gdyn.networks.gdynet import GDyNet
@@ -449,3 +450,13 @@ def test_a_card_that_fills_up_while_graphs_come_leaves_them_here(two_state_shard
         place(data, GPU, 1e9, 1e9)
         assert isinstance(data._graphs[0], np.ndarray)
         assert card.live == 0
+
+
+def test_batches_wait_for_graphs_that_are_on_their_way(two_state_shards, fused):
+    """What the main queue brings to the device is there before the other one gathers from it."""
+    data = GraphDataset.load(two_state_shards[1], SPLITS, "validation", memory_mb=0)
+    data.read(GPU)
+    batches = Loader(GPU)(lambda frames: data.batch(frames, 1), [np.arange(50), np.arange(50, 90)])
+    for batch in batches:
+        batch.species.sum()
+    assert not fused.races
