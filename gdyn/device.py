@@ -36,6 +36,13 @@ def pick_device(name: str) -> torch.device:
     return torch.device("cpu") if found is None else torch.device(found.type, _module(found).current_device())
 
 
+def share_out(number: int, name: str) -> None:
+    """Of several jobs that share the GPUs of this machine, each with a number, let this one use one of them."""
+    device = pick_device(name)
+    if on_gpu(device):
+        _module(device).set_device(number % _module(device).device_count())
+
+
 def claim(rank: int, processes: int, name: str) -> None:
     """Of several processes on this machine, each with a number, give this one a GPU of its own.
 

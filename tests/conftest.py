@@ -15,7 +15,9 @@ import shapes  # noqa: F401 - before anything of gdyn
 from helpers import write_two_states
 
 ROOT = Path(__file__).resolve().parents[1]
-OF_TORCH = re.compile(r"^(import torch|from torch|from trainings|from gdyn\.(training|networks))\b", re.MULTILINE)
+OF_TORCH = re.compile(
+    r"^(import torch|from torch|from trainings|from gdyn\.(training|networks|device|kernels))\b", re.MULTILINE
+)
 WITHOUT_TORCH = find_spec("torch") is None
 
 

@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 
 from gdyn.config.models import Network, Splits, Targets, Training, Trial
-from gdyn.device import device_name, on_gpu, pick_device, told_where_full
+from gdyn.device import device_name, on_gpu, pick_device, share_out, told_where_full
 from gdyn.errors import InputError
 from gdyn.files import FilePath, remove, write_json, write_table
 from gdyn.graphs.dataset import GraphDataset
@@ -97,6 +97,8 @@ def train_here(
     InputError : see :func:`train`.
     """
     torch.set_num_threads(threads)
+    if shared and training.processes == 1:
+        share_out(seed, device)
     at, resume = pick_device(device), Path(resume)
     world = World(at)
     # What fits into a GPU goes there without coming to rest here.

@@ -7,6 +7,7 @@ import sys
 import pytest
 import torch
 from pretend_gpu import pretend  # noqa: F401 - a fixture
+from trainings import kernels_on
 
 from gdyn import kernels as kernels_module
 
@@ -83,9 +84,8 @@ def test_without_a_gpu_one_that_is_asked_for_is_refused(root, tmp_path):
 @pytest.fixture
 def setting(pretend, tmp_path, monkeypatch):  # noqa: F811
     from gpu.systems import Setting
-    from unit.test_gpu import Kernels
 
-    monkeypatch.setitem(kernels_module.KERNELS, "pretend", lambda device: Kernels(pretend))
+    monkeypatch.setitem(kernels_module.KERNELS, "pretend", lambda device: kernels_on(pretend))
     kernels_module._found.cache_clear()
     yield Setting(torch.device("pretend", 0), True, tmp_path)
     kernels_module._found.cache_clear()

@@ -14,6 +14,7 @@ from gdyn import device as device_module
 from gdyn import kernels as kernels_module
 from gdyn.config.models import Network, Splits, Targets, Training, Trial
 from gdyn.config.schemes import SCHEMES
+from gdyn.device import pick_device
 from gdyn.errors import InputError
 from gdyn.files import read_json
 from gdyn.graphs import resident
@@ -291,6 +292,15 @@ def test_a_shared_gpu_is_not_taken_whole(pretend):  # noqa: F811
     assert device_module.memory_of(GPU, 4000, shared=False) > 7e10
     assert device_module.memory_of(CPU, 4000, shared=False) == 4e9
     assert device_module.work_bytes(GPU, 2e10) == 1e9
+
+
+def test_trainings_that_share_the_gpus_of_a_machine_are_spread_over_them(two_state_shards, tmp_path):
+    with pretend_gpu(devices=2) as card:
+        paths = run(two_state_shards[1], tmp_path / "run", "auto", shared=True)  # of seed 1
+        assert pick_device("auto").index == 1
+        assert not card.races
+        alone = run(two_state_shards[1], tmp_path / "alone", "auto")
+    np.testing.assert_array_equal(states_of(paths), states_of(alone))
 
 
 def test_more_processes_than_gpus_are_refused(pretend, monkeypatch):  # noqa: F811
