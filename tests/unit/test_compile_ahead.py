@@ -31,7 +31,8 @@ def compiled(root, tmp_path_factory):
 
     def compile_for(target):
         if target not in kept:
-            cases = (*CASES, ON_TENSOR_CORES) if target.startswith("sm") else CASES
+            cases = CASES[: None if target in ("sm_90", "gfx942") else 2]  # the older ones get the usual sizes alone
+            cases = (*cases, ON_TENSOR_CORES) if target.startswith("sm") else cases
             environment = {name: value for name, value in os.environ.items() if not name.startswith("TRITON")}
             environment |= {
                 "TRITON_CACHE_DIR": str(tmp_path_factory.mktemp(target)), "TRITON_DUMP_PTXAS_LOG": "1",

@@ -228,7 +228,8 @@ def test_a_full_card_is_told(two_state_shards, tmp_path):
 
 
 def test_what_fits_in_no_piece_is_told(two_state_shards, tmp_path, pretend, monkeypatch):  # noqa: F811
-    trainer, outputs, too_much = trainer_on(GPU, two_state_shards[1]), GDyNet.outputs, {True, False}
+    few = Training(**TRAINING.model_dump() | {"batch_samples": 16})
+    trainer, outputs, too_much = trainer_on(GPU, two_state_shards[1], few), GDyNet.outputs, {True, False}
 
     def outputs_or_not(*arguments):
         if torch.is_grad_enabled() in too_much:
