@@ -8,9 +8,10 @@ from helpers import markov_chain
 
 from gdyn.config.schemes import Stage
 from gdyn.statistics import Covariances, noise_floor, vamp2
+from gdyn.statistics.covariance import RIDGE, ROUNDING
 from gdyn.training.processes import World
 from gdyn.training.sums import Sums
-from gdyn.training.vamp import Moments, basis_of, crispness, moments_of, objective, reversible_vamp1
+from gdyn.training.vamp import Moments, basis_of, crispness, derived, moments_of, objective, reversible_vamp1
 from gdyn.training.vamp import vamp2 as vamp2_of
 
 ALONE = World(torch.device("cpu"))
@@ -323,3 +324,24 @@ def test_covariances_of_parts_are_those_of_the_whole():
     for name in ("c00", "c01", "c11", "mean0", "mean1", "centred"):
         np.testing.assert_allclose(getattr(together, name), getattr(whole, name), atol=1e-15)
     assert together.samples == whole.samples
+
+
+def test_derivatives_that_torch_finds_are_those_written_out():
+    @derived
+    def vamp2_in_torch(mean, covariance):
+        n = len(mean) // 2
+        c00, c01, c11 = covariance[:n, :n], covariance[:n, n:], covariance[n:, n:]
+        inverses = [
+            torch.linalg.inv(c + (RIDGE * c.trace() / n + ROUNDING) * torch.eye(n, dtype=c.dtype)) for c in (c00, c11)
+        ]
+        return (inverses[0] @ c01 @ inverses[1] @ c01.T).trace()
+
+    of_pairs = moments(*pairs(4))
+    at = of_pairs.mean, of_pairs.second / of_pairs.pairs
+    found, expected = vamp2_in_torch(*at), vamp2_of(*at)
+    assert found.value == pytest.approx(expected.value, rel=1e-10)
+    np.testing.assert_allclose(found.of_mean, expected.of_mean, atol=1e-10)
+    symmetric = [value.of_covariance + value.of_covariance.T for value in (found, expected)]
+    np.testing.assert_allclose(*symmetric, rtol=1e-8, atol=1e-10)
+    with pytest.raises(np.linalg.LinAlgError):
+        derived(lambda mean, covariance: torch.linalg.cholesky(-covariance).sum())(*at)
