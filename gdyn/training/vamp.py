@@ -154,7 +154,7 @@ def crispness(mean: Float64[np.ndarray, " entries"], covariance: Float64[np.ndar
 
 
 def derived(function: Callable[[Tensor, Tensor], Tensor]) -> Score:
-    """A score from a function of means and covariances in torch, whose derivatives torch finds: a millisecond a step."""
+    """A score from a function of means and covariances in torch, whose derivatives torch finds in a millisecond."""
 
     def score(mean: np.ndarray, covariance: np.ndarray) -> Value:
         at = [torch.from_numpy(one).requires_grad_(True) for one in (mean, covariance)]
