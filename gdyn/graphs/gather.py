@@ -60,6 +60,12 @@ class GraphBatch(NamedTuple):
         return GraphBatch(species, neighbors, distance_mA, targets, self.starts, incoming)
 
 
+def ranges(begins: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """``begin, begin + 1 ...`` for every begin and length, one after the other."""
+    begin, length = begins.ravel(), lengths.ravel()
+    return np.arange(length.sum()) + (begin - np.cumsum(length) + length).repeat(length)
+
+
 def starts_of(counts: Int64[np.ndarray, "frames shells"]) -> Int64[np.ndarray, "shells frames+1"]:
     """Where the nodes of each frame begin in each shell of a batch: (shells, frames + 1), from ``counts`` (frames,
     shells), numbers of nodes within 0, 1 ... hops.

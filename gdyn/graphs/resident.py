@@ -10,9 +10,9 @@ from jaxtyping import Int, Int32, Int64
 from torch import Tensor
 
 from gdyn.device import send
-from gdyn.graphs.gather import GraphBatch, Incoming
+from gdyn.graphs.gather import GraphBatch, Incoming, ranges
 from gdyn.kernels import kernels_of
-from gdyn.kernels.layout import frames_table, longest_stretch, unsigned
+from gdyn.kernels.layout import frames_table, incoming_of, longest_stretch, unsigned
 
 BYTES_AT_A_TIME = 16e6  # on their way from the shards to the device
 EDGE_BYTES = NODE_BYTES = 4  # of the lists of incoming edges
@@ -123,10 +123,7 @@ def with_incoming(batch: GraphBatch) -> GraphBatch:
     """The same with its lists of incoming edges, made where it is, if something there needs them."""
     if batch.incoming is not None or kernels_of(batch.species.device) is None:
         return batch
-    node, order = batch.neighbors.view(-1).sort(stable=True)
-    nodes = torch.arange(len(batch.species), dtype=torch.int32, device=node.device)
-    begin, end = (torch.searchsorted(node, nodes, right=right, out_int32=True) for right in (False, True))
-    return batch._replace(incoming=Incoming(begin, end, order.int()))
+    return batch._replace(incoming=incoming_of(batch.neighbors, len(batch.species)))
 
 
 def _stretches(parts: Sequence[Any]) -> Iterator[tuple[Any, int, np.ndarray, slice, slice]]:
@@ -167,7 +164,7 @@ def _gather_plain(
     device, n_shells = graphs.species.device, counts.shape[1]
     begins = np.concatenate([np.zeros((len(counts), 1), np.int64), counts[:, :-1]], axis=1).T
     lengths = np.diff(starts, axis=1)
-    nodes, rows = _ranges(node_start + begins, lengths), _ranges((row_start + begins)[:-1], lengths[:-1])
+    nodes, rows = ranges(node_start + begins, lengths), ranges((row_start + begins)[:-1], lengths[:-1])
     frame = np.tile(np.arange(len(counts)), n_shells - 1).repeat(lengths[:-1].ravel())
     shifts = starts[:, :-1].T - begins.T
     sent = send(torch.from_numpy(np.concatenate([nodes, rows, frame, counts.ravel(), shifts.ravel()])), device)
@@ -183,12 +180,6 @@ def _gather_plain(
         near,
         unsigned(graphs.distance_mA.index_select(0, of_rows)),
     )
-
-
-def _ranges(begins: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """``begin, begin + 1 ...`` for every begin and length, one after the other."""
-    begin, length = begins.ravel(), lengths.ravel()
-    return np.arange(length.sum()) + (begin - np.cumsum(length) + length).repeat(length)
 
 
 def _signed(kind: np.dtype) -> torch.dtype:

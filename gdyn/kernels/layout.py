@@ -26,6 +26,14 @@ class Incoming(NamedTuple):
     edges: Int32[Tensor, " edges"]
 
 
+def incoming_of(neighbors: Int32[Tensor, "updated M"], n_nodes: int) -> Incoming:
+    """The lists of a graph of so many nodes, made where its neighbors are."""
+    node, order = neighbors.view(-1).sort(stable=True)
+    nodes = torch.arange(n_nodes, dtype=torch.int32, device=node.device)
+    begin, end = (torch.searchsorted(node, nodes, right=right, out_int32=True) for right in (False, True))
+    return Incoming(begin, end, order.int())
+
+
 class Edges(NamedTuple):
     """What one convolution needs of a graph: the neighbors of the first nodes, which are updated.
 

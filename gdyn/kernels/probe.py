@@ -8,7 +8,7 @@ from torch import Tensor
 
 from gdyn.kernels.classify import classify
 from gdyn.kernels.convolve import Precision, Weights, convolve
-from gdyn.kernels.layout import Edges, Incoming
+from gdyn.kernels.layout import Edges, incoming_of
 from gdyn.kernels.plain import attend_plain, classify_plain
 
 TOLERANCE = 1e-4  # of the largest number
@@ -29,8 +29,6 @@ def probe(kernels: Any, device: torch.device) -> None:
 
     n, nodes, m, width, n_rows, n_radial = 70, 90, 12, 16, 50, 36
     neighbors, rows = (torch.randint(most, (n, m), generator=random, dtype=torch.int32) for most in (nodes, 2 * n_rows))
-    node, order = neighbors.view(-1).sort(stable=True)
-    begin, end = (torch.searchsorted(node, torch.arange(nodes), right=right, out_int32=True) for right in (False, True))
     shapes = (
         (nodes, width),
         (width + 1, width),
@@ -41,8 +39,9 @@ def probe(kernels: Any, device: torch.device) -> None:
         (width,),
     )
     radial = normal(n_rows, n_radial)
-    lists = Incoming(begin.to(device), end.to(device), order.int().to(device))
-    edges = Edges(neighbors.to(device), rows.to(device), starts=None, incoming=lists)  # type: ignore[arg-type]
+    there = neighbors.to(device)
+    lists = incoming_of(there, nodes)
+    edges = Edges(there, rows.to(device), starts=None, incoming=lists)  # type: ignore[arg-type]
 
     def layer(*values: Tensor) -> Tensor:
         return convolve(kernels, values[0], Weights(*values[1:]), 1e-5, edges, radial.to(device), Precision())

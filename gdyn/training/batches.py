@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Int64
 
 from gdyn.errors import InputError
+from gdyn.graphs.gather import ranges
 from gdyn.graphs.pairs import Dataset
 from gdyn.logs import LOG
 from gdyn.networks.base import Network
@@ -67,9 +68,7 @@ class PairStream:
         begins = np.flatnonzero(np.concatenate([[True], (np.diff(stretch) != 0) | (np.diff(self.chain) != 0)]))
         lengths = np.diff(begins, append=len(self.pairs))
         order = torch.randperm(len(begins), generator=self.generator).numpy()
-        begins, lengths = begins[order], lengths[order]
-        ends = np.cumsum(lengths)
-        return self.pairs[np.arange(ends[-1]) + np.repeat(begins - ends + lengths, lengths)]
+        return self.pairs[ranges(begins[order], lengths[order])]
 
     def state_dict(self) -> dict[str, Any]:
         """The random numbers to come, and what is left of the present order."""
