@@ -55,6 +55,14 @@ def main():
 
 
 def run_all(given):
+    from gdyn.device import pick_device
+    from gdyn.errors import InputError
+
+    try:
+        pick_device(given.device)
+    except InputError as error:
+        print(error)
+        return REFUSED
     given.out.mkdir(parents=True, exist_ok=True)
     begin, parts, chosen = time.monotonic(), {}, [name for name in PARTS if name in given.only]
     with tempfile.TemporaryDirectory(prefix="acceptance-") as work, ThreadPoolExecutor(2 if given.small else 1) as pool:
@@ -63,8 +71,6 @@ def run_all(given):
             for name in chosen:
                 parts[name] = ends[name].result()
                 write(given, parts, time.monotonic() - begin)
-                if parts[name].pop("status") == REFUSED:
-                    return REFUSED
                 for failure in parts[name]["failed"]:
                     print(f"FAILED {name}: {failure}", flush=True)
         finally:
@@ -101,7 +107,7 @@ def in_a_process(name, given, work, begin):
     failed += [check for check, one in found["checks"].items() if not one["passed"]]
     if not found["done"] and not failed:
         failed = [found.get("error", f"ended with status {status}, before it was done")]
-    return {"failed": failed, "seconds": time.monotonic() - began, "found": found, "status": status}
+    return {"failed": failed, "seconds": time.monotonic() - began, "found": found}
 
 
 def end(process):
@@ -138,15 +144,9 @@ def run_part(given):
     from gpu.systems import Setting
 
     from gdyn.device import device_name, on_gpu, pick_device
-    from gdyn.errors import InputError
     from gdyn.logs import LOG
 
-    path = given.work / f"{given.part}.json"
-    try:
-        device = pick_device(given.device)
-    except InputError as error:
-        print(error)
-        return REFUSED
+    path, device = given.work / f"{given.part}.json", pick_device(given.device)
     on = device_name(device) if on_gpu(device) else "a CPU, not a GPU"
     report = Report(path, on)
     report.content["on"] = on

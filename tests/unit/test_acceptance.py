@@ -79,6 +79,7 @@ def test_without_a_gpu_one_that_is_asked_for_is_refused(root, tmp_path):
     status, said = run(root / "tests/gpu/acceptance.py", "--device", "cuda", "--out", tmp_path)
     assert status == 2, said
     assert "torch finds no GPU here" in said
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.fixture
